@@ -1,0 +1,164 @@
+"""What an engine is, and what passes between it and the rest of the house.
+
+Standard library only: this module is imported in the pytest process and in every
+worker, also where nothing but the engine is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What an engine can do and who owns its devices; the launcher reads only this."""
+
+    launch: Literal["direct", "accelerate", "torchrun"] = "direct"
+    cuda: Literal["orchestrator", "backend"] = "backend"
+    tensor_parallel: bool = False
+    pipeline_parallel: bool = False
+    own_batching: bool = False
+    streaming: Literal["tokens", "chunks", "none"] = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateOptions:
+    """How one pass is generated; `None` leaves the engine's own default.
+
+    `output_tokens` is the limit per request; `min_output_tokens` equal to it forces
+    the length. `decoder` holds universal sampling options (`do_sample`, `temperature`,
+    `top_p`, `top_k`, ...). `stamps` asks for a time stamp for each token out.
+    """
+
+    output_tokens: int
+    min_output_tokens: int | None = None
+    batch_size: int = 1
+    decoder: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    stamps: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for the wire."""
+        return {**asdict(self), "decoder": dict(self.decoder)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> GenerateOptions:
+        """The options as `to_json` wrote them."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What a load reports: all plain JSON values.
+
+    `effective` is the configuration read back from the engine's own objects,
+    `model` holds facts of the model (architecture, parameters, dtype, revision,
+    hashes), `memory` the sizes in MB (1e6 bytes) with `None` where unknown, and
+    `devices` the devices in use (`cpu`, or GPU UUIDs where known, else `cuda:0`).
+    """
+
+    duration_s: float
+    effective: dict[str, Any]
+    model: dict[str, Any]
+    memory: dict[str, Any]
+    devices: list[str]
+    flags: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """One request and what came of it.
+
+    Times are CLOCK_MONOTONIC nanoseconds. `token_ns` has a stamp for each token out
+    where stamps were asked for, else it is empty. `output_ids` are the generated token
+    ids, without prompt, padding or anything after the end token.
+    """
+
+    input_tokens: int
+    output_ids: list[int]
+    finish_reason: Literal["length", "stop", "unknown"]
+    sent_ns: int
+    ended_ns: int
+    token_ns: list[int]
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens generated, as the engine counted them."""
+        return len(self.output_ids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One pass over some requests: `[start_ns, end_ns]` holds generation only.
+
+    Both ends are stamped in the worker with the device synchronised. `padding_tokens`
+    counts pad positions the engine computed on; `batches` holds the sizes used;
+    `memory` what the engine read once after the pass, in MB, `None` where unknown;
+    `native` the engine's own figures, unchanged.
+    """
+
+    start_ns: int
+    end_ns: int
+    completions: list[Completion]
+    batches: list[int]
+    padding_tokens: int
+    memory: dict[str, Any]
+    native: dict[str, Any]
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the pass."""
+        return (self.end_ns - self.start_ns) / 1e9
+
+
+class Engine(Protocol):
+    """An inference library with a model loaded; lives in a worker, never in pytest.
+
+    The worker calls `prepare` (outside the window), `synchronize`, `run` for each
+    prepared batch (inside), `synchronize`, `collect` (outside). Failures are raised
+    as kinds of `LemError`.
+    """
+
+    def version(self) -> str:
+        """The version of the engine's own library."""
+
+    def packages(self) -> dict[str, str]:
+        """Versions of the libraries under it that matter for the result."""
+
+    def load(self, spec: Mapping[str, Any]) -> Loaded:
+        """Load the model that the spec names."""
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of texts, as the engine itself would make them."""
+
+    def detokenize(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Texts of token ids, special tokens left out."""
+
+    def prepare(
+        self, prompts: Sequence[Sequence[int]], options: GenerateOptions
+    ) -> list[Any]:
+        """Batches, ready on the device, in the order of the prompts."""
+
+    def synchronize(self) -> None:
+        """Return when the device has nothing left to do."""
+
+    def run(self, batch: Any, options: GenerateOptions) -> Any:
+        """Generate one prepared batch; the only call inside a window."""
+
+    def collect(
+        self,
+        batches: Sequence[Any],
+        outcomes: Sequence[Any],
+        spans: Sequence[tuple[int, int]],
+        options: GenerateOptions,
+    ) -> Mapping[str, Any]:
+        """Completions in the order of the prompts, and what else is known.
+
+        `spans` has (sent_ns, ended_ns) for each batch. Returns the fields
+        `completions`, `batches`, `padding_tokens`, `memory`, `native` of `Generation`.
+        """
+
+    def unload(self) -> None:
+        """Give the model and its memory back."""

@@ -1,0 +1,105 @@
+"""The kinds of failure; every kind has one name that records and users see."""
+
+from __future__ import annotations
+
+
+class LemError(Exception):
+    """A failure of the plugin's own making, told in one line.
+
+    `kind` is the name written to records; `detail` is longer text (a worker's
+    log tail, a remote traceback) shown below the line, or empty.
+    """
+
+    kind = "error"
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+
+    def __str__(self) -> str:
+        """The message, and the detail below it."""
+        return f"{self.message}\n{self.detail}" if self.detail else self.message
+
+
+class ConfigError(LemError):
+    """What was asked for cannot be: a bad option, marker, model path or prompt file."""
+
+    kind = "config"
+
+
+class EngineNotAvailable(LemError):
+    """The engine's library is not installed where the worker runs."""
+
+    kind = "engine_not_available"
+
+
+class EngineLoadError(LemError):
+    """The model could not be loaded."""
+
+    kind = "engine_load"
+
+
+class OutOfMemory(LemError):
+    """The device, or the host, has no memory left."""
+
+    kind = "out_of_memory"
+
+
+class Timeout(LemError):
+    """A step of a worker took longer than its limit."""
+
+    kind = "timeout"
+
+
+class WorkerDied(LemError):
+    """The worker's process ended, or fell silent, without an answer."""
+
+    kind = "worker_died"
+
+
+class GenerationError(LemError):
+    """The engine failed while it generated, or did other work than it was asked."""
+
+    kind = "generation"
+
+
+class MeterError(LemError):
+    """A meter that was asked for by name cannot work."""
+
+    kind = "meter"
+
+
+class IdleError(LemError):
+    """Idle power was required and could not be measured."""
+
+    kind = "idle"
+
+
+class NullMetricError(LemError):
+    """A metric without a value was used as a number."""
+
+    kind = "null_metric"
+
+
+_KINDS: dict[str, type[LemError]] = {
+    cls.kind: cls
+    for cls in (
+        LemError,
+        ConfigError,
+        EngineNotAvailable,
+        EngineLoadError,
+        OutOfMemory,
+        Timeout,
+        WorkerDied,
+        GenerationError,
+        MeterError,
+        IdleError,
+        NullMetricError,
+    )
+}
+
+
+def from_kind(kind: str, message: str, *, detail: str = "") -> LemError:
+    """The error of that kind, as told by a worker; an unknown kind stays a LemError."""
+    return _KINDS.get(kind, LemError)(message, detail=detail)

@@ -1,0 +1,74 @@
+"""What a meter is: it reads energy or power; a timeline turns readings into joules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+Scope = Literal["gpu", "cpu", "dram"]
+Basis = Literal["measured", "estimated", "replayed", "synthetic"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A thing whose energy is metered; `id` is a GPU's UUID or a RAPL domain's name."""
+
+    id: str
+    scope: Scope
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One look at a device: cumulative `energy_j`, or momentary `power_w`, or both.
+
+    `before_s` and `after_s` are CLOCK_MONOTONIC seconds on each side of the read.
+    """
+
+    device: str
+    before_s: float
+    after_s: float
+    energy_j: float | None = None
+    power_w: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """Cheap facts of one GPU at one instant; `None` where the driver has none."""
+
+    device: str
+    time_s: float
+    power_w: float | None = None
+    temperature_c: float | None = None
+    sm_clock_mhz: float | None = None
+    memory_clock_mhz: float | None = None
+    utilisation_pct: float | None = None
+    memory_used_mb: float | None = None
+    throttle_reasons: tuple[str, ...] | None = None
+    pstate: int | None = None
+
+
+class Meter(Protocol):
+    """Reads one kind of source. Only the sampler's thread calls `poll`.
+
+    `basis` says what the numbers are worth; `accuracy` is one sentence for the record;
+    `period_s` is how often the source has something new (its counter's period).
+    """
+
+    name: str
+    version: str
+    basis: Basis
+    accuracy: str
+    period_s: float
+
+    def devices(self) -> list[Device]:
+        """The devices it meters."""
+
+    def poll(self) -> tuple[list[Reading], list[Telemetry], float]:
+        """What is new, and the seconds until it wants to be asked again."""
+
+    def facts(self) -> dict[str, Any]:
+        """What it found out about its source, for the record."""
+
+    def close(self) -> None:
+        """Let go of the source."""
