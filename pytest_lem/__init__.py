@@ -1,0 +1,3 @@
+"""Measure what LLM inference costs, as pytest experiments."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""The `lem` command."""
+
+
+def main() -> None:
+    """Run the command."""
