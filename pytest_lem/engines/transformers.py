@@ -1,0 +1,362 @@
+"""transformers (PyTorch): static batches, each one call of `model.generate`."""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import transformers
+from transformers import GenerationConfig
+from transformers.generation.streamers import BaseStreamer
+
+from pytest_lem.engines import Completion, GenerateOptions, Loaded
+from pytest_lem.engines import transformers_loading as loading
+from pytest_lem.errors import ConfigError, GenerationError, LemError, OutOfMemory
+
+DECODER_KEYS = (
+    "do_sample",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+    "no_repeat_ngram_size",
+    "num_beams",
+)
+
+_PACKAGES = ("torch", "accelerate", "tokenizers", "safetensors", "huggingface_hub")
+
+
+class TransformersEngine:
+    """A causal language model on one device, asked for whole batches at a time."""
+
+    def __init__(self) -> None:
+        self._model: Any = None
+        self._tokenizer: Any = None
+        self._device = torch.device("cpu")
+        self._context: int | None = None
+
+    def version(self) -> str:
+        """The version of transformers."""
+        return str(transformers.__version__)
+
+    def packages(self) -> dict[str, str]:
+        """Versions of torch and what it was built with, and of the loaders."""
+        found = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+        for name in _PACKAGES:
+            try:
+                found[name] = importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                found[name] = None
+        return {name: str(value) for name, value in found.items() if value is not None}
+
+    def load(self, spec: Mapping[str, Any]) -> Loaded:
+        """Load the model, or make random weights of its shape, on one device."""
+        self.unload()
+        start = time.monotonic()
+        self._model, self._tokenizer, flags = loading.load(spec)
+        self._device = self._model.device
+        self.synchronize()
+        duration_s = time.monotonic() - start
+        memory = loading.load_memory(self._model, self._device)
+        loading.reset_peaks(self._device)
+        model = loading.model_facts(self._model, self._tokenizer)
+        self._context = model["context_length"]
+        return Loaded(
+            duration_s=duration_s,
+            effective=loading.effective(spec, self._model),
+            model=model | loading.origin(spec, self._model),
+            memory=memory,
+            devices=loading.device_names(self._model),
+            flags=flags,
+        )
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of texts, with the special tokens that the tokenizer adds."""
+        ids: list[list[int]] = self._tokenizer(list(texts))["input_ids"]
+        return ids
+
+    def detokenize(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Texts of token ids, special tokens left out."""
+        return [
+            self._tokenizer.decode(list(row), skip_special_tokens=True) for row in ids
+        ]
+
+    def prepare(
+        self, prompts: Sequence[Sequence[int]], options: GenerateOptions
+    ) -> list[Batch]:
+        """Batches of exactly `batch_size` prompts, the last one maybe smaller.
+
+        Padded on the left, on the device. Seeds Python, numpy and torch if asked, and
+        starts the peak memory of the pass.
+        """
+        generation = generation_config(
+            options, pad=loading.pad_id(self._model, self._tokenizer)
+        )
+        check_lengths(prompts, options, context=self._context)
+        rows = [list(prompt) for prompt in prompts]
+        batches = [
+            left_padded(group, generation, self._device)
+            for group in static_batches(rows, options.batch_size)
+        ]
+        if options.seed is not None:
+            transformers.set_seed(options.seed % 2**32)
+        loading.reset_peaks(self._device)
+        return batches
+
+    def synchronize(self) -> None:
+        """Return when the GPUs have nothing left to do."""
+        for gpu in loading.gpus(self._device):
+            torch.cuda.synchronize(gpu)
+
+    def run(self, batch: Batch, options: GenerateOptions) -> Outcome:
+        """One call of `generate`."""
+        clock = TokenClock() if options.stamps else None
+        try:
+            with torch.inference_mode():
+                ids = self._model.generate(
+                    input_ids=batch.input_ids,
+                    attention_mask=batch.attention_mask,
+                    generation_config=batch.generation,
+                    streamer=clock,
+                )
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise _generation_failure(error) from error
+        return Outcome(ids=ids, stamps=clock.stamps if clock else None)
+
+    def collect(
+        self,
+        batches: Sequence[Batch],
+        outcomes: Sequence[Outcome],
+        spans: Sequence[tuple[int, int]],
+        options: GenerateOptions,
+    ) -> dict[str, Any]:
+        """Completions in the order of the prompts, checked against what was asked.
+
+        `padding_tokens` counts the pads on the left of each prompt and those that fill
+        a row up after its end token, until the batch's longest row is done.
+        """
+        memory = loading.pass_memory(self._device)
+        ends = frozenset(loading.end_ids(self._model))
+        completions: list[Completion] = []
+        padding, steps = 0, []
+        for batch, outcome, span in zip(batches, outcomes, spans, strict=True):
+            width = batch.input_ids.shape[1]
+            rows = [row[width:] for row in outcome.ids.tolist()]
+            done = completions_of(
+                rows, batch.lengths, outcome.stamps, span, ends=ends, options=options
+            )
+            completions += done
+            steps.append(len(rows[0]))
+            padding += sum(width - length for length in batch.lengths)
+            padding += sum(len(rows[0]) - each.output_tokens for each in done)
+        return {
+            "completions": completions,
+            "batches": [len(batch.lengths) for batch in batches],
+            "padding_tokens": padding,
+            "memory": memory,
+            "native": {
+                "decoding_steps": steps,
+                "generation": _plain(batches[0].generation) if batches else None,
+            },
+        }
+
+    def unload(self) -> None:
+        """Drop the model and give its memory back."""
+        self._model = self._tokenizer = None
+        gc.collect()
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """Prompts on the device: ids and mask (rows, width), padded on the left."""
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    lengths: list[int]
+    generation: GenerationConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """What `generate` returned: prompt and new ids, and the stamps if asked for."""
+
+    ids: torch.Tensor
+    stamps: list[int] | None
+
+
+class TokenClock(BaseStreamer):  # type: ignore[misc]
+    """Stamps each token step; `generate` calls it in its own thread.
+
+    The first call brings the prompt, before prefill; each later one brings a token for
+    each row, copied to the host, so the device has finished it.
+    """
+
+    def __init__(self) -> None:
+        self.stamps: list[int] = []
+
+    def put(self, value: Any) -> None:  # noqa: ARG002
+        """Note the time of one step."""
+        self.stamps.append(time.monotonic_ns())
+
+    def end(self) -> None:
+        """Generation is over: nothing is held back."""
+
+
+def static_batches(rows: list[list[int]], size: int) -> Iterator[list[list[int]]]:
+    """The rows in their order, `size` at a time."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def left_padded(
+    rows: list[list[int]], generation: GenerationConfig, device: torch.device
+) -> Batch:
+    """Rows as one batch on the device, as wide as the longest."""
+    width = max(len(row) for row in rows)
+    pad = generation.pad_token_id
+    ids = [[pad] * (width - len(row)) + row for row in rows]
+    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+    return Batch(
+        input_ids=torch.tensor(ids, dtype=torch.long, device=device),
+        attention_mask=torch.tensor(mask, dtype=torch.long, device=device),
+        lengths=[len(row) for row in rows],
+        generation=generation,
+    )
+
+
+def generation_config(options: GenerateOptions, *, pad: int) -> GenerationConfig:
+    """How one pass is generated; greedy unless the decoder options say otherwise.
+
+    What is not set here comes from the model's own generation_config.json.
+    """
+    loading.refuse_unknown(options.decoder, DECODER_KEYS, where="decoder")
+    decoder = {
+        key: value for key, value in options.decoder.items() if value is not None
+    }
+    if options.stamps and decoder.get("num_beams", 1) > 1:
+        msg = "token stamps need num_beams=1: beam search has no tokens until it ends"
+        raise ConfigError(msg)
+    fewest = options.min_output_tokens
+    length = {} if fewest is None else {"min_new_tokens": fewest}
+    wanted = {"do_sample": False, "num_beams": 1, **decoder, **length}
+    try:
+        return GenerationConfig(
+            max_new_tokens=options.output_tokens,
+            pad_token_id=pad,
+            return_dict_in_generate=False,
+            num_return_sequences=1,
+            **wanted,
+        )
+    except (ValueError, TypeError) as error:
+        msg = f"transformers refuses the decoder options: {loading.first_line(error)}"
+        raise ConfigError(msg) from error
+
+
+def completions_of(
+    rows: Sequence[Sequence[int]],
+    lengths: Sequence[int],
+    stamps: Sequence[int] | None,
+    span: tuple[int, int],
+    *,
+    ends: frozenset[int],
+    options: GenerateOptions,
+) -> list[Completion]:
+    """The requests of one batch; `rows` are new ids only, filled up with pads.
+
+    Raises GenerationError where the work differs from what was asked.
+    """
+    steps = len(rows[0])
+    if stamps is not None and len(stamps) - 1 != steps:
+        msg = f"{len(stamps) - 1} steps were stamped and {steps} tokens came out"
+        raise GenerationError(msg)
+    forced = options.min_output_tokens == options.output_tokens
+    done = []
+    for row, length in zip(rows, lengths, strict=True):
+        ids, reason = own_tokens(
+            row, frozenset() if forced else ends, limit=options.output_tokens
+        )
+        _check_count(len(ids), reason, options)
+        done.append(
+            Completion(
+                input_tokens=length,
+                output_ids=ids,
+                finish_reason=reason,
+                sent_ns=span[0],
+                ended_ns=span[1],
+                token_ns=list(stamps[1 : len(ids) + 1]) if stamps is not None else [],
+            )
+        )
+    return done
+
+
+def own_tokens(
+    row: Sequence[int], ends: frozenset[int], *, limit: int
+) -> tuple[list[int], Literal["length", "stop", "unknown"]]:
+    """A row's ids up to its first end token, that one included, and why it ended."""
+    for place, token in enumerate(row):
+        if token in ends:
+            return list(row[: place + 1]), "stop"
+    return list(row), "length" if len(row) == limit else "unknown"
+
+
+def check_lengths(
+    prompts: Sequence[Sequence[int]], options: GenerateOptions, *, context: int | None
+) -> None:
+    """Refuse what the model cannot hold, and sizes below one."""
+    fewest = options.min_output_tokens or 0
+    if options.batch_size < 1 or not 1 <= options.output_tokens >= fewest >= 0:
+        msg = (
+            f"batch_size {options.batch_size}, output_tokens {options.output_tokens}, "
+            f"min_output_tokens {fewest}: sizes are at least 1 and the minimum no more "
+            "than the limit"
+        )
+        raise ConfigError(msg)
+    for place, prompt in enumerate(prompts):
+        if not prompt:
+            msg = f"prompt {place} has no tokens: a request needs at least one"
+            raise ConfigError(msg)
+        total = len(prompt) + options.output_tokens
+        if context is not None and total > context:
+            msg = (
+                f"prompt {place} has {len(prompt)} tokens, with {options.output_tokens}"
+                f" to generate that is {total}: the model's context is {context}"
+            )
+            raise ConfigError(msg)
+
+
+def _check_count(count: int, reason: str, options: GenerateOptions) -> None:
+    """The engine did the work it was asked for, or the pass is worth nothing."""
+    fewest, most = options.min_output_tokens or 1, options.output_tokens
+    if not fewest <= count <= most:
+        msg = (
+            f"a request got {count} tokens ({reason}), between {fewest} and {most} "
+            "were asked for"
+        )
+        raise GenerationError(msg)
+
+
+def _generation_failure(error: Exception) -> LemError:
+    """What `generate` raised, as a kind of failure."""
+    if loading.host_memory_is_full(error):
+        return OutOfMemory(loading.first_line(error))
+    return GenerationError(
+        f"transformers failed to generate: {type(error).__name__}: "
+        f"{loading.first_line(error)}"
+    )
+
+
+def _plain(generation: GenerationConfig) -> dict[str, Any]:
+    """What a generation config sets, as plain values."""
+    every = json.loads(generation.to_json_string(use_diff=False))
+    return {key: value for key, value in every.items() if value is not None}

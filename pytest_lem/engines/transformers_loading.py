@@ -1,0 +1,350 @@
+"""How the transformers engine gets its model, and what it can say about it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import difflib
+import json
+import logging
+import re
+import resource
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+)
+from transformers.utils import cached_file
+
+from pytest_lem.errors import ConfigError, EngineLoadError, LemError, OutOfMemory
+from pytest_lem.workload.models import directory_sha256
+
+ENGINE_KEYS = ("device", "attn_implementation")
+
+_DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+def load(spec: Mapping[str, Any]) -> tuple[Any, Any, list[str]]:
+    """Model and tokenizer of a spec, and the flags that its loading earned.
+
+    Raises EngineLoadError in one line; torch's own out-of-memory error passes through.
+    """
+    refuse_unknown(spec["engine"], ENGINE_KEYS, where="transformers")
+    if spec["precision"] not in (None, *_DTYPES):
+        msg = f"precision {spec['precision']!r}: transformers has {', '.join(_DTYPES)}"
+        raise ConfigError(msg)
+    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+    device, flags = choose_device(spec)
+    reset_peaks(device)
+    if spec["revision"] is not None and Path(spec["model"]).is_dir():
+        flags.append("revision_ignored_local")
+    try:
+        config = AutoConfig.from_pretrained(spec["model"], **_source(spec))
+        tokenizer = AutoTokenizer.from_pretrained(spec["model"], **_source(spec))
+        model, more = _with_attention(spec, config, device)
+    except (torch.OutOfMemoryError, MemoryError, LemError):
+        raise
+    except Exception as error:
+        raise _load_failure(spec, error) from error
+    return model.eval(), tokenizer, flags + more
+
+
+def choose_device(spec: Mapping[str, Any]) -> tuple[torch.device, list[str]]:
+    """The device to load on: the one asked for, else a GPU where there is one.
+
+    A GPU that was asked for or expected and is not there is an error, so that nothing
+    lands on the CPU unasked.
+    """
+    asked, expected = spec["engine"].get("device"), spec["gpus_expected"]
+    seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if asked is None:
+        asked = "cuda" if expected or seen else "cpu"
+    try:
+        device = torch.device(asked)
+    except (RuntimeError, TypeError) as error:
+        msg = f"device {asked!r}: give cpu, cuda or cuda:N"
+        raise ConfigError(msg) from error
+    if device.type not in ("cpu", "cuda"):
+        msg = f"device {asked!r}: give cpu, cuda or cuda:N"
+        raise ConfigError(msg)
+    if device.type == "cpu":
+        return device, []
+    index = device.index or 0
+    if seen < max(expected, index + 1):
+        msg = (
+            f"{max(expected, index + 1)} GPUs are needed and torch "
+            f"{torch.__version__} sees {seen}: {_why_no_gpu()}"
+        )
+        raise EngineLoadError(msg)
+    return torch.device("cuda", index), ["gpus_unused"] if seen > 1 else []
+
+
+def gpus(device: torch.device) -> range:
+    """The GPUs of the run: every one that the process sees, none for the CPU."""
+    return range(torch.cuda.device_count() if device.type == "cuda" else 0)
+
+
+def reset_peaks(device: torch.device) -> None:
+    """Start the peak memory of every GPU of the run afresh."""
+    for gpu in gpus(device):
+        torch.cuda.reset_peak_memory_stats(gpu)
+
+
+def load_memory(model: Any, device: torch.device) -> dict[str, float | None]:
+    """Sizes after a load, in MB: of the model, and the peak over all GPUs."""
+    if device.type == "cpu":
+        tensors = [*model.parameters(), *model.buffers()]
+        held, peak = sum(tensor.nbytes for tensor in tensors), None
+    else:
+        held = sum(torch.cuda.memory_allocated(gpu) for gpu in gpus(device))
+        peak = sum(torch.cuda.max_memory_allocated(gpu) for gpu in gpus(device))
+    return {
+        "model_mb": held / 1e6,
+        "load_peak_mb": None if peak is None else peak / 1e6,
+        "rss_peak_mb": _rss_peak_mb(),
+    }
+
+
+def pass_memory(device: torch.device) -> dict[str, float | None]:
+    """Peaks since they were last reset, in MB, over all GPUs."""
+    peaks = [torch.cuda.max_memory_allocated(gpu) for gpu in gpus(device)]
+    return {
+        "inference_peak_mb": sum(peaks) / 1e6 if peaks else None,
+        "rss_peak_mb": _rss_peak_mb(),
+    }
+
+
+def effective(spec: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    """The configuration as the loaded objects have it."""
+    library = getattr(GenerationConfig, "_get_default_generation_params", None)
+    defaults: dict[str, Any] = library() if library else {}
+    own = json.loads(model.generation_config.to_json_string(use_diff=False))
+    generation = defaults | {k: v for k, v in own.items() if v is not None}
+    return {
+        "dtype": _dtype_name(model.dtype),
+        "device": str(model.device),
+        "attn_implementation": model.config._attn_implementation,
+        "generation": generation,
+        "use_cache": generation.get("use_cache"),
+        "padding_side": "left",
+        "tf32": torch.backends.cuda.matmul.allow_tf32,
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "num_threads": torch.get_num_threads(),
+        "training": model.training,
+        "weights": spec["weights"],
+        "weights_seed": spec["weights_seed"] if spec["weights"] == "random" else None,
+        "trust_remote_code": spec["trust_remote_code"],
+    }
+
+
+def model_facts(model: Any, tokenizer: Any) -> dict[str, Any]:
+    """What the model is: its shape, its size, its special ids.
+
+    `reserved_ids` are the ids that a made-up prompt must not contain.
+    """
+    config = model.config.get_text_config()
+    ends = end_ids(model)
+    special = [config.bos_token_id, pad_id(model, tokenizer), *ends]
+    reserved = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder, *special}
+    heads = getattr(config, "num_attention_heads", None)
+    return {
+        "architecture": type(model).__name__,
+        "model_type": model.config.model_type,
+        "parameters": sum(each.numel() for each in model.parameters()),
+        "dtype": _dtype_name(model.dtype),
+        "vocab_size": config.vocab_size,
+        "context_length": getattr(config, "max_position_embeddings", None),
+        "layers": getattr(config, "num_hidden_layers", None),
+        "hidden_size": getattr(config, "hidden_size", None),
+        "intermediate_size": getattr(config, "intermediate_size", None),
+        "attention_heads": heads,
+        "key_value_heads": getattr(config, "num_key_value_heads", None) or heads,
+        "head_dim": getattr(config, "head_dim", None),
+        "tied_embeddings": bool(getattr(config, "tie_word_embeddings", False)),
+        "bos_id": config.bos_token_id,
+        "eos_ids": ends,
+        "pad_id": pad_id(model, tokenizer),
+        "reserved_ids": sorted(each for each in reserved if each is not None),
+    }
+
+
+def origin(spec: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    """Where the model came from: commit and hashes, `None` where there are none."""
+    found = cached_file(
+        spec["model"], "config.json", revision=spec["revision"], local_files_only=True
+    )
+    folder = Path(found).parent
+    return {
+        "revision": getattr(model.config, "_commit_hash", None),
+        "custom_code": not type(model).__module__.startswith("transformers."),
+        **directory_sha256(folder),
+    }
+
+
+def device_names(model: Any) -> list[str]:
+    """UUIDs of the GPUs that hold the model, else names such as `cpu`."""
+    names = []
+    for device in sorted({each.device for each in model.parameters()}, key=str):
+        uuid = None
+        if device.type == "cuda":
+            uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+        names.append(str(device) if uuid is None else f"GPU-{uuid}")
+    return names
+
+
+def end_ids(model: Any) -> list[int]:
+    """The ids that end a request."""
+    ends = model.generation_config.eos_token_id
+    if ends is None:
+        return []
+    return [ends] if isinstance(ends, int) else list(ends)
+
+
+def pad_id(model: Any, tokenizer: Any) -> int:
+    """The id that fills rows up; masked, so any does where the model names none."""
+    candidates = (
+        model.generation_config.pad_token_id,
+        tokenizer.pad_token_id,
+        *end_ids(model),
+    )
+    return next((int(each) for each in candidates if each is not None), 0)
+
+
+def refuse_unknown(
+    given: Mapping[str, Any], known: Collection[str], *, where: str
+) -> None:
+    """Refuse the first option that is set and that this engine does not know."""
+    for key, value in given.items():
+        if key not in known and value is not None:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+            msg = f"{where} option {key!r} is unknown: did you mean {near[0]!r}?"
+            raise ConfigError(msg)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its kind where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def host_memory_is_full(error: BaseException) -> bool:
+    """Whether torch ran out of host memory, which it reports as a plain error."""
+    return "DefaultCPUAllocator" in str(error)
+
+
+def _with_attention(
+    spec: Mapping[str, Any], config: Any, device: torch.device
+) -> tuple[Any, list[str]]:
+    """The model with the attention asked for; unless strict, else with the default."""
+    asked = spec["engine"].get("attn_implementation")
+    if asked is None:
+        return _build(spec, config, device, {}), []
+    try:
+        model = _build(spec, config, device, {"attn_implementation": asked})
+    except (ImportError, ValueError) as error:
+        if spec["strict"]:
+            raise
+        model = _build(spec, config, device, {})
+        logging.getLogger(__name__).warning(
+            "attention %s is missing, the default is used: %s", asked, first_line(error)
+        )
+    used = model.config._attn_implementation
+    if used == asked:
+        return model, []
+    if spec["strict"]:
+        msg = f"attention {asked!r} was asked for and transformers took {used!r}"
+        raise EngineLoadError(msg)
+    return model, ["attention_fallback"]
+
+
+def _build(
+    spec: Mapping[str, Any],
+    config: Any,
+    device: torch.device,
+    attention: dict[str, str],
+) -> Any:
+    """The model on its device, from its checkpoint or with seeded random weights."""
+    config = copy.deepcopy(config)
+    default = "float16" if device.type == "cuda" else "float32"
+    dtype = _DTYPES[spec["precision"] or default]
+    if spec["weights"] == "checkpoint":
+        # Without a map, a GPU's model would pass through host memory first.
+        placed = {"device_map": {"": device}} if device.type == "cuda" else {}
+        return AutoModelForCausalLM.from_pretrained(
+            spec["model"],
+            config=config,
+            dtype=dtype,
+            **attention,
+            **placed,
+            **_source(spec),
+        )
+    torch.manual_seed(spec["weights_seed"])
+    with torch.device(device):
+        model = AutoModelForCausalLM.from_config(
+            config,
+            dtype=dtype,
+            trust_remote_code=spec["trust_remote_code"],
+            **attention,
+        )
+    # A model need not have the file; what its config says then stays.
+    with contextlib.suppress(OSError):
+        model.generation_config = GenerationConfig.from_pretrained(
+            spec["model"], revision=spec["revision"]
+        )
+    return model
+
+
+def _source(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Which files of the model, and whether its own code may run."""
+    source = {"trust_remote_code": spec["trust_remote_code"]}
+    if spec["revision"] is not None:
+        source["revision"] = spec["revision"]
+    return source
+
+
+def _load_failure(spec: Mapping[str, Any], error: Exception) -> LemError:
+    """Why the model cannot be loaded, in one line."""
+    if host_memory_is_full(error):
+        return OutOfMemory(first_line(error))
+    return EngineLoadError(
+        f"transformers cannot load {spec['model']!r}: {first_line(error)}",
+        detail=str(error).strip(),
+    )
+
+
+def _why_no_gpu() -> str:
+    """What stands between torch and the GPUs."""
+    if torch.version.cuda is None and torch.version.hip is None:
+        return "this torch is built without CUDA"
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        return f"built for CUDA {torch.version.cuda}, {first_line(error)}"
+    return f"built for CUDA {torch.version.cuda}; see CUDA_VISIBLE_DEVICES"
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    """`float16` for `torch.float16`."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _rss_peak_mb() -> float:
+    """The most memory this process held, in MB; Linux counts it in KiB."""
+    # What getrusage says after an exec can be the peak of the process that started us.
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        if found := re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE):
+            return int(found[1]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
