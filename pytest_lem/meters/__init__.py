@@ -11,11 +11,16 @@ Basis = Literal["measured", "estimated", "replayed", "synthetic"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A thing whose energy is metered; `id` is a GPU's UUID or a RAPL domain's name."""
+    """A thing whose energy is metered; `id` is a GPU's UUID or a RAPL domain's name.
+
+    `refresh_s` is how old a read of its counter can be, where the counter is known to
+    be refreshed faster than it is read; `None` where its steps have to be seen.
+    """
 
     id: str
     scope: Scope
     name: str
+    refresh_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

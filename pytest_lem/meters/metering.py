@@ -1,0 +1,300 @@
+"""The meters of a run: opened together, sampled by one thread, asked for any span."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
+from threading import Condition
+from types import TracebackType
+from typing import Any, Self
+
+from pytest_lem.errors import MeterError
+from pytest_lem.machine.gpu import Gpu, absence
+from pytest_lem.meters import Basis, Device, Meter, Reading, Telemetry
+from pytest_lem.meters.energy import (
+    EnergyReading,
+    Part,
+    combine,
+    nothing,
+    worst_basis,
+)
+from pytest_lem.meters.registry import Registry, check_names
+from pytest_lem.meters.sampler import Sampler
+from pytest_lem.meters.timeline import Timeline
+
+__all__ = ["EnergyReading", "Metering", "check_names", "open_meters"]
+
+_FIRST_READING_S = 2.0
+_SETTLE_PERIODS = 3.0
+_SETTLE_S = 1.0
+
+
+class Metering:
+    """Meters, a timeline for each device, and the sampler that fills them.
+
+    Each scope (gpu, cpu, dram) is told by the first meter that has it, in the order
+    given: two meters of the same thing are never added. `absent` says why there is no
+    meter; `parents` maps MIG instances to the GPU that is metered in their place.
+    """
+
+    def __init__(
+        self,
+        meters: Sequence[Meter],
+        *,
+        absent: str = "no_meter",
+        parents: Mapping[str, str] | None = None,
+    ) -> None:
+        self._meters = list(meters)
+        self._absent = absent
+        self._parents = dict(parents or {})
+        self._devices = [meter.devices() for meter in self._meters]
+        self._timelines = [
+            {device.id: Timeline(device) for device in devices}
+            for devices in self._devices
+        ]
+        self._telemetry: list[Telemetry] = []
+        self._arrived = Condition()
+        self._sampler = Sampler(self._meters, self._take)
+        self._stopped = False
+
+    def __enter__(self) -> Self:
+        """Start, and give itself."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop; an exception of the body goes on unchanged."""
+        self.stop()
+
+    def start(self) -> None:
+        """Begin to sample; returns when each timeline has begun, or after 2 s."""
+        self._sampler.start()
+        self.settle(float("-inf"), timeout_s=_FIRST_READING_S)
+
+    def stop(self) -> None:
+        """End the sampling and let go of the meters; timelines can still be asked.
+
+        A meter whose poll hangs is not closed: its library is still inside the call.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
+        ended = self._sampler.stop()
+        for index, meter in enumerate(self._meters):
+            if ended or not self._sampler.state(index).failed:
+                meter.close()
+
+    def _take(
+        self, index: int, readings: list[Reading], telemetry: list[Telemetry]
+    ) -> None:
+        for reading in readings:
+            self._timelines[index][reading.device].add(reading)
+        with self._arrived:
+            self._telemetry += telemetry
+            self._arrived.notify_all()
+
+    def settle(self, end_s: float, timeout_s: float | None = None) -> bool:
+        """Wait until every timeline covers an instant; False if one does not in time.
+
+        Without a limit of its own it waits for three of the longest periods and a
+        second. A meter that has failed is not waited for.
+        """
+        if timeout_s is None:
+            timeout_s = _SETTLE_PERIODS * self.period_s + _SETTLE_S
+        with self._arrived:
+            self._arrived.wait_for(lambda: not self._awaited(end_s), timeout_s)
+        return all(
+            timeline.covers(end_s)
+            for timelines in self._timelines
+            for timeline in timelines.values()
+        )
+
+    def _awaited(self, end_s: float) -> bool:
+        return any(
+            not timeline.covers(end_s)
+            for index, timelines in enumerate(self._timelines)
+            if not self._sampler.state(index).failed
+            for timeline in timelines.values()
+        )
+
+    def energy(
+        self, start_s: float, end_s: float, *, devices: Collection[str] | None = None
+    ) -> EnergyReading:
+        """What was drawn between two instants, by all devices or the GPUs named.
+
+        `devices` are those an engine uses: GPU UUIDs, or `cpu`. CPU and memory always
+        count, and so do replayed and synthetic devices, which stand in for others. A
+        GPU that is named and not metered makes the sum null.
+        """
+        if not self._meters:
+            return nothing(self._absent)
+        wanted = (
+            None
+            if devices is None
+            else {self._parents.get(uuid, uuid) for uuid in devices} - {"cpu"}
+        )
+        parts = [
+            self._part(index, device, start_s, end_s)
+            for index, device in self._primary()
+            if self._counts(index, device, wanted)
+        ]
+        told = {part.device.id for part in parts}
+        stands_in = any(
+            part.device.scope == "gpu" and _stands_in(part.basis) for part in parts
+        )
+        unmetered = set() if wanted is None or stands_in else wanted - told
+        return combine(parts, unmetered=unmetered)
+
+    def _primary(self) -> list[tuple[int, Device]]:
+        """The devices that count, each with the place of its meter."""
+        teller: dict[str, int] = {}
+        for index, devices in enumerate(self._devices):
+            for device in devices:
+                teller.setdefault(device.scope, index)
+        return [
+            (index, device)
+            for index, devices in enumerate(self._devices)
+            for device in devices
+            if teller[device.scope] == index
+        ]
+
+    def _counts(self, index: int, device: Device, wanted: set[str] | None) -> bool:
+        if wanted is None or device.scope != "gpu":
+            return True
+        return device.id in wanted or _stands_in(self._meters[index].basis)
+
+    def _part(self, index: int, device: Device, start_s: float, end_s: float) -> Part:
+        flags = self._sampler.state(index).flags
+        if device.id in self._parents.values():
+            flags += ("mig_whole_gpu",)
+        return Part(
+            device=device,
+            span=self._timelines[index][device.id].energy(start_s, end_s),
+            meter=self._meters[index].name,
+            basis=self._meters[index].basis,
+            flags=flags,
+        )
+
+    def telemetry(self, start_s: float, end_s: float) -> list[Telemetry]:
+        """The cheap facts of all GPUs between two instants, both included."""
+        with self._arrived:
+            first = bisect_left(self._telemetry, start_s, key=attrgetter("time_s"))
+            last = bisect_right(self._telemetry, end_s, key=attrgetter("time_s"))
+            return self._telemetry[first:last]
+
+    def trim(self, before_s: float) -> None:
+        """Forget what is not needed for spans that start at `before_s` or later."""
+        for timelines in self._timelines:
+            for timeline in timelines.values():
+                timeline.trim(before_s)
+        with self._arrived:
+            first = bisect_left(self._telemetry, before_s, key=attrgetter("time_s"))
+            del self._telemetry[:first]
+
+    @property
+    def period_s(self) -> float:
+        """The longest period of a counter: measured, else as stated; 0 without any."""
+        return max(
+            (
+                timeline.period_s or meter.period_s
+                for meter, timelines in zip(self._meters, self._timelines, strict=True)
+                for timeline in timelines.values()
+            ),
+            default=0.0,
+        )
+
+    @property
+    def basis(self) -> Basis | None:
+        """What the energy is worth: that of its worst meter; `None` without any."""
+        return worst_basis(self._meters[index].basis for index, _ in self._primary())
+
+    @property
+    def names(self) -> list[str]:
+        """The meters, in the order in which they were asked for."""
+        return [meter.name for meter in self._meters]
+
+    def describe(self) -> list[dict[str, Any]]:
+        """All about each meter, for the record."""
+        return [
+            {
+                "name": meter.name,
+                "version": meter.version,
+                "basis": meter.basis,
+                "accuracy": meter.accuracy,
+                "period_s": max(
+                    (line.period_s or meter.period_s for line in timelines.values()),
+                    default=meter.period_s,
+                ),
+                "devices": [
+                    {"id": device.id, "scope": device.scope, "name": device.name}
+                    for device in self._devices[index]
+                ],
+                "sampler": self._sampler.state(index).to_json(),
+                "facts": meter.facts(),
+            }
+            for index, (meter, timelines) in enumerate(
+                zip(self._meters, self._timelines, strict=True)
+            )
+        ]
+
+
+def _stands_in(basis: Basis) -> bool:
+    return basis in ("replayed", "synthetic")
+
+
+def open_meters(
+    names: Sequence[str], *, gpus: Sequence[Gpu], registry: Registry | None = None
+) -> Metering:
+    """The meters of those names, ready to start.
+
+    `auto` takes NVML where there are GPUs and RAPL where it can be read, else
+    CodeCarbon's model, else no meter and the reasons. A name that is not a meter's
+    raises `ConfigError`; a named meter that cannot work raises `MeterError`.
+    """
+    registry = registry or Registry()
+    check_names(names, registry)
+    parents = {gpu.uuid: gpu.mig_parent for gpu in gpus if gpu.mig_parent}
+    meters: list[Meter] = []
+    reasons: list[str] = []
+    try:
+        for name in dict.fromkeys(names):
+            if name == "auto":
+                meters += _auto(gpus, registry, reasons, taken=names)
+            elif name != "none":
+                meters.append(registry.open(name, gpus))
+    except BaseException:
+        for meter in meters:
+            meter.close()
+        raise
+    absent = "no_meter: " + ("; ".join(reasons) or "none was asked for")
+    return Metering(meters, absent=absent, parents=parents)
+
+
+def _auto(
+    gpus: Sequence[Gpu], registry: Registry, reasons: list[str], *, taken: Sequence[str]
+) -> list[Meter]:
+    """What this machine has; why not the rest goes to `reasons`."""
+    meters: list[Meter] = []
+
+    def attempt(name: str) -> None:
+        try:
+            if name not in taken:
+                meters.append(registry.open(name, gpus))
+        except MeterError as error:
+            reasons.append(error.message.partition("; ")[0])
+
+    if gpus:
+        attempt("nvml")
+    else:
+        reasons.append(f"nvml: {absence() or 'no GPU was selected'}")
+    attempt("rapl")
+    if not meters:
+        attempt("codecarbon")
+    return meters

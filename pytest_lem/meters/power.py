@@ -1,0 +1,74 @@
+"""Readings of momentary power, for devices without an energy counter."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from math import sqrt
+
+from pytest_lem.meters.series import Rhythm
+
+
+class PowerSeries:
+    """Momentary power, integrated by trapezoids with both ends interpolated."""
+
+    method = "power_integrated"
+
+    def __init__(self) -> None:
+        self.rhythm = Rhythm()
+        self.reads = 0
+        self.times = array("d")
+        self._powers = array("d")
+        self._totals = array("d")
+        self._squares = array("d")
+        self._halves = array("d")
+
+    def add(self, before_s: float, after_s: float, power_w: float) -> None:
+        """Take in one read of the power; one at the instant of the last is dropped."""
+        self.reads += 1
+        time_s = (before_s + after_s) / 2
+        total_j = square_j2 = 0.0
+        if self.times:
+            length_s = time_s - self.times[-1]
+            if length_s <= 0:
+                return
+            self.rhythm.note(self.times[-1], time_s)
+            total_j = self._totals[-1] + (self._powers[-1] + power_w) / 2 * length_s
+            change_j = (power_w - self._powers[-1]) / 2 * length_s
+            square_j2 = self._squares[-1] + change_j**2
+        self.times.append(time_s)
+        self._powers.append(power_w)
+        self._totals.append(total_j)
+        self._squares.append(square_j2)
+        self._halves.append((after_s - before_s) / 2)
+
+    def broken(self, start_s: float, end_s: float) -> bool:
+        """Never: power has no count to lose."""
+        del start_s, end_s
+        return False
+
+    def cut(self, start_s: float, end_s: float) -> tuple[float, float]:
+        """Energy of a covered span, and its 95 % half-width."""
+        start, start_j, start_u = self._at(start_s)
+        end, end_j, end_u = self._at(end_s)
+        between_j2 = self._squares[end + 1] - self._squares[start]
+        return end_j - start_j, sqrt(start_u**2 + end_u**2 + max(between_j2, 0.0))
+
+    def _at(self, time_s: float) -> tuple[int, float, float]:
+        """The interval of an instant, the integral up to it, and its edge term."""
+        left = min(bisect_right(self.times, time_s), len(self.times) - 1) - 1
+        past_s = time_s - self.times[left]
+        length_s = self.times[left + 1] - self.times[left]
+        slope = (self._powers[left + 1] - self._powers[left]) / length_s
+        power_w = self._powers[left] + slope * past_s
+        total_j = self._totals[left] + (self._powers[left] + power_w) / 2 * past_s
+        half_s = max(self._halves[left], self._halves[left + 1])
+        return left, total_j, power_w * half_s
+
+    def trim(self, before_s: float) -> None:
+        """Forget what is not needed for spans that start at `before_s` or later."""
+        drop = bisect_right(self.times, before_s) - 1
+        if drop > 0:
+            del self.times[:drop], self._powers[:drop], self._totals[:drop]
+            del self._squares[:drop], self._halves[:drop]
+            self.rhythm.trim(self.times[0])

@@ -1,0 +1,109 @@
+"""The timeline of a device: readings in, energy between any two instants out."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from threading import Lock
+
+from pytest_lem.meters import Device, Reading
+from pytest_lem.meters.counter import CounterSeries
+from pytest_lem.meters.power import PowerSeries
+from pytest_lem.meters.series import Series, Span
+
+__all__ = ["Span", "Timeline"]
+
+
+class Timeline:
+    """All readings of one device; one thread adds, any thread asks.
+
+    Energy at an instant is the counter, interpolated linearly between the two edges
+    around it, so spans that partition a span add up to it. Without a counter it is
+    the integral of power. Nothing is extrapolated.
+
+    The 95 % half-width of a span joins in quadrature, for each of its two ends,
+
+    - jitter: P x b, with P the mean power of the step that holds the end and b half
+      the time in which its edges may lie, interpolated to the end;
+    - fringe: min(f, 1 - f) x T x D, with f the place of the end within its step of
+      length T, and D the largest difference between P and the power of the
+      neighbouring steps (P itself where there are none, or in a gap): energy split by
+      time inside a step errs by no more if power there keeps within D of its mean.
+
+    For integrated power the fringe is, for each interval touched, half its length
+    times the change of power over it.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self._counter = CounterSeries(device.refresh_s)
+        self._power = PowerSeries()
+        self._lock = Lock()
+
+    def add(self, reading: Reading) -> None:
+        """Take in one reading; they must come in order of time."""
+        with self._lock:
+            if reading.energy_j is not None:
+                self._counter.add(reading.before_s, reading.after_s, reading.energy_j)
+            elif reading.power_w is not None:
+                self._power.add(reading.before_s, reading.after_s, reading.power_w)
+
+    def _series(self) -> Series:
+        return self._counter if self._counter.reads else self._power
+
+    @property
+    def period_s(self) -> float | None:
+        """Measured median interval between steps; `None` before there are enough."""
+        with self._lock:
+            return self._series().rhythm.period_s
+
+    def covers(self, end_s: float) -> bool:
+        """Whether the energy up to then is known."""
+        with self._lock:
+            times = self._series().times
+            return bool(times) and times[-1] >= end_s
+
+    def energy(self, start_s: float, end_s: float) -> Span:
+        """The energy between two instants, or null with the reason."""
+        with self._lock:
+            series = self._series()
+            flags = series.rhythm.flags(start_s, end_s)
+            reason = _why_null(series, start_s, end_s)
+            if reason == "counter_reset":
+                flags += ("counter_reset",)
+            energy_j, uncertainty_j = (
+                (None, None) if reason else series.cut(start_s, end_s)
+            )
+        return Span(
+            start_s=start_s,
+            end_s=end_s,
+            energy_j=energy_j,
+            uncertainty_j=uncertainty_j,
+            method=series.method if series.reads else "none",
+            flags=flags,
+            reason=reason,
+        )
+
+    def trim(self, before_s: float) -> None:
+        """Forget what is not needed for spans that start at `before_s` or later."""
+        with self._lock:
+            self._counter.trim(before_s)
+            self._power.trim(before_s)
+
+
+def _why_null(series: Series, start_s: float, end_s: float) -> str | None:
+    """Why a span has no energy, in one word; `None` where it has one."""
+    times = series.times
+    if not end_s > start_s:
+        return "empty_span"
+    if not series.reads:
+        return "no_readings"
+    if series.broken(start_s, end_s):
+        return "counter_reset"
+    if not times:
+        return "counter_unchanged"
+    if start_s < times[0] or end_s > times[-1]:
+        return "not_covered"
+    enclosed = bisect_left(times, end_s) - bisect_right(times, start_s)
+    if enclosed <= 0 and series.rhythm.gap_in(start_s, end_s):
+        return "gap"
+    return None
