@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping, Sequence
-from operator import attrgetter
 from threading import Condition
 from types import TracebackType
 from typing import Any, Self
 
-from pytest_lem.errors import MeterError
-from pytest_lem.machine.gpu import Gpu, absence
+from pytest_lem.machine.gpu import Gpu
 from pytest_lem.meters import Basis, Device, Meter, Reading, Telemetry
 from pytest_lem.meters.energy import (
     EnergyReading,
@@ -20,8 +16,9 @@ from pytest_lem.meters.energy import (
     nothing,
     worst_basis,
 )
-from pytest_lem.meters.registry import Registry, check_names
+from pytest_lem.meters.registry import Registry, check_names, open_what_there_is
 from pytest_lem.meters.sampler import Sampler
+from pytest_lem.meters.telemetry import TelemetryLog
 from pytest_lem.meters.timeline import Timeline
 
 __all__ = ["EnergyReading", "Metering", "check_names", "open_meters"]
@@ -54,7 +51,7 @@ class Metering:
             {device.id: Timeline(device) for device in devices}
             for devices in self._devices
         ]
-        self._telemetry: list[Telemetry] = []
+        self._telemetry = TelemetryLog()
         self._arrived = Condition()
         self._sampler = Sampler(self._meters, self._take)
         self._stopped = False
@@ -96,8 +93,8 @@ class Metering:
     ) -> None:
         for reading in readings:
             self._timelines[index][reading.device].add(reading)
+        self._telemetry.add(telemetry)
         with self._arrived:
-            self._telemetry += telemetry
             self._arrived.notify_all()
 
     def settle(self, end_s: float, timeout_s: float | None = None) -> bool:
@@ -184,31 +181,24 @@ class Metering:
 
     def telemetry(self, start_s: float, end_s: float) -> list[Telemetry]:
         """The cheap facts of all GPUs between two instants, both included."""
-        with self._arrived:
-            first = bisect_left(self._telemetry, start_s, key=attrgetter("time_s"))
-            last = bisect_right(self._telemetry, end_s, key=attrgetter("time_s"))
-            return self._telemetry[first:last]
+        return self._telemetry.between(start_s, end_s)
 
     def trim(self, before_s: float) -> None:
         """Forget what is not needed for spans that start at `before_s` or later."""
         for timelines in self._timelines:
             for timeline in timelines.values():
                 timeline.trim(before_s)
-        with self._arrived:
-            first = bisect_left(self._telemetry, before_s, key=attrgetter("time_s"))
-            del self._telemetry[:first]
+        self._telemetry.trim(before_s)
 
     @property
     def period_s(self) -> float:
         """The longest period of a counter: measured, else as stated; 0 without any."""
-        return max(
-            (
-                timeline.period_s or meter.period_s
-                for meter, timelines in zip(self._meters, self._timelines, strict=True)
-                for timeline in timelines.values()
-            ),
-            default=0.0,
-        )
+        return max(map(self._meter_period_s, range(len(self._meters))), default=0.0)
+
+    def _meter_period_s(self, index: int) -> float:
+        stated_s = self._meters[index].period_s
+        lines = self._timelines[index].values()
+        return max((line.period_s or stated_s for line in lines), default=stated_s)
 
     @property
     def basis(self) -> Basis | None:
@@ -228,10 +218,7 @@ class Metering:
                 "version": meter.version,
                 "basis": meter.basis,
                 "accuracy": meter.accuracy,
-                "period_s": max(
-                    (line.period_s or meter.period_s for line in timelines.values()),
-                    default=meter.period_s,
-                ),
+                "period_s": self._meter_period_s(index),
                 "devices": [
                     {"id": device.id, "scope": device.scope, "name": device.name}
                     for device in self._devices[index]
@@ -239,9 +226,7 @@ class Metering:
                 "sampler": self._sampler.state(index).to_json(),
                 "facts": meter.facts(),
             }
-            for index, (meter, timelines) in enumerate(
-                zip(self._meters, self._timelines, strict=True)
-            )
+            for index, meter in enumerate(self._meters)
         ]
 
 
@@ -266,7 +251,7 @@ def open_meters(
     try:
         for name in dict.fromkeys(names):
             if name == "auto":
-                meters += _auto(gpus, registry, reasons, taken=names)
+                open_what_there_is(registry, gpus, meters, reasons, besides=names)
             elif name != "none":
                 meters.append(registry.open(name, gpus))
     except BaseException:
@@ -275,26 +260,3 @@ def open_meters(
         raise
     absent = "no_meter: " + ("; ".join(reasons) or "none was asked for")
     return Metering(meters, absent=absent, parents=parents)
-
-
-def _auto(
-    gpus: Sequence[Gpu], registry: Registry, reasons: list[str], *, taken: Sequence[str]
-) -> list[Meter]:
-    """What this machine has; why not the rest goes to `reasons`."""
-    meters: list[Meter] = []
-
-    def attempt(name: str) -> None:
-        try:
-            if name not in taken:
-                meters.append(registry.open(name, gpus))
-        except MeterError as error:
-            reasons.append(error.message.partition("; ")[0])
-
-    if gpus:
-        attempt("nvml")
-    else:
-        reasons.append(f"nvml: {absence() or 'no GPU was selected'}")
-    attempt("rapl")
-    if not meters:
-        attempt("codecarbon")
-    return meters

@@ -6,6 +6,7 @@ import gzip
 import json
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -44,11 +45,9 @@ class ReplayMeter:
         first, *steps = trace["counter"]
         self._steps: list[list[float]] = steps
         self._first_mj: float = first[2]
-        edges = [step[1] for step in steps]
-        self.period_s = median(
-            later - earlier for earlier, later in zip(edges, edges[1:], strict=False)
-        )
-        self._turn_s = edges[-1] - edges[0] + self.period_s
+        edges: list[float] = [step[1] for step in steps]
+        self.period_s = median(later - earlier for earlier, later in pairwise(edges))
+        self._turn_s: float = edges[-1] - edges[0] + self.period_s
         self._telemetry = [
             row for row in trace.get("telemetry", []) if _within(row[0], edges)
         ]
@@ -82,7 +81,8 @@ class ReplayMeter:
 
     def _shift_s(self, turn: int) -> float:
         assert self._start_s is not None
-        return self._start_s - self._steps[0][0] + turn * self._turn_s
+        begin_s: float = self._start_s - self._steps[0][0]
+        return begin_s + turn * self._turn_s
 
     def _step(self, number: int) -> tuple[Reading, Reading]:
         """The read before a step, which still showed the old value, and its own."""
@@ -140,7 +140,7 @@ def _load(path: Path) -> dict[str, Any]:
     """The trace, checked as far as playing it needs."""
     try:
         raw = path.read_bytes()
-        if raw[:2] == b"\\x1f\\x8b":
+        if raw[:2] == b"\x1f\x8b":
             raw = gzip.decompress(raw)
         trace = json.loads(raw)
     except (OSError, EOFError, ValueError) as error:
@@ -153,10 +153,7 @@ def _load(path: Path) -> dict[str, Any]:
     if not _rows(trace.get("telemetry", []), 8, least=0):
         raise MeterError(f"replay: {path} has `telemetry` rows that are not 8 numbers")
     counter = trace["counter"]
-    if any(
-        later[0] < row[1] or later[2] < row[2]
-        for row, later in zip(counter, counter[1:], strict=False)
-    ):
+    if any(later[0] < row[1] or later[2] < row[2] for row, later in pairwise(counter)):
         raise MeterError(f"replay: {path} has `counter` rows out of order")
     return trace
 
