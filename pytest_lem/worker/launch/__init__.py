@@ -1,0 +1,1 @@
+"""How a worker is started and ended; nothing outside this room knows."""

@@ -1,0 +1,253 @@
+"""An engine that follows a script: exact times, exact counts, failures on demand."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from pytest_lem.engines import Completion, GenerateOptions, Loaded
+from pytest_lem.errors import ConfigError, from_kind
+
+Step = Literal["load", "generate", "unload"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """What the engine does; the section `engine` of its spec.
+
+    A run (one batch) takes `prefill_s` to the first token and `token_s` for each
+    further one, plus the entry of `jitter_s` whose turn it is; the first runs take
+    the durations of `latency_script_s` instead. `fail_at`, `hang_at` and `die_at`
+    name a step (`load`, `generate`, `unload`) that raises an error of `fail_kind`,
+    never returns (`hang_how`: `sleep`, `busy`, or `gil`, holding the interpreter's
+    lock in C), or kills the worker; for `generate`, after `good_passes` passes.
+    """
+
+    load_s: float = 0.0
+    prefill_s: float = 0.0
+    token_s: float = 0.0
+    jitter_s: Sequence[float] = ()
+    latency_script_s: Sequence[float] = ()
+    fail_at: Step | None = None
+    fail_kind: str = "generation"
+    hang_at: Step | None = None
+    hang_how: Literal["sleep", "busy", "gil"] = "sleep"
+    die_at: Step | None = None
+    good_passes: int = 0
+    spawn_child: bool = False
+    print_noise: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    prompts: list[list[int]]
+    output_ids: list[list[int]]
+    padding_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    start_ns: int
+    end_ns: int
+    token_ns: list[int]
+
+
+class FakeEngine:
+    """Sleeps until the instants of its script and reports exactly those instants.
+
+    `scripted` tells the worker to take the window's ends from it as well, so that
+    every duration is the script's, however late the sleep was.
+    """
+
+    scripted = True
+
+    def __init__(self) -> None:
+        self._script = Script()
+        self._passes = 0
+        self._runs = 0
+        self._instant_ns: int | None = None
+
+    def version(self) -> str:
+        """The version of the script's language."""
+        return "1"
+
+    def packages(self) -> dict[str, str]:
+        """Python alone."""
+        return {"python": platform.python_version()}
+
+    def load(self, spec: Mapping[str, Any]) -> Loaded:
+        """Take the script, and as long as it says; ConfigError for unknown options."""
+        self._script = script = _parse(spec.get("engine") or {})
+        if script.spawn_child:
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+        if script.print_noise:
+            _print_noise()
+        self._misbehave("load")
+        time.sleep(script.load_s)
+        return Loaded(
+            duration_s=script.load_s,
+            effective={f.name: getattr(script, f.name) for f in fields(script)},
+            model={"name": spec.get("model"), "architecture": "fake"},
+            memory={"model_mb": None, "load_peak_mb": None},
+            devices=["cpu"],
+            flags=[],
+        )
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """One token for each byte."""
+        return [list(text.encode()) for text in texts]
+
+    def detokenize(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """The bytes as text."""
+        return [bytes(i % 256 for i in row).decode(errors="replace") for row in ids]
+
+    def prepare(
+        self, prompts: Sequence[Sequence[int]], options: GenerateOptions
+    ) -> list[_Batch]:
+        """Batches of `batch_size` in the prompts' order, padded to the longest."""
+        self._instant_ns = None
+        size = options.batch_size
+        rows = [list(prompt) for prompt in prompts]
+        return [
+            _batch(rows[start : start + size], options)
+            for start in range(0, len(rows), size)
+        ]
+
+    def synchronize(self) -> None:
+        """There is no device."""
+
+    def run(
+        self,
+        batch: _Batch,  # noqa: ARG002 - the script alone says how long it takes
+        options: GenerateOptions,
+    ) -> _Outcome:
+        """Wait until the script says that the batch is done."""
+        if self._script.print_noise:
+            _print_noise()
+        self._misbehave("generate")
+        start_ns = self._instant_ns or time.monotonic_ns()
+        steps_ns, total_ns = self._times_ns(options.output_tokens)
+        token_ns = [start_ns + step for step in steps_ns]
+        self._instant_ns = end_ns = start_ns + total_ns
+        self._runs += 1
+        time.sleep(max(0, end_ns - time.monotonic_ns()) / 1e9)
+        return _Outcome(start_ns=start_ns, end_ns=end_ns, token_ns=token_ns)
+
+    def collect(
+        self,
+        batches: Sequence[_Batch],
+        outcomes: Sequence[_Outcome],
+        spans: Sequence[tuple[int, int]],
+        options: GenerateOptions,
+    ) -> Mapping[str, Any]:
+        """Completions with the script's instants, and the window they span."""
+        self._passes += 1
+        completions = [
+            Completion(
+                input_tokens=len(prompt),
+                output_ids=ids,
+                finish_reason="length",
+                sent_ns=outcome.start_ns,
+                ended_ns=outcome.end_ns,
+                token_ns=outcome.token_ns if options.stamps else [],
+            )
+            for batch, outcome in zip(batches, outcomes, strict=True)
+            for prompt, ids in zip(batch.prompts, batch.output_ids, strict=True)
+        ]
+        start_ns, end_ns = spans[0][0], spans[-1][1]
+        return {
+            "start_ns": outcomes[0].start_ns,
+            "end_ns": outcomes[-1].end_ns,
+            "completions": completions,
+            "batches": [len(batch.prompts) for batch in batches],
+            "padding_tokens": sum(batch.padding_tokens for batch in batches),
+            "memory": {"inference_peak_mb": None},
+            "native": {"passes": self._passes, "slept_ns": end_ns - start_ns},
+        }
+
+    def unload(self) -> None:
+        """Forget the script, unless it misbehaves here."""
+        self._misbehave("unload")
+        self._script = Script()
+
+    def _times_ns(self, tokens: int) -> tuple[list[int], int]:
+        """Nanoseconds from a run's start to each of its tokens, and to its end."""
+        script, turn = self._script, self._runs
+        steps_s = [script.prefill_s + script.token_s * i for i in range(tokens)]
+        natural_s = total_s = steps_s[-1] if steps_s else script.prefill_s
+        if script.jitter_s:
+            total_s += script.jitter_s[turn % len(script.jitter_s)]
+        if turn < len(script.latency_script_s):
+            total_s = script.latency_script_s[turn]
+        if not natural_s:
+            steps_s, natural_s = [i + 1 for i in range(tokens)], tokens or 1
+        return [_ns(s * total_s / natural_s) for s in steps_s], _ns(total_s)
+
+    def _misbehave(self, step: Step) -> None:
+        script = self._script
+        if step == "generate" and self._passes < script.good_passes:
+            return
+        if script.die_at == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if script.hang_at == step:
+            _hang(script.hang_how)
+        if script.fail_at == step:
+            raise from_kind(script.fail_kind, f"the script fails at {step}")
+
+
+def _parse(options: Mapping[str, Any]) -> Script:
+    known = [field.name for field in fields(Script)]
+    if unknown := sorted(set(options) - set(known)):
+        msg = f"the fake engine has no option {unknown[0]!r}; it has {', '.join(known)}"
+        raise ConfigError(msg)
+    for name in ("fail_at", "hang_at", "die_at"):
+        if options.get(name) not in (None, *get_args(Step)):
+            msg = f"the fake engine's {name} is {options[name]!r}, not one of its steps"
+            raise ConfigError(msg)
+    return Script(**options)
+
+
+def _ns(duration_s: float) -> int:
+    return round(duration_s * 1e9)
+
+
+def _batch(prompts: list[list[int]], options: GenerateOptions) -> _Batch:
+    longest = max(map(len, prompts))
+    return _Batch(
+        prompts=prompts,
+        output_ids=[_output_ids(prompt, options) for prompt in prompts],
+        padding_tokens=sum(longest - len(prompt) for prompt in prompts),
+    )
+
+
+def _output_ids(prompt: list[int], options: GenerateOptions) -> list[int]:
+    """Small letters, told by the prompt and the seed alone."""
+    state = zlib.crc32(array("q", [options.seed or 0, *prompt]).tobytes())
+    ids = []
+    for _ in range(options.output_tokens):
+        state = (state * 1664525 + 1013904223) % 2**32
+        ids.append(ord("a") + (state >> 16) % 26)
+    return ids
+
+
+def _hang(how: str) -> None:
+    if how == "gil":
+        ctypes.PyDLL(None).sleep(3600)
+    while True:
+        if how == "sleep":
+            time.sleep(3600)
+
+
+def _print_noise() -> None:
+    sys.stdout.write("noise from Python\n")
+    os.write(1, b"\x00\x00\x00\x05noise from C\xff\n")

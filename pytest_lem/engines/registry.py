@@ -1,0 +1,142 @@
+"""Which engines there are, by the names users select; imports none of them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+
+from pytest_lem.engines import Capabilities
+from pytest_lem.errors import ConfigError
+
+GROUP = "pytest_lem.engines"
+
+# Names of the design whose engines come with a later version.
+_PLANNED = ("vllm", "tensorrt", "trt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineEntry:
+    """An engine as the registry knows it.
+
+    `target` is `module:Class`, imported in the worker alone. `requires` names the
+    modules that must be importable there; `extra` is the extra of pytest-lem that
+    brings them, `remedy` what else can be done where they are missing.
+    """
+
+    name: str
+    target: str
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    requires: Sequence[str] = ()
+    extra: str | None = None
+    aliases: Sequence[str] = ()
+    remedy: str = ""
+
+
+BUILT_IN = (
+    EngineEntry(
+        name="transformers",
+        target="pytest_lem.engines.transformers:TransformersEngine",
+        capabilities=Capabilities(
+            launch="accelerate", cuda="backend", streaming="tokens"
+        ),
+        requires=("torch", "transformers"),
+        extra="transformers",
+        aliases=("pytorch",),
+        remedy="run it in its own environment with `tox -e bench`",
+    ),
+    EngineEntry(
+        name="fake",
+        target="pytest_lem.engines.fake:FakeEngine",
+        capabilities=Capabilities(streaming="tokens"),
+    ),
+)
+
+
+class Registry:
+    """Engines by name: the built-in ones, those added, and those of other packages.
+
+    Entry points of the group `pytest_lem.engines` are read when a name is neither
+    built in nor added; each is an EngineEntry, or a callable that returns one.
+    """
+
+    def __init__(self, entries: Iterable[EngineEntry] = BUILT_IN) -> None:
+        self._entries: dict[str, EngineEntry] = {}
+        for entry in entries:
+            self.add(entry)
+
+    def add(self, entry: EngineEntry) -> None:
+        """Add an engine; ConfigError where its name or an alias is taken."""
+        for name in (entry.name, *entry.aliases):
+            if taken := self._lookup(name):
+                msg = f"backend {name!r} is already the engine {taken.target}"
+                raise ConfigError(msg)
+        self._entries[entry.name] = entry
+
+    def names(self) -> list[str]:
+        """The names of the engines known so far, without aliases."""
+        return sorted(self._entries)
+
+    def find(self, name: str) -> EngineEntry:
+        """The engine of that name or alias; ConfigError names the nearest there is."""
+        if entry := self._lookup(name):
+            return entry
+        offered = {point.name: point for point in entry_points(group=GROUP)}
+        if name in offered:
+            entry = _from_entry_point(offered[name])
+            self.add(entry)
+            return entry
+        raise ConfigError(self._unknown(name, sorted({*self._entries, *offered})))
+
+    def _lookup(self, name: str) -> EngineEntry | None:
+        for entry in self._entries.values():
+            if name == entry.name or name in entry.aliases:
+                return entry
+        return None
+
+    def _unknown(self, name: str, names: list[str]) -> str:
+        there_are = f"there are: {', '.join(names)}"
+        if name in _PLANNED:
+            return f"backend {name!r}: this version has no such engine yet; {there_are}"
+        aliases = [alias for e in self._entries.values() for alias in e.aliases]
+        near = difflib.get_close_matches(name, [*names, *aliases], n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return f"no backend {name!r}; {hint}{there_are}"
+
+
+def available(entry: EngineEntry) -> str | None:
+    """None where this interpreter could import the engine, else one line on why not.
+
+    Looks for the modules without importing any, so it touches no device. It speaks
+    of this interpreter only, not of one that `--lem-python` names.
+    """
+    missing = [module for module in entry.requires if not _is_there(module)]
+    if not missing:
+        return None
+    modules = " and ".join(repr(module) for module in missing)
+    ways = [f"pip install 'pytest-lem[{entry.extra}]'"] if entry.extra else []
+    ways += [entry.remedy] if entry.remedy else []
+    remedy = f": {', or '.join(ways)}" if ways else ""
+    verb = "is" if len(missing) == 1 else "are"
+    return f"backend {entry.name!r} needs {modules}, which {verb} not installed{remedy}"
+
+
+def _is_there(module: str) -> bool:
+    package = module.partition(".")[0]  # a submodule's spec would import its package
+    return package in sys.modules or importlib.util.find_spec(package) is not None
+
+
+def _from_entry_point(point: EntryPoint) -> EngineEntry:
+    try:
+        found = point.load()
+        entry = found if isinstance(found, EngineEntry) else found()
+    except Exception as error:
+        msg = f"backend {point.name!r}: its entry point {point.value!r} fails: {error}"
+        raise ConfigError(msg) from error
+    if not isinstance(entry, EngineEntry):
+        msg = f"backend {point.name!r}: {point.value!r} gives no EngineEntry: {entry!r}"
+        raise ConfigError(msg)
+    return entry

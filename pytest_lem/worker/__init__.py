@@ -1,0 +1,1 @@
+"""The wall between pytest and the engines: each engine lives in a worker."""

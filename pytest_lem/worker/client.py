@@ -1,0 +1,230 @@
+"""The pytest side of the wall: asks a worker, waits with a limit, and ends it.
+
+Every wait happens in the calling thread, so that an interrupt is felt at once.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pytest_lem import __version__
+from pytest_lem.engines import GenerateOptions, Generation, Loaded
+from pytest_lem.errors import EngineNotAvailable, LemError, WorkerDied
+from pytest_lem.worker.launch import process
+from pytest_lem.worker.line import Limits, Line, OnBeat
+from pytest_lem.worker.payload import (
+    pack_ragged,
+    unpack_generation,
+    unpack_loaded,
+    unpack_ragged,
+)
+from pytest_lem.worker.protocol import PROTOCOL, Arrays, Message
+
+__all__ = ["EngineClient", "Limits", "start_worker"]
+
+_T = TypeVar("_T")
+
+
+class EngineClient:
+    """An engine in a worker, from its start to the end of its whole process group.
+
+    After any failure or interrupt it is not `usable` again: what an engine still
+    holds then (stale requests, a broken device) would enter the next measurement.
+    """
+
+    def __init__(
+        self,
+        worker: process.WorkerProcess,
+        *,
+        name: str,
+        limits: Limits,
+        on_beat: OnBeat | None,
+    ) -> None:
+        self.name = name
+        self.pid = worker.pid
+        self.usable = True
+        self.hello: dict[str, Any] = {}
+        self._worker = worker
+        self._limits = limits
+        self._line = Line(worker, name=name, limits=limits, on_beat=on_beat)
+        self._loaded = False
+        self._open = True
+        self._net = weakref.finalize(self, worker.kill)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _where: TracebackType | None,
+    ) -> None:
+        """Close; what goes wrong then is added to an earlier error, else raised."""
+        problem = self.close()
+        if problem and error:
+            error.add_note(problem)
+        elif problem:
+            raise WorkerDied(problem)
+
+    def greet(self, target: str) -> None:
+        """Tell the worker which engine it has, and keep what it answers in `hello`."""
+        body = {
+            "protocol": PROTOCOL,
+            "plugin": __version__,
+            "engine": target,
+            "name": self.name,
+        }
+        limit_s = self._limits.start_s
+        self.hello = self._ask("hello", body, limit_s=limit_s, read=_body)
+
+    def load(self, spec: Mapping[str, Any]) -> Loaded:
+        """Load the model that the spec names."""
+        self._loaded = True
+        body = {"spec": dict(spec)}
+        return self._ask(
+            "load",
+            body,
+            limit_s=self._limits.load_s,
+            read=lambda answer: unpack_loaded(answer.body),
+        )
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of texts, as the engine itself would make them."""
+        return self._ask(
+            "tokenize",
+            {"texts": list(texts)},
+            limit_s=self._limits.tokenize_s,
+            read=lambda answer: unpack_ragged("ids", answer.arrays),
+        )
+
+    def detokenize(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Texts of token ids, special tokens left out."""
+        return self._ask(
+            "detokenize",
+            {},
+            pack_ragged("ids", ids),
+            limit_s=self._limits.tokenize_s,
+            read=lambda answer: list(answer.body["texts"]),
+        )
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], options: GenerateOptions
+    ) -> Generation:
+        """One pass over prompts of token ids."""
+        return self._ask(
+            "generate",
+            {"options": options.to_json()},
+            pack_ragged("prompts", prompts),
+            limit_s=self._limits.generate_s,
+            read=lambda answer: unpack_generation(answer.body, answer.arrays),
+        )
+
+    def unload(self) -> None:
+        """Give the model and its memory back; the worker stays."""
+        self._loaded = False
+        self._ask("unload", {}, limit_s=self._limits.unload_s, read=_body)
+
+    def close(self) -> str | None:
+        """Unload, let the worker exit, and end its group; None, or what went wrong.
+
+        It raises no failure of the engine, so that it hides no earlier one; a worker
+        that is not usable is ended without more ado.
+        """
+        if not self._open:
+            return None
+        try:
+            problem = self._leave() if self.usable else None
+            self.usable = False
+            left = self._worker.end(self._limits.grace_s)
+        except BaseException:
+            self.kill()
+            raise
+        self._shut(ended=left is None)
+        return "; ".join(filter(None, (problem, left))) or None
+
+    def kill(self) -> str | None:
+        """Kill the worker's whole group at once; None, or one line on what stays."""
+        self.usable = False
+        left = self._worker.kill()
+        if self._open:
+            self._shut(ended=left is None)
+        return left
+
+    def _leave(self) -> str | None:
+        problem = None
+        try:
+            if self._loaded:
+                self.unload()
+            self._ask("exit", {}, limit_s=self._limits.unload_s, read=_body)
+            self._worker.wait(self._limits.grace_s)
+        except LemError as error:
+            problem = error.message
+        return problem
+
+    def _shut(self, *, ended: bool) -> None:
+        self._open = False
+        self._net.detach()
+        if ended:
+            self._line.hang_up()
+
+    def _ask(
+        self,
+        step: str,
+        body: dict[str, Any],
+        arrays: Arrays | None = None,
+        *,
+        limit_s: float,
+        read: Callable[[Message], _T],
+    ) -> _T:
+        if not self.usable:
+            msg = f"the engine {self.name} is not used again after a failure or close"
+            raise WorkerDied(msg)
+        try:
+            return read(self._line.ask(step, body, arrays or {}, limit_s=limit_s))
+        except BaseException:
+            self.usable = False
+            raise
+
+
+def start_worker(
+    target: str,
+    *,
+    name: str,
+    python: str,
+    environment: Mapping[str, str],
+    log_path: Path,
+    limits: Limits,
+    on_beat: OnBeat | None = None,
+) -> EngineClient:
+    """A worker with the engine `module:Class`, imported there and not yet loaded.
+
+    `name` is the backend as errors tell it; `environment` is added to this process's
+    own; what the worker prints goes to `log_path`. `on_beat` hears, at most twice a
+    second, how far it is. Nothing is left running where the start fails.
+    """
+    worker = process.start(python=python, environment=environment, log_path=log_path)
+    client = EngineClient(worker, name=name, limits=limits, on_beat=on_beat)
+    try:
+        client.greet(target)
+    except WorkerDied as error:
+        client.kill()
+        if "No module named 'pytest_lem" not in error.detail:
+            raise
+        msg = (
+            f"{python} has no pytest-lem, which must be beside the engine {name}: "
+            f"{python} -m pip install --no-deps pytest-lem=={__version__}"
+        )
+        raise EngineNotAvailable(msg, detail=error.detail) from error
+    except BaseException:
+        client.kill()
+        raise
+    return client
+
+
+def _body(answer: Message) -> dict[str, Any]:
+    return answer.body

@@ -1,0 +1,44 @@
+"""One live engine at a time, kept while the next piece of work asks for the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+from pytest_lem.worker.client import EngineClient
+
+
+class EnginePool:
+    """Holds at most one engine, so that no two ever share a device.
+
+    `problems` gathers, one line each, what went wrong while engines were closed. An
+    engine that is still held when the interpreter ends is killed then.
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self._key: Hashable = None
+        self._client: EngineClient | None = None
+
+    def get(self, key: Hashable, start: Callable[[], EngineClient]) -> EngineClient:
+        """The live engine of that key where it is usable, else a newly started one."""
+        if self._client and self._client.usable and self._key == key:
+            return self._client
+        self.drop()
+        self._key, self._client = key, start()
+        return self._client
+
+    def drop(self) -> None:
+        """Close the live engine, if there is one; the next `get` starts another."""
+        client, self._client = self._client, None
+        if client and (problem := client.close()):
+            self.problems.append(problem)
+
+    def close(self) -> None:
+        """Close what is left."""
+        self.drop()
+
+    def kill(self) -> None:
+        """Kill the live engine's whole group at once."""
+        client, self._client = self._client, None
+        if client and (problem := client.kill()):
+            self.problems.append(problem)

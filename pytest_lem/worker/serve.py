@@ -1,0 +1,218 @@
+"""The engine's side of the wall: answers requests, one at a time, in the main thread.
+
+Standard library only, besides the engine that it is told to import.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import queue
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pytest_lem import __version__
+from pytest_lem.engines import Engine, GenerateOptions, Generation
+from pytest_lem.errors import ConfigError, GenerationError
+from pytest_lem.worker import cuda, group
+from pytest_lem.worker.failure import failure
+from pytest_lem.worker.payload import (
+    pack_generation,
+    pack_loaded,
+    pack_ragged,
+    unpack_ragged,
+)
+from pytest_lem.worker.protocol import (
+    PROTOCOL,
+    Arrays,
+    Beat,
+    Message,
+    ProtocolError,
+    receive,
+    send,
+)
+
+_BEAT_S = 1.0
+_PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
+
+Answer = tuple[dict[str, Any], Arrays]
+
+
+class Worker:
+    """Serves one engine over two pipes until it is told to exit or the parent is gone.
+
+    The main thread works; one thread reads requests, so that the end of the pipe is
+    noticed whatever the main thread does; one thread gives a sign of life each second.
+    """
+
+    def __init__(self, reader: int, writer: int) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._writing = threading.Lock()
+        self._requests: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._engine: Engine | None = None
+        self._step = "start"
+        self._since = time.monotonic()
+        self._done = 0
+        self._total = 0
+        self._handlers: dict[str, Callable[[Message], Answer]] = {
+            "hello": self._hello,
+            "load": self._load,
+            "tokenize": self._tokenize,
+            "detokenize": self._detokenize,
+            "generate": self._generate,
+            "unload": self._unload,
+        }
+
+    def serve(self) -> None:
+        """Answer requests, in their order, up to `exit`."""
+        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._beat, daemon=True).start()
+        while (request := self._requests.get()).kind != "exit":
+            self._enter(request.kind)
+            answer = self._answer(request)
+            self._enter("wait")
+            self._say(answer)
+        self._say(Message(kind="exit", id=request.id))
+
+    def _answer(self, request: Message) -> Message:
+        try:
+            handler = self._handlers.get(request.kind)
+            if handler is None:
+                msg = f"a worker knows no request {request.kind!r}"
+                raise ProtocolError(msg)
+            body, arrays = handler(request)
+            return Message(kind=request.kind, id=request.id, body=body, arrays=arrays)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - each is an answer
+            return failure(request, error)
+
+    def _hello(self, request: Message) -> Answer:
+        engine = self._engine = _engine(request.body["engine"])
+        answer = {
+            "protocol": PROTOCOL,
+            "plugin": __version__,
+            "python": platform.python_version(),
+            "engine": {"name": request.body["name"], "version": engine.version()},
+            "packages": engine.packages(),
+            "pid": os.getpid(),
+            "devices": cuda.devices_asked_for(),
+        }
+        return answer, {}
+
+    def _load(self, request: Message) -> Answer:
+        return pack_loaded(self._ready().load(request.body["spec"])), {}
+
+    def _tokenize(self, request: Message) -> Answer:
+        return {}, pack_ragged("ids", self._ready().tokenize(request.body["texts"]))
+
+    def _detokenize(self, request: Message) -> Answer:
+        ids = unpack_ragged("ids", request.arrays)
+        return {"texts": self._ready().detokenize(ids)}, {}
+
+    def _generate(self, request: Message) -> Answer:
+        options = GenerateOptions.from_json(request.body["options"])
+        if options.seed is not None:
+            random.seed(options.seed)
+        prompts = unpack_ragged("prompts", request.arrays)
+        return pack_generation(self._measure(self._ready(), prompts, options))
+
+    def _unload(self, _request: Message) -> Answer:
+        self._ready().unload()
+        return {}, {}
+
+    def _measure(
+        self, engine: Engine, prompts: list[list[int]], options: GenerateOptions
+    ) -> Generation:
+        """One pass; between the stamps there is the engine's own work only."""
+        batches = engine.prepare(prompts, options)
+        self._total = len(batches)
+        outcomes: list[Any] = []
+        spans: list[tuple[int, int]] = []
+        clock_ns, run = time.monotonic_ns, engine.run
+        engine.synchronize()
+        start_ns = clock_ns()
+        for batch in batches:
+            sent_ns = clock_ns()
+            outcomes.append(run(batch, options))
+            spans.append((sent_ns, clock_ns()))
+            self._done += 1
+        engine.synchronize()
+        end_ns = clock_ns()
+        collected = engine.collect(batches, outcomes, spans, options)
+        window = {"start_ns": start_ns, "end_ns": end_ns}
+        if getattr(engine, "scripted", False):
+            window |= {name: collected[name] for name in window}
+        generation = Generation(**{**collected, **window})
+        if len(generation.completions) != len(prompts):
+            told = f"{len(generation.completions)} completions for {len(prompts)}"
+            msg = f"the engine returned {told} prompts"
+            raise GenerationError(msg)
+        return generation
+
+    def _ready(self) -> Engine:
+        if self._engine is None:
+            msg = "the worker was asked to work before it was told which engine it has"
+            raise ProtocolError(msg)
+        return self._engine
+
+    def _enter(self, step: str) -> None:
+        self._done = self._total = 0
+        self._since = time.monotonic()
+        self._step = step
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                request = receive(self._reader)
+            except ProtocolError as error:
+                self._say(failure(Message(kind="read"), error))
+                request = None
+            if request is None:
+                _end_group()
+            else:
+                self._requests.put(request)
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(_BEAT_S)
+            beat = Beat(
+                step=self._step,
+                elapsed_s=round(time.monotonic() - self._since, 3),
+                done=self._done,
+                total=self._total,
+                rss_mb=_rss_mb(),
+            )
+            self._say(Message(kind="heartbeat", body=beat.to_json()))
+
+    def _say(self, message: Message) -> None:
+        try:
+            with self._writing:
+                send(self._writer, message)
+        except BrokenPipeError:
+            _end_group()
+
+
+def _engine(target: str) -> Engine:
+    module, _, name = target.partition(":")
+    try:
+        engine: Engine = getattr(importlib.import_module(module), name)()
+    except AttributeError as error:
+        msg = f"no engine {target!r}: {error}"
+        raise ConfigError(msg) from error
+    return engine
+
+
+def _rss_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * _PAGE_MB, 1)
+
+
+def _end_group() -> None:
+    group.signal_all(os.getpgrp(), signal.SIGKILL)
+    os._exit(1)  # the first process of a container is deaf to the signal
