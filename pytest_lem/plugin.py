@@ -1,1 +1,207 @@
-"""The front door."""
+"""The front door, in the order in which pytest calls it."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_lem import hookspecs
+from pytest_lem.fixtures import CALLS, engine, lem, lem_backend, meter
+from pytest_lem.items import (
+    BACKEND,
+    backends_of,
+    check_backends,
+    is_measured,
+    plan_items,
+    stray_markers,
+    takes_backend,
+)
+from pytest_lem.loop import (
+    HELD_BACK,
+    SILENT,
+    interruptible,
+    run_silently,
+    run_turns,
+    turns,
+)
+from pytest_lem.options import SETTINGS, add_options, check, resolve
+
+if TYPE_CHECKING:
+    from pytest_lem.session import LemSession
+
+__all__ = ["engine", "lem", "lem_backend", "meter"]
+
+SESSION = pytest.StashKey["LemSession"]()
+
+MARKER = (
+    "lem(model=..., precision=..., batch_size=1, input_tokens=128, output_tokens=128, "
+    "...): an experiment on LLM inference; keywords are fields of engine spec, "
+    "workload and effort, sections such as transformers={...}, and backends=[...]"
+)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let others extend the plugin."""
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options and their ini twins."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Resolve the options; what is wrong with them is said here."""
+    config.addinivalue_line("markers", MARKER)
+    config.stash[SETTINGS] = resolve(config)
+    check(config, config.stash[SETTINGS])
+    check_backends(config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrise over backends those tests that use our fixtures, and no others."""
+    if BACKEND in metafunc.fixturenames:
+        metafunc.parametrize(BACKEND, backends_of(metafunc.config), indirect=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Plan the experiments; all that is wrong with them is said together."""
+    problems = list(stray_markers(items))
+    if any(takes_backend(item) for item in items):
+        problems += plan_items(config, session_of(config), items)
+    if problems:
+        raise pytest.UsageError(*problems)
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Say what will be measured, on what and how; nothing where nothing will."""
+    state = config.stash.get(SESSION, None)
+    if state is None or not state.steps:
+        return []
+    from pytest_lem.report.terminal import header
+
+    return header(state.describe())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Run the plan, pass by pass; without experiments the loop is pytest's own."""
+    config = session.config
+    state = config.stash.get(SESSION, None)
+    if state is None or not state.steps or config.option.collectonly:
+        return None
+    if session.testsfailed and not config.option.continue_on_collection_errors:
+        return None
+    if config.stash[SETTINGS]["plan"]:
+        return _print_plan(config, state)
+    by_id = {item.nodeid: item for item in session.items}
+    steps = [(by_id[name], cycle) for name, cycle in state.steps if name in by_id]
+    with interruptible():
+        run_turns(session, turns(session.items, steps))
+    return True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> bool | None:
+    """Run a cycle that is not the last without a report; leave the rest to pytest."""
+    if not item.stash.get(SILENT, False):
+        return None
+    run_silently(item, nextitem)
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A test that takes `lem` and measures nothing has not passed."""
+    __tracebackhide__ = True
+    yield
+    if is_measured(item) and CALLS in item.stash and not item.stash[CALLS]:
+        pytest.fail("took the `lem` fixture and never called lem()", pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:
+    """Tell held-back assertions from errors; put the headline into the report."""
+    report: pytest.TestReport = yield  # type: ignore[assignment,misc]
+    if is_measured(item) and report.when == "call":
+        failed = call.excinfo is not None
+        asserted = failed and call.excinfo.errisinstance(AssertionError)  # type: ignore[union-attr]
+        item.stash[HELD_BACK] = asserted
+        if not item.stash.get(SILENT, False):
+            report.lem_headline = _conclude(item)
+    return report  # type: ignore[return-value]
+
+
+def pytest_report_teststatus(
+    report: pytest.CollectReport | pytest.TestReport,
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    """Show the headline number inline under -v."""
+    headline = getattr(report, "lem_headline", None)
+    if headline and report.passed and report.when == "call":
+        return "passed", ".", (f"PASSED {headline}", {"green": True})
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """End the engine and the meters, write the reports."""
+    state = session.config.stash.get(SESSION, None)
+    if state is not None:
+        interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        with interruptible():
+            state.finish(interrupted=interrupted)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """One section: the table, what the flags mean, where the reports are."""
+    state = config.stash.get(SESSION, None)
+    if state is None or state.final is None or config.option.no_summary:
+        return
+    from pytest_lem.report.terminal import summary
+
+    terminalreporter.section("lem", sep="=")
+    width = terminalreporter._tw.fullwidth
+    written = [config.stash[SETTINGS][kind] for kind in ("json", "csv")]
+    for line in summary(state.final, width, [*filter(None, written)]):
+        terminalreporter.line(line)
+
+
+def session_of(config: pytest.Config) -> "LemSession":
+    """The session's state, made when it is first needed."""
+    if SESSION not in config.stash:
+        from pytest_lem.live import progress_of
+        from pytest_lem.session import LemSession
+
+        config.stash[SESSION] = LemSession(
+            config, config.stash[SETTINGS], progress_of(config)
+        )
+    return config.stash[SESSION]
+
+
+def _conclude(item: pytest.Item) -> str | None:
+    """Put the pooled numbers into the JUnit properties; return the headline."""
+    from pytest_lem.report.terminal import headline, properties
+
+    result = session_of(item.config).result(item.nodeid)
+    if not result.cycles:
+        return None
+    item.user_properties += properties(result)
+    return headline(result)
+
+
+def _print_plan(config: pytest.Config, state: "LemSession") -> bool:
+    from pytest_lem.report.terminal import plan_lines
+
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    for line in plan_lines(state.describe(), state.steps):
+        reporter.write_line(line)
+    return True

@@ -1,0 +1,1 @@
+"""Pure numbers: statistics, latency and the metrics derived from raw figures."""

@@ -97,10 +97,15 @@ class FakeEngine:
         return Loaded(
             duration_s=script.load_s,
             effective={f.name: getattr(script, f.name) for f in fields(script)},
-            model={"name": spec.get("model"), "architecture": "fake"},
+            model={
+                "name": spec.get("model"),
+                "architecture": "fake",
+                "vocab_size": 256,
+                "reserved_ids": [],
+            },
             memory={"model_mb": None, "load_peak_mb": None},
             devices=["cpu"],
-            flags=[],
+            flags=["fake_engine"],
         )
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:

@@ -1,0 +1,1 @@
+"""The laboratory: the only room that waits."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from math import hypot
+from statistics import median
 
 from pytest_lem.meters.series import Rhythm
 
 _STALE_PERIODS = 1.5
+_RECENT = 9
+_BLUR = 4.0
 
 
 class CounterSeries:
@@ -16,7 +19,8 @@ class CounterSeries:
 
     A step happened after the start of the last read that still showed the old value,
     and before the end of the read that showed the new one. The middle of that bracket
-    is the edge. A device with a known `refresh_s` is read more slowly than it counts:
+    is the edge. An edge seen far less sharply than those before it is left out, once:
+    its neighbours tell more of it than it does. A device with a known `refresh_s` is read more slowly than it counts:
     each of its reads is an edge, no older than `refresh_s`.
     """
 
@@ -31,6 +35,7 @@ class CounterSeries:
         self._resets: list[float] = []
         self._refresh_s = refresh_s
         self._last: tuple[float, float] | None = None
+        self._skipped = False
 
     def add(self, before_s: float, after_s: float, energy_j: float) -> None:
         """Take in one read of the counter."""
@@ -44,7 +49,16 @@ class CounterSeries:
         elif last is not None and energy_j > last[1]:
             period_s = self.rhythm.period_s
             stale_s = before_s - _STALE_PERIODS * period_s if period_s else last[0]
-            self._append(max(last[0], stale_s), after_s, energy_j)
+            earliest_s = max(last[0], stale_s)
+            self._skipped = not self._skipped and self._blurred(after_s - earliest_s)
+            if not self._skipped:
+                self._append(earliest_s, after_s, energy_j)
+
+    def _blurred(self, bracket_s: float) -> bool:
+        recent = self._halves[-_RECENT:]
+        if len(recent) < _RECENT or bracket_s == 0:
+            return False
+        return bracket_s / 2 > _BLUR * median(recent)
 
     def _append(self, earliest_s: float, latest_s: float, energy_j: float) -> None:
         time_s = (earliest_s + latest_s) / 2

@@ -64,8 +64,9 @@ class Sampler:
         self._thread = Thread(target=self._run, name="lem-sampler", daemon=True)
 
     def start(self) -> None:
-        """Begin to poll."""
-        self._thread.start()
+        """Begin to poll; a sampler that has begun goes on."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def stop(self) -> bool:
         """End within the longest interval and a second; False if a poll hangs.

@@ -1,0 +1,1 @@
+"""What is known afterwards: the record, its journal, its files."""

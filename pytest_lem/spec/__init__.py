@@ -1,0 +1,1 @@
+"""What is asked for: engine spec, workload and effort, as pure data."""

@@ -20,10 +20,10 @@ def environment_for(gpu_uuids: Sequence[str] | None) -> dict[str, str]:
     None, or none at all as `select` gives on a machine without GPUs, means the CPU.
     """
     if not gpu_uuids:
-        return {_VISIBLE: "", "NVIDIA_VISIBLE_DEVICES": "void"}
+        return {"CUDA_VISIBLE_DEVICES": "", "NVIDIA_VISIBLE_DEVICES": "void"}
     uuids = ",".join(gpu_uuids)
     return {
-        _VISIBLE: uuids,
+        "CUDA_VISIBLE_DEVICES": uuids,
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "NVIDIA_VISIBLE_DEVICES": uuids,
         "PYTORCH_NVML_BASED_CUDA_CHECK": "1",

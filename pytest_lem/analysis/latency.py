@@ -1,0 +1,90 @@
+"""Latency from time stamps: what METRICS calls TTFT, TPOT, ITL and E2E.
+
+A request is (sent_ns, ended_ns, token_ns); token_ns is empty where none was stamped.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+FEW_SAMPLES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """One request's stamps, in nanoseconds of one monotonic clock."""
+
+    sent_ns: int
+    ended_ns: int
+    token_ns: Sequence[int]
+
+
+def streamed(requests: Sequence[Stamps]) -> dict[str, Any]:
+    """Distributions over requests that stamped every token.
+
+    A request without tokens has no TTFT; one with a single token has no ITL, no TPOT.
+    `itl_trimmed` leaves out the first and last gap of each request.
+    """
+    timed = [request for request in requests if request.token_ns]
+    gaps = [_gaps_ms(request.token_ns) for request in timed]
+    return {
+        "method": "true_streaming",
+        "requests": len(requests),
+        "ttft_ms": distribution(
+            [_ms(request.sent_ns, request.token_ns[0]) for request in timed]
+        ),
+        "tpot_ms": distribution([sum(gap) / len(gap) for gap in gaps if gap]),
+        "itl_ms": distribution([value for gap in gaps for value in gap]),
+        "itl_trimmed_ms": distribution([value for gap in gaps for value in gap[1:-1]]),
+        "e2e_ms": _end_to_end(requests),
+        "flags": _flags(len(timed)),
+    }
+
+
+def batched(requests: Sequence[Stamps]) -> dict[str, Any]:
+    """End-to-end time of requests that were generated in batches: no TTFT, no ITL."""
+    return {
+        "method": "per_request_batch",
+        "requests": len(requests),
+        "ttft_ms": None,
+        "tpot_ms": None,
+        "itl_ms": None,
+        "itl_trimmed_ms": None,
+        "e2e_ms": _end_to_end(requests),
+        "flags": _flags(len(requests)),
+    }
+
+
+def distribution(values: Sequence[float]) -> dict[str, float | int] | None:
+    """Mean, extremes and percentiles (linear, numpy's type 7); None without values."""
+    if not values:
+        return None
+    import numpy as np
+
+    sample = np.asarray(values, dtype=float)
+    p50, p95, p99 = (float(q) for q in np.percentile(sample, [50, 95, 99]))
+    return {
+        "n": len(sample),
+        "mean": float(sample.mean()),
+        "min": float(sample.min()),
+        "p50": p50,
+        "p95": p95,
+        "p99": p99,
+        "max": float(sample.max()),
+    }
+
+
+def _end_to_end(requests: Sequence[Stamps]) -> dict[str, float | int] | None:
+    return distribution([_ms(one.sent_ns, one.ended_ns) for one in requests])
+
+
+def _gaps_ms(token_ns: Sequence[int]) -> list[float]:
+    return [_ms(a, b) for a, b in zip(token_ns, token_ns[1:], strict=False)]
+
+
+def _ms(start_ns: int, end_ns: int) -> float:
+    return (end_ns - start_ns) / 1e6
+
+
+def _flags(samples: int) -> list[str]:
+    return ["few_samples"] if samples < FEW_SAMPLES else []

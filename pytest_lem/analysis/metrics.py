@@ -1,0 +1,146 @@
+"""Every metric's name, unit and direction, and the one place that derives them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class MetricInfo:
+    """A metric of one cycle: its unit, which way is better, and what it is."""
+
+    unit: str
+    better: Literal["lower", "higher"] | None
+    meaning: str
+
+
+METRICS: dict[str, MetricInfo] = {
+    "energy_per_output_token_j": MetricInfo(
+        "J/token", "lower", "gross energy over output tokens"
+    ),
+    "energy_per_output_token_net_j": MetricInfo(
+        "J/token", "lower", "net energy over output tokens"
+    ),
+    "energy_per_total_token_j": MetricInfo(
+        "J/token", "lower", "gross energy over input and output tokens"
+    ),
+    "energy_per_request_j": MetricInfo(
+        "J/request", "lower", "gross energy over requests"
+    ),
+    "tokens_per_joule": MetricInfo(
+        "token/J", "higher", "output tokens over gross energy"
+    ),
+    "energy_gross_j": MetricInfo("J", "lower", "energy of the cycle's energy windows"),
+    "energy_net_j": MetricInfo("J", "lower", "gross less idle power times time"),
+    "energy_uncertainty_j": MetricInfo("J", None, "95 % uncertainty of the gross"),
+    "energy_cpu_j": MetricInfo("J", "lower", "CPU packages over the energy windows"),
+    "energy_ram_j": MetricInfo("J", "lower", "DRAM over the energy windows"),
+    "emissions_g_co2e": MetricInfo("g", "lower", "energy x PUE x carbon intensity"),
+    "avg_power_w": MetricInfo("W", "lower", "gross energy over the same seconds"),
+    "idle_power_w": MetricInfo("W", None, "power without work, state in the record"),
+    "output_throughput_tps": MetricInfo(
+        "token/s", "higher", "output tokens over window time"
+    ),
+    "input_throughput_tps": MetricInfo(
+        "token/s", "higher", "input tokens over window time"
+    ),
+    "total_throughput_tps": MetricInfo(
+        "token/s", "higher", "input and output tokens over window time"
+    ),
+    "request_throughput_rps": MetricInfo(
+        "request/s", "higher", "requests over window time"
+    ),
+    "ttft_mean_ms": MetricInfo("ms", "lower", "time to first token, mean"),
+    "ttft_p50_ms": MetricInfo("ms", "lower", "time to first token, median"),
+    "ttft_p95_ms": MetricInfo("ms", "lower", "time to first token, 95th percentile"),
+    "ttft_p99_ms": MetricInfo("ms", "lower", "time to first token, 99th percentile"),
+    "tpot_mean_ms": MetricInfo("ms", "lower", "time per output token after the first"),
+    "itl_mean_ms": MetricInfo("ms", "lower", "inter-token latency, mean"),
+    "itl_p50_ms": MetricInfo("ms", "lower", "inter-token latency, median"),
+    "itl_p95_ms": MetricInfo("ms", "lower", "inter-token latency, 95th percentile"),
+    "itl_p99_ms": MetricInfo("ms", "lower", "inter-token latency, 99th percentile"),
+    "e2e_mean_ms": MetricInfo("ms", "lower", "request sent to last token, mean"),
+    "e2e_p50_ms": MetricInfo("ms", "lower", "request sent to last token, median"),
+    "e2e_p95_ms": MetricInfo("ms", "lower", "request sent to last token, 95th perc."),
+    "memory_model_mb": MetricInfo("MB", "lower", "device memory after load"),
+    "memory_peak_mb": MetricInfo("MB", "lower", "peak device memory in the windows"),
+    "load_duration_s": MetricInfo("s", "lower", "time to load the model"),
+    "load_energy_j": MetricInfo("J", "lower", "energy to load the model"),
+    "warmup_duration_s": MetricInfo("s", None, "time to warm up"),
+    "duration_s": MetricInfo("s", None, "time of the energy windows together"),
+}
+
+HEADLINES = ("energy_per_output_token_j", "output_throughput_tps")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowFigures:
+    """The raw figures of one energy window; energies are None where not measured."""
+
+    duration_s: float
+    input_tokens: int
+    output_tokens: int
+    requests: int
+    gross_j: float | None
+    net_j: float | None
+    uncertainty_j: float | None
+    cpu_j: float | None
+    dram_j: float | None
+
+
+def pooled(windows: Sequence[WindowFigures]) -> dict[str, float | None]:
+    """The metrics of one cycle from its energy windows: ratios of sums.
+
+    A sum with one missing part does not exist; neither does what is derived from it.
+    """
+    duration = sum(w.duration_s for w in windows)
+    tokens_in = sum(w.input_tokens for w in windows)
+    tokens_out = sum(w.output_tokens for w in windows)
+    requests = sum(w.requests for w in windows)
+    gross = total(w.gross_j for w in windows)
+    net = total(w.net_j for w in windows)
+    squares = total(
+        None if w.uncertainty_j is None else w.uncertainty_j**2 for w in windows
+    )
+    return {
+        "energy_per_output_token_j": ratio(gross, tokens_out),
+        "energy_per_output_token_net_j": ratio(net, tokens_out),
+        "energy_per_total_token_j": ratio(gross, tokens_in + tokens_out),
+        "energy_per_request_j": ratio(gross, requests),
+        "tokens_per_joule": ratio(tokens_out, gross),
+        "energy_gross_j": gross,
+        "energy_net_j": net,
+        "energy_uncertainty_j": None if squares is None else squares**0.5,
+        "energy_cpu_j": total(w.cpu_j for w in windows),
+        "energy_ram_j": total(w.dram_j for w in windows),
+        "avg_power_w": ratio(gross, duration),
+        "output_throughput_tps": ratio(tokens_out, duration),
+        "input_throughput_tps": ratio(tokens_in, duration),
+        "total_throughput_tps": ratio(tokens_in + tokens_out, duration),
+        "request_throughput_rps": ratio(requests, duration),
+        "duration_s": duration or None,
+    }
+
+
+def total(values: Iterable[float | None]) -> float | None:
+    """The sum, or None if there is nothing to sum or a part is missing."""
+    parts = list(values)
+    known = [part for part in parts if part is not None]
+    return sum(known) if known and len(known) == len(parts) else None
+
+
+def ratio(numerator: float | None, denominator: float | None) -> float | None:
+    """The quotient, or None where either does not exist or nothing divides."""
+    if numerator is None or not denominator:
+        return None
+    return numerator / denominator
+
+
+def net_energy_j(gross_j: float, idle_w: float, duration_s: float) -> float:
+    """Gross less idle power times time, never below zero."""
+    return max(0.0, gross_j - idle_w * duration_s)
+
+
+def emissions_g(energy_j: float, intensity_g_per_kwh: float, pue: float) -> float:
+    """Grams of CO2 equivalent of an energy, with both factors given."""
+    return energy_j / 3.6e6 * pue * intensity_g_per_kwh

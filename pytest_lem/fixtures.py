@@ -1,0 +1,194 @@
+"""The fixtures `lem`, `engine` and `meter`, and what a test holds in its hands."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_lem.errors import ConfigError, NullMetricError
+
+if TYPE_CHECKING:
+    from pytest_lem.engines import Completion
+    from pytest_lem.meters.metering import EnergyReading, Metering
+    from pytest_lem.records.result import Result
+    from pytest_lem.session import LemSession
+    from pytest_lem.spec.workload import Workload
+
+CYCLE = pytest.StashKey[int]()
+CALLS = pytest.StashKey[int]()
+
+
+class Engine:
+    """The item's engine; its worker starts at the first use.
+
+    For tests and custom loops; what `lem()` measures needs none of it.
+    """
+
+    def __init__(self, session: "LemSession", item_id: str, turn: int) -> None:
+        self._session = session
+        self._item_id = item_id
+        self._turn = turn
+
+    @property
+    def backend(self) -> str:
+        """The backend's name."""
+        return self._session.experiments[self._item_id].spec.backend
+
+    def generate(
+        self, prompts: Sequence[str | Sequence[int]], *, output_tokens: int = 128
+    ) -> "list[Completion]":
+        """Generate exactly `output_tokens` for each prompt (texts or token ids)."""
+        return self._generate(prompts, output_tokens, stamps=False)
+
+    def stream(
+        self, prompts: Sequence[str | Sequence[int]], *, output_tokens: int = 128
+    ) -> "list[Completion]":
+        """The same with a time stamp for each token, in `Completion.token_ns`."""
+        return self._generate(prompts, output_tokens, stamps=True)
+
+    def text(self, completions: "Sequence[Completion]") -> list[str]:
+        """What was generated, as text."""
+        bench = self._session.bench(self._item_id, self._turn)
+        return bench.client.detokenize([one.output_ids for one in completions])
+
+    def _generate(
+        self,
+        prompts: Sequence[str | Sequence[int]],
+        output_tokens: int,
+        *,
+        stamps: bool,
+    ) -> "list[Completion]":
+        from pytest_lem.engines import GenerateOptions
+
+        bench = self._session.bench(self._item_id, self._turn)
+        ids = [
+            bench.client.tokenize([one])[0] if isinstance(one, str) else list(one)
+            for one in prompts
+        ]
+        workload = self._session.experiments[self._item_id].workload
+        options = GenerateOptions(
+            output_tokens=output_tokens,
+            min_output_tokens=output_tokens,
+            batch_size=len(ids),
+            decoder=workload.decoder,
+            seed=workload.seed,
+            stamps=stamps,
+        )
+        return bench.client.generate(ids, options).completions
+
+
+class MeterWindow:
+    """A span of time whose energy is known once it has ended."""
+
+    def __init__(self, metering: "Metering") -> None:
+        self._metering = metering
+        self.start_s = time.monotonic()
+        self.end_s: float | None = None
+
+    @property
+    def reading(self) -> "EnergyReading":
+        """Energy of the span with its uncertainty, method, scope and flags."""
+        if self.end_s is None:
+            msg = "the window is still open"
+            raise RuntimeError(msg)
+        self._metering.settle(self.end_s)
+        return self._metering.energy(self.start_s, self.end_s)
+
+    @property
+    def energy_j(self) -> float:
+        """Joules; raises NullMetricError with the reason where there are none."""
+        reading = self.reading
+        if reading.gross_j is None:
+            raise NullMetricError(f"energy_j does not exist: {reading.reason}")
+        return reading.gross_j
+
+
+class Meter:
+    """The session's meters, usable without any engine."""
+
+    def __init__(self, session: "LemSession") -> None:
+        self._session = session
+
+    @property
+    def names(self) -> list[str]:
+        """The meters at work."""
+        return list(self._session.metering.names)
+
+    @contextmanager
+    def window(self) -> Iterator[MeterWindow]:
+        """Mark a span; ask the window for its energy afterwards."""
+        metering = self._session.metering
+        metering.start()
+        # A span before the first reading cannot be measured: let one arrive.
+        metering.settle(time.monotonic())
+        window = MeterWindow(metering)
+        try:
+            yield window
+        finally:
+            window.end_s = time.monotonic()
+
+
+class Lem:
+    """Measures the item's experiment when called."""
+
+    def __init__(self, session: "LemSession", item: pytest.Item) -> None:
+        self._session = session
+        self._item = item
+
+    def __call__(
+        self,
+        engine: Engine | None = None,
+        workload: "Workload | None" = None,
+    ) -> "Result":
+        """Run this cycle and return the result pooled over the cycles so far.
+
+        Without arguments the workload is the marker's. `lem(engine, Workload(...))`
+        is the form for workloads that only the test's body knows.
+        """
+        __tracebackhide__ = True
+        calls = self._item.stash.get(CALLS, 0)
+        self._item.stash[CALLS] = calls + 1
+        if calls:
+            raise ConfigError("lem() was called twice: one test is one experiment")
+        if (engine is None) != (workload is None):
+            raise ConfigError("lem() takes nothing, or an engine and a Workload")
+        cycle = self._item.stash.get(CYCLE, 0)
+        hook = self._item.ihook
+        hook.pytest_lem_cycle_start(item=self._item, cycle=cycle)
+        return self._session.measure(self._item.nodeid, cycle, workload)
+
+
+@pytest.fixture
+def lem_backend(request: pytest.FixtureRequest) -> str:
+    """The backend this item was parametrised with."""
+    return str(request.param)
+
+
+@pytest.fixture
+def lem(lem_backend: str, request: pytest.FixtureRequest) -> Lem:  # noqa: ARG001
+    """Measure the experiment of this test: `result = lem()`."""
+    from pytest_lem.plugin import session_of
+
+    item = request.node
+    item.stash[CALLS] = 0
+    return Lem(session_of(request.config), item)
+
+
+@pytest.fixture
+def engine(lem_backend: str, request: pytest.FixtureRequest) -> Engine:  # noqa: ARG001
+    """The engine of this test, started at first use: `engine.generate([...])`."""
+    from pytest_lem.plugin import session_of
+
+    item = request.node
+    turn = item.stash.get(CYCLE, 0)
+    return Engine(session_of(request.config), item.nodeid, turn)
+
+
+@pytest.fixture
+def meter(request: pytest.FixtureRequest) -> Meter:
+    """The energy meters: `with meter.window() as w: ...; w.energy_j`."""
+    from pytest_lem.plugin import session_of
+
+    return Meter(session_of(request.config))

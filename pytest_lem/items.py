@@ -1,0 +1,204 @@
+"""From pytest items to experiments: which items count, and what each one says."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_lem.errors import ConfigError
+from pytest_lem.options import SETTINGS, XDIST, Settings
+
+if TYPE_CHECKING:
+    from pytest_lem.engines.registry import Registry
+    from pytest_lem.session import LemSession
+    from pytest_lem.spec.experiment import Experiment
+    from pytest_lem.spec.provenance import Layer
+
+BACKEND = "lem_backend"
+REGISTRY = pytest.StashKey["Registry"]()
+
+
+def registry_of(config: pytest.Config) -> "Registry":
+    """The engines there are, also those of other plugins and conftest files."""
+    if REGISTRY not in config.stash:
+        from pytest_lem.engines.registry import Registry
+
+        registry = config.stash[REGISTRY] = Registry()
+        config.hook.pytest_lem_register_engines(registry=registry)
+    return config.stash[REGISTRY]
+
+
+def backends_of(config: pytest.Config) -> list[str]:
+    """The backends asked for, aliases resolved; raises UsageError for unknown ones."""
+    settings = config.stash[SETTINGS]
+    try:
+        found = [registry_of(config).find(name) for name in settings["backend"]]
+    except ConfigError as error:
+        raise pytest.UsageError(f"{settings.says('backend')}: {error}") from error
+    return list(dict.fromkeys(entry.name for entry in found))
+
+
+def check_backends(config: pytest.Config) -> None:
+    """Refuse a backend typed on the command line that is unknown or not installed."""
+    settings = config.stash[SETTINGS]
+    if settings.origins["backend"] == "default":
+        return
+    names = backends_of(config)
+    if settings.origins["backend"] == "cli":
+        problems = list(missing(config, names))
+        if problems:
+            raise pytest.UsageError(*problems)
+
+
+def missing(config: pytest.Config, names: Iterable[str]) -> Iterator[str]:
+    """A line for each of these engines that cannot be imported here."""
+    from pytest_lem.engines.registry import available
+
+    registry = registry_of(config)
+    yield from filter(None, (available(registry.find(name)) for name in names))
+
+
+def takes_backend(item: pytest.Item) -> bool:
+    """Whether the item uses our `lem` or `engine` fixture."""
+    return BACKEND in getattr(item, "fixturenames", ())
+
+
+def is_measured(item: pytest.Item) -> bool:
+    """Whether the item is an experiment: it uses our `lem` fixture."""
+    return takes_backend(item) and "lem" in getattr(item, "fixturenames", ())
+
+
+def backend_of(item: pytest.Item) -> str:
+    """The backend that the item was parametrised with."""
+    return str(_parameters(item)[BACKEND])
+
+
+def excluded(item: pytest.Item) -> bool:
+    """Whether the closest marker that lists backends leaves this one out."""
+    for marker in item.iter_markers("lem"):
+        if "backends" in marker.kwargs:
+            return backend_of(item) not in marker.kwargs["backends"]
+    return False
+
+
+def stray_markers(items: Sequence[pytest.Item]) -> Iterator[str]:
+    """A line for each item marked itself that takes none of our fixtures."""
+    for item in items:
+        own = any(mark.name == "lem" for mark in item.own_markers)
+        if own and not takes_backend(item):
+            yield f"{item.nodeid}: is marked lem but takes no `lem` or `engine` fixture"
+
+
+def plan_items(
+    config: pytest.Config, state: "LemSession", found: list[pytest.Item]
+) -> list[str]:
+    """Plan the items' experiments and take out what is not for these backends.
+
+    Returns a line for each thing that is wrong, of all items together.
+    """
+    refusal = _refusal(config, found)
+    if refusal:
+        return [refusal]
+    gone = [item for item in found if takes_backend(item) and excluded(item)]
+    if gone:
+        config.hook.pytest_deselected(items=gone)
+        found[:] = [item for item in found if item not in gone]
+    problems: list[str] = []
+    for item in filter(takes_backend, found):
+        try:
+            state.add(item, experiment_of(item, config.stash[SETTINGS]))
+        except ConfigError as error:
+            problems += [f"{item.nodeid}: {line}" for line in str(error).splitlines()]
+    if not problems and not _only_looking(config):
+        problems += missing(
+            config, {backend_of(item) for item in found if takes_backend(item)}
+        )
+        problems += [] if problems else state.open()
+    return problems
+
+
+def experiment_of(item: pytest.Item, settings: Settings) -> "Experiment":
+    """The item's experiment; raises ConfigError with one line for each problem."""
+    from dataclasses import replace
+
+    from pytest_lem.spec.experiment import plan_experiment
+    from pytest_lem.workload.prompts import read_text
+
+    experiment = plan_experiment(item.nodeid, _layers(item, settings))
+    path = experiment.workload.prompt_file(item.path.parent)
+    if path is None:
+        return experiment
+    read_text(path)
+    workload = experiment.workload.model_copy(update={"prompts": str(path)})
+    return replace(experiment, workload=workload)
+
+
+def _only_looking(config: pytest.Config) -> bool:
+    return bool(config.option.collectonly or config.stash[SETTINGS]["plan"])
+
+
+def _refusal(config: pytest.Config, found: Sequence[pytest.Item]) -> str | None:
+    """What cannot live together with experiments, by name."""
+    measured = [item for item in found if is_measured(item)]
+    if not measured:
+        return None
+    if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
+        return XDIST
+    if config.getoption("reruns", None) or any(
+        item.get_closest_marker("flaky") for item in measured
+    ):
+        return (
+            "pytest-rerunfailures repeats only the last cycle, which is no experiment: "
+            "leave out --reruns and the flaky marker for lem tests"
+        )
+    return None
+
+
+def _layers(item: pytest.Item, settings: Settings) -> "Iterator[Layer]":
+    from pytest_lem.spec.experiment import MARKER_KEYS
+    from pytest_lem.spec.provenance import Layer
+
+    yield _typed("default", settings)
+    yield _typed("ini", settings)
+    for marker in reversed(list(item.iter_markers("lem"))):
+        if marker.args:
+            raise ConfigError(f"lem{marker.args!r}: the marker takes only keywords")
+        values = {k: v for k, v in marker.kwargs.items() if k != "backends"}
+        yield Layer(origin="marker", values=values)
+    chosen = {k: v for k, v in _parameters(item).items() if k in MARKER_KEYS}
+    yield Layer(origin="parametrize", values=chosen)
+    yield Layer(
+        origin=settings.origins["backend"], values={"backend": backend_of(item)}
+    )
+    yield _typed("cli", settings)
+
+
+def _typed(origin: Any, settings: Settings) -> "Layer":
+    """What the command line or the configuration file says of every experiment."""
+    from pytest_lem.spec.effort import EFFORT_KEYS
+    from pytest_lem.spec.provenance import Layer
+
+    given = settings.given(origin)
+    keys = {"model", "seed", *EFFORT_KEYS}
+    values = {k.replace("-", "_"): v for k, v in given.items()}
+    values = {k: v for k, v in values.items() if k in keys and v is not None}
+    return Layer(origin=origin, values={**values, **_assigned(given.get("set", ()))})
+
+
+def _assigned(pairs: Sequence[tuple[str, str]]) -> Mapping[str, Any]:
+    import yaml
+
+    values: dict[str, Any] = {}
+    for key, text in pairs:
+        section, dot, name = key.partition(".")
+        value = yaml.safe_load(text)
+        if dot:
+            values[section] = {**values.get(section, {}), name: value}
+        else:
+            values[key] = value
+    return values
+
+
+def _parameters(item: pytest.Item) -> Mapping[str, Any]:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params if callspec else {}

@@ -1,0 +1,135 @@
+"""The loop: one test, several cycles, reported once.
+
+Every cycle is a run of pytest's own protocol. Cycles before the last run silently:
+their reports are held back unless something other than an assertion went wrong.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from pytest_lem.fixtures import CYCLE
+
+__all__ = ["CYCLE"]
+
+SILENT = pytest.StashKey[bool]()
+ENDED = pytest.StashKey[bool]()
+HELD_BACK = pytest.StashKey[bool]()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One run of one item; `cycle` is None for items that measure nothing."""
+
+    item: pytest.Item
+    cycle: int | None
+    last: bool
+
+
+def turns(
+    items: Sequence[pytest.Item],
+    steps: Sequence[tuple[pytest.Item, int]],
+) -> list[Turn]:
+    """All runs in order: the steps, and other items beside their neighbours' last."""
+    finals = {item: k for k, (item, _) in enumerate(steps)}
+    place = {item: k for k, item in enumerate(items)}
+    others = [item for item in items if item not in finals]
+    found: list[Turn] = []
+    for k, (item, cycle) in enumerate(steps):
+        last = finals[item] == k
+        while last and others and place[others[0]] < place[item]:
+            found.append(Turn(item=others.pop(0), cycle=None, last=True))
+        found.append(Turn(item=item, cycle=cycle, last=last))
+    return found + [Turn(item=item, cycle=None, last=True) for item in others]
+
+
+def run_turns(session: pytest.Session, plan: Sequence[Turn]) -> None:
+    """Walk the plan as pytest walks its items, with its ways of stopping."""
+    for k, turn in enumerate(plan):
+        if turn.item.stash.get(ENDED, False):
+            continue
+        following = _following(plan, k)
+        _run(turn, following)
+        if turn.item.stash.get(ENDED, False):
+            _tear_down_to(session, _following(plan, k), following)
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
+
+
+def run_silently(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Run one cycle without a report.
+
+    An assertion that fails is held back, for the last cycle to judge. Anything else
+    but success ends the experiment: its reports are given at once.
+    """
+    item.stash[HELD_BACK] = False
+    properties = len(item.user_properties)
+    reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    bad = [one for one in reports if not one.passed]
+    held_back = len(bad) == 1 and item.stash[HELD_BACK]
+    if not bad or held_back:
+        del item.user_properties[properties:]
+        return
+    item.stash[ENDED] = True
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+
+def _run(turn: Turn, following: pytest.Item | None) -> None:
+    item = turn.item
+    if turn.cycle is not None:
+        item.stash[CYCLE] = turn.cycle
+    item.stash[SILENT] = not turn.last
+    nextitem = _same_place(item) if following is item else following
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+
+
+def _same_place(item: pytest.Item) -> pytest.Item:
+    """What to name as the next item when the same one runs again.
+
+    pytest would leave its function fixtures up if the item itself were next; its
+    parent keeps module and class fixtures, as between two tests of one module.
+    """
+    parent: pytest.Item = item.parent  # type: ignore[assignment]
+    return parent
+
+
+def _following(plan: Sequence[Turn], k: int) -> pytest.Item | None:
+    ahead = (turn.item for turn in plan[k + 1 :])
+    return next((i for i in ahead if not i.stash.get(ENDED, False)), None)
+
+
+def _tear_down_to(
+    session: pytest.Session,
+    real: pytest.Item | None,
+    told: pytest.Item | None,
+) -> None:
+    """After an early end another item follows than the one pytest was told of."""
+    if real is not told:
+        session._setupstate.teardown_exact(real)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM end the session as Ctrl-C does; only in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt("SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,187 @@
+"""The laboratory: engines in their workers, meters beside them, and their care."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pytest_lem.engines import Loaded
+from pytest_lem.engines.registry import Registry
+from pytest_lem.measure.idle import IdlePolicy, IdleReading, read_idle
+from pytest_lem.meters.metering import Metering
+from pytest_lem.spec.engine import EngineSpec
+from pytest_lem.worker.client import EngineClient, Limits, start_worker
+from pytest_lem.worker.devices import environment_for
+from pytest_lem.worker.pool import EnginePool
+from pytest_lem.workload.models import Model, resolve
+
+
+class Progress(Protocol):
+    """Told what is going on; shows it, or not."""
+
+    def phase(self, name: str, estimate_s: float | None = None) -> None:
+        """A new phase begins; it takes about `estimate_s` where that is known."""
+
+    def tick(self) -> None:
+        """Time has passed in the phase."""
+
+    def clear(self) -> None:
+        """Nothing is going on any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What holds for every experiment of a session."""
+
+    idle: IdlePolicy
+    gpus: Sequence[str]
+    strict: bool = False
+    carbon_intensity_g_per_kwh: float | None = None
+    pue: float = 1.0
+    warmup_unconverged: str = "warn"
+
+
+@dataclass(slots=True, kw_only=True)
+class Bench:
+    """One loaded engine: shared by the experiments of its spec within a pass."""
+
+    client: EngineClient
+    model: Model
+    loaded: Loaded
+    load_start_s: float
+    load_end_s: float
+    devices: frozenset[str]
+    idle: IdleReading | None = None
+    texts: dict[str, tuple[list[list[int]], float]] = field(default_factory=dict)
+
+
+class Laboratory:
+    """Owns the one live engine and the meters of a session.
+
+    Everything that takes time happens here; `wait` is how it sleeps.
+    """
+
+    def __init__(
+        self,
+        *,
+        metering: Metering,
+        conditions: Conditions,
+        registry: Registry,
+        log_directory: Path,
+        progress: Progress,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.metering = metering
+        self.conditions = conditions
+        self.progress = progress
+        self.wait = wait
+        self._registry = registry
+        self._logs = log_directory
+        self._pool = EnginePool()
+        self._benches: dict[int, Bench] = {}
+        self._started = 0
+
+    def bench(self, spec: EngineSpec, turn: int, timeout_s: float) -> Bench:
+        """The loaded engine of that spec in that pass; starts one where needed.
+
+        Another spec, or another pass, closes the engine before: a cycle begins with
+        a fresh one.
+        """
+        key = f"{turn}:{spec.model_dump_json()}"
+        client = self._pool.get(key, lambda: self._start(spec, timeout_s))
+        known = self._benches.get(id(client))
+        if known is not None:
+            return known
+        self._benches.clear()
+        bench = self._load(client, spec)
+        self._benches[id(client)] = bench
+        return bench
+
+    def idle_of(self, bench: Bench) -> IdleReading:
+        """Idle power with the model loaded; read once for each load."""
+        if bench.idle is None:
+            policy = self.conditions.idle
+            if policy.mode != "off":
+                self.progress.phase("idle", policy.seconds)
+            bench.idle = read_idle(
+                self.metering, policy, bench.devices, wait=self._wait_ticking
+            )
+        return bench.idle
+
+    def drop(self) -> None:
+        """Throw the engine away: after a failure it is never used again."""
+        self._benches.clear()
+        self._pool.drop()
+
+    def close(self) -> None:
+        """End the engine in order, then the meters."""
+        try:
+            self._benches.clear()
+            self._pool.close()
+        finally:
+            self.metering.stop()
+
+    def kill(self) -> None:
+        """End everything at once."""
+        self._pool.kill()
+        self.metering.stop()
+
+    def _start(self, spec: EngineSpec, timeout_s: float) -> EngineClient:
+        entry = self._registry.find(spec.backend)
+        self.metering.start()
+        self._started += 1
+        self.progress.phase(f"start {spec.backend}")
+        return start_worker(
+            entry.target,
+            name=entry.name,
+            python=sys.executable,
+            environment=environment_for(self.conditions.gpus),
+            log_path=self._logs / f"worker-{self._started}.log",
+            limits=Limits(load_s=timeout_s, generate_s=timeout_s),
+            on_beat=lambda _beat: self.progress.tick(),
+        )
+
+    def _load(self, client: EngineClient, spec: EngineSpec) -> Bench:
+        self.progress.phase(f"load {spec.model}")
+        try:
+            model = resolve(spec.model, backend=spec.backend)
+            start_s = time.monotonic()
+            loaded = client.load(self._wire(spec, model))
+        except BaseException:
+            self.drop()
+            raise
+        return Bench(
+            client=client,
+            model=model,
+            loaded=loaded,
+            load_start_s=start_s,
+            load_end_s=time.monotonic(),
+            devices=self._metered(loaded.devices),
+        )
+
+    def _wire(self, spec: EngineSpec, model: Model) -> dict[str, object]:
+        return {
+            "model": model.path,
+            "weights": model.weights,
+            "weights_seed": model.seed,
+            "revision": spec.revision,
+            "trust_remote_code": spec.trust_remote_code,
+            "precision": spec.precision,
+            "engine": dict(spec.engine),
+            "strict": self.conditions.strict,
+            "gpus_expected": len(self.conditions.gpus),
+        }
+
+    def _metered(self, used: Sequence[str]) -> frozenset[str]:
+        """Whose energy counts: the GPUs of the run, or none if the CPU does it all."""
+        if all(device.startswith("cpu") for device in used):
+            return frozenset({"cpu"})
+        return frozenset(self.conditions.gpus)
+
+    def _wait_ticking(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.wait(min(0.5, left))
+            self.progress.tick()

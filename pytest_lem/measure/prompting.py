@@ -1,0 +1,84 @@
+"""The prompts of one pass, as token ids of the loaded engine's own tokenizer."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_lem.spec.workload import Workload
+from pytest_lem.workload.prompts import read_text, recipe_sha256, synthetic, take
+
+if TYPE_CHECKING:
+    from pytest_lem.measure.laboratory import Bench
+
+WARMUP = -1
+"""The window number of the first warm-up pass; later ones count down from it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """Prompts of a pass; `tokenise_s` is None where nothing was tokenised."""
+
+    prompts: Sequence[Sequence[int]]
+    tokenise_s: float | None
+
+
+def prompts_for(
+    workload: Workload, bench: "Bench", cycle: int, window: int, count: int
+) -> Requests:
+    """Synthetic ids that repeat no prefix, or the workload's own texts in order.
+
+    Texts start where the window before left off and begin again at the end.
+    """
+    if workload.prompts is None:
+        facts = bench.loaded.model
+        made = synthetic(
+            count,
+            input_tokens=workload.synthetic_input_tokens,
+            vocab_size=facts["vocab_size"],
+            seed=workload.seed,
+            cycle=cycle,
+            window=window,
+            reserved=frozenset(facts.get("reserved_ids") or ()),
+        )
+        return Requests(prompts=made, tokenise_s=None)
+    ids, tokenise_s = _tokenised(workload, bench)
+    start = max(0, window) * count
+    return Requests(prompts=take(ids, count, start), tokenise_s=tokenise_s)
+
+
+def recipe(workload: Workload) -> dict[str, Any]:
+    """How the prompts were made, and the hash of that; texts enter by content."""
+    texts = _texts(workload)
+    how: dict[str, Any] = {
+        "source": "synthetic" if texts is None else "text",
+        "input_tokens": workload.input_tokens
+        if texts is not None
+        else workload.synthetic_input_tokens,
+        "requests": workload.request_count,
+        "seed": workload.seed,
+    }
+    if texts is not None:
+        how["texts"] = texts
+    digest = recipe_sha256(how)
+    how.pop("texts", None)
+    return {**how, "count": len(texts) if texts else None, "recipe_sha256": digest}
+
+
+def _tokenised(workload: Workload, bench: "Bench") -> tuple[list[list[int]], float]:
+    key = f"{workload.prompts!r}:{workload.input_tokens}"
+    if key not in bench.texts:
+        texts = _texts(workload) or []
+        start = time.monotonic()
+        ids = bench.client.tokenize(texts)
+        cut = [one[: workload.input_tokens] for one in ids]
+        bench.texts[key] = (cut, time.monotonic() - start)
+    return bench.texts[key]
+
+
+def _texts(workload: Workload) -> list[str] | None:
+    if workload.prompts is None:
+        return None
+    if isinstance(workload.prompts, str):
+        return read_text(workload.prompts)
+    return [text for text in workload.prompts if text.strip()]

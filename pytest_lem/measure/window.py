@@ -1,0 +1,147 @@
+"""One measured pass: run it first, cut its energy from the timeline afterwards."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pytest_lem.analysis.latency import Stamps, batched, streamed
+from pytest_lem.analysis.metrics import WindowFigures, net_energy_j, ratio
+from pytest_lem.engines import Generation
+from pytest_lem.measure.thermal import thermal, thermal_flags
+from pytest_lem.meters.metering import EnergyReading, Metering
+from pytest_lem.records.record import Energy, Tokens, Window
+
+HOST_OVERHEAD = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """A pass that has run and is not yet costed."""
+
+    kind: Literal["energy", "latency"]
+    index: int
+    token_sha256: str
+    generation: Generation
+    left_out: int = 0
+
+    @property
+    def start_s(self) -> float:
+        """Start of the window on the monotonic clock."""
+        return self.generation.start_ns / 1e9
+
+    @property
+    def end_s(self) -> float:
+        """End of the window on the monotonic clock."""
+        return self.generation.end_ns / 1e9
+
+
+def cost(
+    run: Pass, metering: Metering, devices: Collection[str], idle_w: float | None
+) -> tuple[Window, EnergyReading]:
+    """The window's record, with the energy between its two marks."""
+    generation, duration_s = run.generation, run.generation.duration_s
+    reading = metering.energy(run.start_s, run.end_s, devices=devices)
+    replayed = metering.basis == "replayed"
+    seen = metering.telemetry(run.start_s, run.end_s)
+    heat = thermal([t for t in seen if replayed or t.device in devices], duration_s)
+    inference_s = _inference_s(generation)
+    flags = [*reading.flags, *thermal_flags(heat)]
+    if duration_s - inference_s > HOST_OVERHEAD * duration_s:
+        flags.append("host_overhead")
+    energy = _energy(reading, idle_w, duration_s)
+    if idle_w is not None and reading.gross_j is not None and energy.net_j == 0:
+        flags.append("net_clamped")
+    window = Window(
+        kind=run.kind,
+        index=run.index,
+        start_s=run.start_s,
+        duration_s=duration_s,
+        inference_s=inference_s,
+        requests=len(generation.completions),
+        batches=generation.batches,
+        tokens=tokens(generation),
+        token_sha256=run.token_sha256,
+        energy=energy,
+        throughput=_throughput(run),
+        latency=_latency(run),
+        phases=None,
+        flops=None,
+        thermal=heat,
+        memory=generation.memory,
+        flags=flags,
+    )
+    return window, reading
+
+
+def figures(window: Window) -> WindowFigures:
+    """The raw figures that metrics are derived from."""
+    return WindowFigures(
+        duration_s=window.duration_s,
+        input_tokens=window.tokens.input,
+        output_tokens=window.tokens.output,
+        requests=window.requests,
+        gross_j=window.energy.gross_j,
+        net_j=window.energy.net_j,
+        uncertainty_j=window.energy.uncertainty_j,
+        cpu_j=window.energy.cpu_j,
+        dram_j=window.energy.dram_j,
+    )
+
+
+def tokens(generation: Generation) -> Tokens:
+    """Tokens of a pass, as the engine counted them."""
+    return Tokens(
+        input=sum(one.input_tokens for one in generation.completions),
+        output=sum(one.output_tokens for one in generation.completions),
+        padding=generation.padding_tokens,
+    )
+
+
+def stamps(run: Pass) -> Sequence[Stamps]:
+    """The requests' stamps, without the first ones of a latency pass."""
+    return [
+        Stamps(one.sent_ns, one.ended_ns, one.token_ns)
+        for one in run.generation.completions[run.left_out :]
+    ]
+
+
+def _energy(reading: EnergyReading, idle_w: float | None, duration_s: float) -> Energy:
+    gross = reading.gross_j
+    net = None
+    if gross is not None and idle_w is not None:
+        net = net_energy_j(gross, idle_w, duration_s)
+    return Energy(
+        gross_j=gross,
+        net_j=net,
+        uncertainty_j=reading.uncertainty_j,
+        cpu_j=reading.cpu_j,
+        dram_j=reading.dram_j,
+        per_device=list(reading.per_device),
+        scope=list(reading.scope),
+        method=reading.method,
+        meter=reading.meter,
+        basis=reading.basis,
+        idle_share=None if net is None or not gross else 1 - net / gross,
+    )
+
+
+def _inference_s(generation: Generation) -> float:
+    spans = {(one.sent_ns, one.ended_ns) for one in generation.completions}
+    return sum(ended - sent for sent, ended in spans) / 1e9
+
+
+def _throughput(run: Pass) -> dict[str, Any]:
+    count, duration_s = tokens(run.generation), run.generation.duration_s
+    return {
+        "output_tps": ratio(count.output, duration_s),
+        "input_tps": ratio(count.input, duration_s),
+        "total_tps": ratio(count.input + count.output, duration_s),
+        "request_rps": ratio(len(run.generation.completions), duration_s),
+        "mode": "streaming" if run.kind == "latency" else "batch",
+    }
+
+
+def _latency(run: Pass) -> dict[str, Any]:
+    requests = stamps(run)
+    block = streamed(requests) if run.kind == "latency" else batched(requests)
+    return {**block, "left_out": run.left_out}

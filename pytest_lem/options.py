@@ -1,0 +1,376 @@
+"""Options and their ini twins, resolved once to one frozen `Settings`."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from pytest_lem.errors import ConfigError
+
+Origin = Literal["cli", "ini", "default"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """`--lem-NAME` and `lem_name`; `parse` raises ValueError with what is valid."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: Any
+    help: str
+    metavar: str | None = None
+    ini_only: bool = False
+    many: bool = False
+
+    @property
+    def dest(self) -> str:
+        """Name of the ini key and of the option's destination."""
+        return "lem_" + self.name.replace("-", "_")
+
+    @property
+    def flag(self) -> str:
+        """The option as it is typed."""
+        return f"--lem-{self.name}"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        msg = "names nothing"
+        raise ValueError(msg)
+    return names
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            msg = f"is none of {', '.join(choices)}"
+            raise ValueError(msg)
+        return text
+
+    return parse
+
+
+def _number(kind: type, least: float, *, above: bool = False) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        words = f"a number {'above' if above else 'of at least'} {least:g}"
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        low = value is None or (value <= least if above else value < least)
+        if low:
+            raise ValueError(f"is not {words}")
+        return value
+
+    return parse
+
+
+def _windows(text: str) -> int | str:
+    return text if text == "auto" else int(_number(int, 1)(text))
+
+
+def _truth(text: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False}
+    if text.lower() not in words | {"no": False}:
+        msg = "is neither true nor false"
+        raise ValueError(msg)
+    return words.get(text.lower(), False)
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        msg = "is not KEY=VALUE"
+        raise ValueError(msg)
+    return key.strip(), value.strip()
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        name="backend",
+        parse=_names,
+        default=("transformers",),
+        metavar="NAME[,NAME]",
+        help="inference engines to measure (default: transformers)",
+    ),
+    Option(
+        name="model",
+        parse=str,
+        default=None,
+        metavar="MODEL",
+        help="hub id, local path, or synthetic:NAME; overrides markers "
+        "(default: synthetic:llama-tiny)",
+    ),
+    Option(
+        name="gpus",
+        parse=_names,
+        default=None,
+        metavar="GPU[,GPU]",
+        help="GPUs of the run: indices into the visible ones, or UUIDs "
+        "(default: the first)",
+    ),
+    Option(
+        name="set",
+        parse=_assignment,
+        default=(),
+        metavar="KEY=VALUE",
+        many=True,
+        help="set a marker key, such as precision=bfloat16 or transformers.device=cpu; "
+        "repeatable",
+    ),
+    Option(
+        name="cycles",
+        parse=_number(int, 1),
+        default=3,
+        metavar="N",
+        help="complete repetitions of each experiment, 1 to 20 (default: 3)",
+    ),
+    Option(
+        name="windows",
+        parse=_windows,
+        default="auto",
+        metavar="N|auto",
+        help="measured passes per cycle; auto: at least 3, and at least 1 s and 20 "
+        "counter periods of measured time (default: auto)",
+    ),
+    Option(
+        name="max-seconds",
+        parse=_number(float, 0, above=True),
+        default=10.0,
+        metavar="S",
+        help="end the windows of a cycle after this many seconds (default: 10)",
+    ),
+    Option(
+        name="warmup",
+        parse=str,
+        default="cv:0.05,window=5,min=5,max=50",
+        metavar="POLICY",
+        help="cv:LIMIT,window=N,min=N,max=N, fixed:N, or off "
+        "(default: cv:0.05,window=5,min=5,max=50)",
+    ),
+    Option(
+        name="order",
+        parse=_one_of("interleaved", "shuffled", "reversed", "grouped"),
+        default="interleaved",
+        metavar="ORDER",
+        help="interleaved, shuffled, reversed or grouped (default: interleaved)",
+    ),
+    Option(
+        name="seed",
+        parse=_number(int, 0),
+        default=42,
+        metavar="N",
+        help="seed of order, prompts and sampling (default: 42)",
+    ),
+    Option(
+        name="meter",
+        parse=_names,
+        default=("auto",),
+        metavar="NAME[,NAME]",
+        help="auto, nvml, rapl, codecarbon, replay:FILE, fake[:WATTS] or none "
+        "(default: auto)",
+    ),
+    Option(
+        name="idle",
+        parse=_one_of("off", "auto", "required"),
+        default="auto",
+        metavar="MODE",
+        help="idle power: off, auto, or required (default: auto)",
+    ),
+    Option(
+        name="timeout",
+        parse=_number(float, 0, above=True),
+        default=600.0,
+        metavar="S",
+        help="limit of each step of a worker: load, generate (default: 600)",
+    ),
+    Option(
+        name="strict",
+        parse=_truth,
+        default=False,
+        help="fallbacks and missing hardware fail instead of being flagged "
+        "(default: false)",
+    ),
+    Option(
+        name="plan",
+        parse=_truth,
+        default=False,
+        help="print the plan with counts and estimated time; run nothing "
+        "(default: false)",
+    ),
+    Option(
+        name="json",
+        parse=Path,
+        default=None,
+        metavar="FILE",
+        help="write the report as JSON (default: not written)",
+    ),
+    Option(
+        name="csv",
+        parse=Path,
+        default=None,
+        metavar="FILE",
+        help="write one row per experiment as CSV (default: not written)",
+    ),
+    Option(
+        name="carbon-intensity",
+        parse=_number(float, 0),
+        default=None,
+        metavar="G_PER_KWH",
+        help="g CO2e per kWh, for emissions beside the joules (default: none)",
+    ),
+    Option(
+        name="pue",
+        parse=_number(float, 1),
+        default=1.0,
+        metavar="FACTOR",
+        help="power usage effectiveness of the building, for emissions (default: 1.0)",
+    ),
+    Option(
+        name="idle-seconds",
+        parse=_number(float, 1),
+        default=5.0,
+        metavar="S",
+        ini_only=True,
+        help="length of an idle reading (default: 5)",
+    ),
+    Option(
+        name="warmup-unconverged",
+        parse=_one_of("warn", "fail"),
+        default="warn",
+        ini_only=True,
+        help="what a warm-up that does not converge does: warn or fail (default: warn)",
+    ),
+)
+
+_FLAGS = {"strict", "plan"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every option's effective value, and where it came from.
+
+    `values` and `origins` have one entry for each of `OPTIONS`, by its name.
+    """
+
+    values: Mapping[str, Any]
+    origins: Mapping[str, Origin]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    def given(self, origin: Origin) -> dict[str, Any]:
+        """The values that came from there."""
+        return {k: v for k, v in self.values.items() if self.origins[k] == origin}
+
+    def says(self, name: str) -> str:
+        """How a user would name the place this value came from."""
+        option = next(one for one in OPTIONS if one.name == name)
+        return option.flag if self.origins[name] == "cli" else option.dest
+
+
+SETTINGS = pytest.StashKey[Settings]()
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Add the option group and the ini twins."""
+    group = parser.getgroup("lem", "energy and performance of LLM inference")
+    for option in OPTIONS:
+        parser.addini(option.dest, option.help, default=None)
+        if option.ini_only:
+            continue
+        extra: dict[str, Any] = {"action": "store", "metavar": option.metavar}
+        if option.name in _FLAGS:
+            extra = {"action": "store_const", "const": "true"}
+        elif option.many:
+            extra = {"action": "append", "metavar": option.metavar}
+        group.addoption(
+            option.flag, dest=option.dest, default=None, help=option.help, **extra
+        )
+
+
+def resolve(config: pytest.Config) -> Settings:
+    """The settings of this session; raises UsageError naming option and origin."""
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    problems = []
+    for option in OPTIONS:
+        raw, origin = _raw(config, option)
+        try:
+            values[option.name] = _parsed(option, raw)
+        except ValueError as error:
+            shown = option.flag if origin == "cli" else f"ini {option.dest}"
+            problems.append(f"{shown}={raw!r} {error}")
+        origins[option.name] = origin
+    if problems:
+        raise pytest.UsageError(*problems)
+    return Settings(values=values, origins=origins)
+
+
+def _raw(config: pytest.Config, option: Option) -> tuple[Any, Origin]:
+    typed = None if option.ini_only else config.getoption(option.dest)
+    if typed is not None:
+        return typed, "cli"
+    written = config.getini(option.dest)
+    if written is not None and written != "":
+        return written, "ini"
+    return None, "default"
+
+
+def _parsed(option: Option, raw: Any) -> Any:
+    if raw is None:
+        return option.default
+    if option.many:
+        lines = raw if isinstance(raw, list) else str(raw).splitlines()
+        return tuple(option.parse(line) for line in lines if line.strip())
+    return option.parse(str(raw))
+
+
+def check(config: pytest.Config, settings: Settings) -> None:
+    """Refuse values that can be seen to be wrong before anything is collected."""
+    problems = [*_bad_paths(settings), *_bad_effort(settings), *_bad_names(settings)]
+    typed = [o.flag for o in OPTIONS if settings.origins[o.name] == "cli"]
+    if typed and config.getoption("numprocesses", None):
+        problems.append(f"{typed[0]} with -n: {XDIST}")
+    if problems:
+        raise pytest.UsageError(*problems)
+
+
+XDIST = (
+    "experiments at once on one machine share its meters, and their energy cannot be "
+    "told apart: run lem tests without -n"
+)
+
+
+def _bad_paths(settings: Settings) -> Iterator[str]:
+    for name in ("json", "csv"):
+        path = settings[name]
+        if path is None:
+            continue
+        if path.is_dir():
+            yield f"{settings.says(name)}={path}: is a directory"
+        elif not path.parent.is_dir():
+            yield f"{settings.says(name)}={path}: {path.parent} is no directory"
+
+
+def _bad_effort(settings: Settings) -> Iterator[str]:
+    from pytest_lem.spec.effort import Effort, Warmup
+
+    try:
+        Effort(cycles=settings["cycles"], warmup=Warmup.parse(settings["warmup"]))
+    except ConfigError as error:
+        yield str(error)
+
+
+def _bad_names(settings: Settings) -> Iterator[str]:
+    """Names are looked up only where somebody wrote some."""
+    try:
+        if settings.origins["meter"] != "default":
+            from pytest_lem.meters.registry import check_names
+
+            check_names(settings["meter"])
+    except ConfigError as error:
+        yield f"{settings.says('meter')}: {error}"

@@ -1,0 +1,180 @@
+"""From the cycles of an experiment to its record: summary, flags, nulls, exclusions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_lem.analysis.metrics import METRICS, ratio
+from pytest_lem.analysis.stats import FEW_CYCLES, Summary, summarise
+from pytest_lem.records.record import (
+    Cycle,
+    ExperimentRecord,
+    SummaryRecord,
+    Window,
+)
+from pytest_lem.spec.experiment import Experiment
+
+MAX_CV = 0.10
+
+
+def complete(cycles: Sequence[Cycle]) -> list[Cycle]:
+    """The cycles that count."""
+    return [cycle for cycle in cycles if cycle.status == "complete"]
+
+
+def summaries(cycles: Sequence[Cycle]) -> dict[str, Summary]:
+    """Each metric over the complete cycles that have it, in the table's order."""
+    done = complete(cycles)
+    found: dict[str, Summary] = {}
+    for name, info in METRICS.items():
+        values = [cycle.metrics.get(name) for cycle in done]
+        known = [value for value in values if value is not None]
+        if known:
+            found[name] = summarise(known, info.unit)
+    return found
+
+
+def null_reasons(cycles: Sequence[Cycle]) -> dict[str, str]:
+    """Why a metric does not exist, over all cycles; the last cycle's word counts."""
+    reasons: dict[str, str] = {}
+    for cycle in cycles:
+        reasons |= cycle.nulls
+    return reasons
+
+
+def experiment_record(
+    experiment: Experiment,
+    identity: str,
+    cycles: Sequence[Cycle],
+) -> ExperimentRecord:
+    """The record of one experiment; `cycles` in the order they were run."""
+    summary = summaries(cycles)
+    last = cycles[-1] if cycles else None
+    nulls = {
+        **null_reasons(cycles),
+        **{
+            f"summary.{name}": null_reasons(cycles).get(name, "no_complete_cycle")
+            for name in METRICS
+            if name not in summary
+        },
+        "gate": "no_reference_asked_for",
+    }
+    flags = {flag for cycle in cycles for flag in all_flags(cycle)}
+    flags |= _noise_flags(summary)
+    return ExperimentRecord(
+        id=experiment.id,
+        identity=identity,
+        spec=spec_json(experiment, last),
+        effective=dict(last.effective) if last else {},
+        provenance=dict(experiment.provenance),
+        synthetic=bool(flags & SYNTHETIC_FLAGS),
+        synthetic_weights=bool(last and last.model.get("synthetic_weights")),
+        cycles=list(cycles),
+        summary={
+            name: SummaryRecord.model_validate(one, from_attributes=True)
+            for name, one in summary.items()
+        },
+        extended=extended(complete(cycles), nulls),
+        quality={},
+        flags=sorted(flags),
+        nulls=nulls,
+        gate=None,
+        excluded=[_exclusion(c) for c in cycles if c.status != "complete"],
+    )
+
+
+SYNTHETIC_FLAGS = {"fake_engine", "replayed_energy", "synthetic_energy"}
+
+
+def all_flags(cycle: Cycle) -> set[str]:
+    """The flags of a cycle and of its windows."""
+    return {*cycle.flags, *(flag for w in cycle.windows for flag in w.flags)}
+
+
+def spec_json(experiment: Experiment, last: Cycle | None) -> dict[str, Any]:
+    """What was asked for: backend, model, engine section, workload and effort."""
+    spec, effort = experiment.spec, experiment.effort
+    return {
+        "backend": spec.backend,
+        "model": {
+            "name": spec.model,
+            "revision": spec.revision,
+            "precision": spec.precision,
+            "trust_remote_code": spec.trust_remote_code,
+            **(last.model if last else {}),
+        },
+        "engine": dict(spec.engine),
+        "workload": experiment.workload.model_dump(),
+        "effort": {
+            "cycles": effort.cycles,
+            "windows": effort.windows,
+            "max_seconds": effort.max_seconds,
+            "warmup": str(effort.warmup),
+            "timeout": effort.timeout,
+        },
+    }
+
+
+def extended(cycles: Sequence[Cycle], nulls: dict[str, str]) -> dict[str, Any]:
+    """The groups beside the summary: always the same keys, null with a reason."""
+    windows = [window for cycle in cycles for window in cycle.windows]
+    groups: dict[str, dict[str, Any]] = {
+        "memory": _largest(windows, "model_mb", "inference_peak_mb", "rss_peak_mb"),
+        "gpu_utilisation": {"mean_pct": _utilisation(windows)},
+        "batch": _batching(windows),
+        "kv_cache": {"used_mb": None, "hit_rate": None},
+        "request_latency": {"e2e_ms": _last_latency(windows)},
+    }
+    for group, values in groups.items():
+        for key, value in values.items():
+            if value is None:
+                reason = "not_reported_by_engine" if windows else "no_complete_cycle"
+                nulls.setdefault(f"extended.{group}.{key}", reason)
+    if groups["gpu_utilisation"]["mean_pct"] is None:
+        nulls["extended.gpu_utilisation.mean_pct"] = "no_gpu_telemetry"
+    return groups
+
+
+def _largest(windows: Sequence[Window], *keys: str) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for key in keys:
+        values = [w.memory.get(key) for w in windows]
+        found[key] = max((v for v in values if v is not None), default=None)
+    return found
+
+
+def _utilisation(windows: Sequence[Window]) -> float | None:
+    seen = [w.thermal.get("utilisation_mean_pct") for w in windows if w.thermal]
+    known = [value for value in seen if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _batching(windows: Sequence[Window]) -> dict[str, float | None]:
+    computed = sum(w.tokens.input + w.tokens.padding for w in windows)
+    sizes = [size for window in windows for size in window.batches]
+    return {
+        "effective_batch_size": ratio(sum(sizes), len(sizes)),
+        "padding_overhead": (
+            sum(w.tokens.padding for w in windows) / computed if computed else None
+        ),
+    }
+
+
+def _last_latency(windows: Sequence[Window]) -> Mapping[str, Any] | None:
+    blocks = [w.latency for w in windows if w.latency]
+    return blocks[-1]["e2e_ms"] if blocks else None
+
+
+def _noise_flags(summary: Mapping[str, Summary]) -> set[str]:
+    flags = set()
+    if summary and all(one.n < FEW_CYCLES for one in summary.values()):
+        flags.add("few_cycles")
+    for name in ("energy_per_output_token_j", "output_throughput_tps"):
+        one = summary.get(name)
+        if one and one.cv is not None and one.cv > MAX_CV:
+            flags.add("unstable")
+    return flags
+
+
+def _exclusion(cycle: Cycle) -> dict[str, Any]:
+    kind = cycle.error.kind if cycle.error else cycle.status
+    return {"cycle": cycle.index, "cause": kind}

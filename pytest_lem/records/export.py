@@ -1,0 +1,164 @@
+"""A record as JSON and as CSV."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pytest_lem.records.files import write_atomic
+from pytest_lem.records.record import Cycle, ExperimentRecord, Record
+
+SUMMARY_COLUMNS = (
+    "energy_gross_j",
+    "energy_net_j",
+    "energy_uncertainty_j",
+    "energy_per_output_token_j",
+    "energy_per_output_token_net_j",
+    "energy_per_total_token_j",
+    "tokens_per_joule",
+)
+INTERVAL_COLUMNS = (
+    "energy_per_output_token_j",
+    "energy_per_output_token_net_j",
+    "output_throughput_tps",
+    "avg_power_w",
+    "ttft_p50_ms",
+)
+_PERCENTILES = ("mean", "p50", "p95", "p99")
+
+
+def write_json(record: Record, path: Path) -> None:
+    """Write the report; equal records give equal bytes."""
+    write_atomic(path, record.model_dump_json(indent=2) + "\n")
+
+
+def read_json(path: Path) -> Record:
+    """The record of a report; raises pydantic's ValidationError where it is none."""
+    return Record.model_validate_json(path.read_bytes())
+
+
+def write_csv(record: Record, path: Path) -> None:
+    """Write one row per experiment; a missing value is an empty cell."""
+    rows = [row(record, experiment) for experiment in record.experiments]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _cell(value) for key, value in one.items()} for one in rows)
+    write_atomic(path, buffer.getvalue())
+
+
+def columns() -> list[str]:
+    """The columns, in their fixed order."""
+    return list(dict(_pairs(None, None)))
+
+
+def row(record: Record, experiment: ExperimentRecord) -> dict[str, Any]:
+    """One experiment's values by column."""
+    return dict(_pairs(record, experiment))
+
+
+def _pairs(
+    record: Record | None, experiment: ExperimentRecord | None
+) -> Iterator[tuple[str, Any]]:
+    done = (
+        [c for c in experiment.cycles if c.status == "complete"] if experiment else []
+    )
+    yield from _what(experiment, done)
+    for name in ("output", "total"):
+        yield f"{name}_tokens_per_s", _mean(experiment, f"{name}_throughput_tps")
+    for name in SUMMARY_COLUMNS:
+        yield name, _mean(experiment, name)
+    yield "idle_power_w", _mean(experiment, "idle_power_w")
+    yield "idle_state", done[-1].idle.state if done and done[-1].idle else None
+    for name in ("avg_power_w", "energy_cpu_j", "energy_ram_j", "emissions_g_co2e"):
+        yield name, _mean(experiment, name)
+    energy = done[-1].windows[0].energy if done and done[-1].windows else None
+    yield "energy_method", energy.method if energy else None
+    yield "meter", energy.meter if energy else None
+    for kind in ("ttft", "itl"):
+        for part in _PERCENTILES:
+            yield f"{kind}_{part}_ms", _mean(experiment, f"{kind}_{part}_ms")
+    yield "e2e_mean_ms", _mean(experiment, "e2e_mean_ms")
+    yield "e2e_p95_ms", _mean(experiment, "e2e_p95_ms")
+    for name in ("flops", "flops_per_output_token", "flops_method"):
+        yield name, None
+    yield from _machine(record, done)
+    yield from _engine(experiment, done)
+    for name in INTERVAL_COLUMNS:
+        one = experiment.summary.get(name) if experiment else None
+        yield f"{name}_ci_low", one.ci_low if one else None
+        yield f"{name}_ci_high", one.ci_high if one else None
+
+
+def _what(
+    experiment: ExperimentRecord | None, done: list[Cycle]
+) -> Iterator[tuple[str, Any]]:
+    spec = experiment.spec if experiment else {}
+    model, workload = spec.get("model", {}), spec.get("workload", {})
+    windows = [window for cycle in done for window in cycle.windows]
+    yield "experiment_id", experiment.id if experiment else None
+    yield "identity", experiment.identity if experiment else None
+    yield "backend", spec.get("backend")
+    yield "model", model.get("name")
+    yield "precision", model.get("dtype")
+    yield "batch_size", workload.get("batch_size")
+    yield "cycles", len(done)
+    yield "start_time", done[0].started_at if done else None
+    yield "end_time", done[-1].ended_at if done else None
+    yield "duration_s", _mean(experiment, "duration_s")
+    yield "input_tokens", sum(w.tokens.input for w in windows)
+    yield "output_tokens", sum(w.tokens.output for w in windows)
+
+
+def _machine(record: Record | None, done: list[Cycle]) -> Iterator[tuple[str, Any]]:
+    heat = [w.thermal for c in done for w in c.windows if w.thermal]
+    throttled = [one["throttle"]["throttled"] for one in heat]
+    seconds = [one["throttle"]["duration_s"] for one in heat]
+    hottest = [one["temperature_max_c"] for one in heat]
+    environment = record.environment if record else {}
+    gpu = (environment.get("gpu") or [{}])[0]
+    yield "throttled", None if not heat or None in throttled else any(throttled)
+    yield "throttle_s", None if not heat or None in seconds else sum(seconds)
+    yield "temperature_max_c", max((t for t in hottest if t is not None), default=None)
+    yield "gpu_name", gpu.get("name")
+    yield "gpu_memory_mb", gpu.get("memory_mb")
+    yield "driver_version", gpu.get("driver_version")
+    yield "cuda_version", gpu.get("cuda_version")
+    yield "power_limit_w", gpu.get("power_limit_w")
+    yield "cpu_governor", (environment.get("cpu") or {}).get("governor")
+    yield "in_container", (environment.get("container") or {}).get("detected")
+
+
+def _engine(
+    experiment: ExperimentRecord | None, done: list[Cycle]
+) -> Iterator[tuple[str, Any]]:
+    groups = experiment.extended if experiment else {}
+    yield (
+        "gpu_utilisation_mean_pct",
+        groups.get("gpu_utilisation", {}).get("mean_pct"),
+    )
+    yield "memory_peak_mb", _mean(experiment, "memory_peak_mb")
+    yield "memory_model_mb", _mean(experiment, "memory_model_mb")
+    yield "effective_batch_size", groups.get("batch", {}).get("effective_batch_size")
+    yield "padding_overhead", groups.get("batch", {}).get("padding_overhead")
+    yield "kv_cache_hit_rate", groups.get("kv_cache", {}).get("hit_rate")
+    warm = [cycle.warmup.converged for cycle in done if cycle.warmup]
+    yield "warmup_converged", None if not warm or None in warm else all(warm)
+    yield "flags", " ".join(experiment.flags) if experiment else None
+    yield "verdict", (experiment.gate or {}).get("verdict") if experiment else None
+    yield "traces_path", None
+
+
+def _mean(experiment: ExperimentRecord | None, metric: str) -> float | None:
+    one = experiment.summary.get(metric) if experiment else None
+    return one.value if one else None
+
+
+def _cell(value: object) -> object:
+    """Spreadsheets run text that begins like a formula; a leading quote stops them."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else value

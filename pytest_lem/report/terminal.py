@@ -1,0 +1,220 @@
+"""What people read on the terminal: header, plan, headline and summary table.
+
+These functions compute and return text; the front door prints it.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_lem.analysis.metrics import METRICS
+from pytest_lem.analysis.stats import Summary
+from pytest_lem.records.record import ExperimentRecord, Record, SummaryRecord
+from pytest_lem.records.result import Metric, Result
+
+NONE = "-"
+
+FLAGS = {
+    "estimated_energy": "energy is a model's estimate, not a measurement (~)",
+    "replayed_energy": "energy comes from a recorded trace",
+    "synthetic_energy": "energy comes from a fake meter",
+    "fake_engine": "the engine is a script",
+    "few_cycles": "fewer than 5 cycles: intervals are wide",
+    "unstable": "the values spread by more than 10 % between cycles",
+    "warmup_not_converged": "measured before the engine was steady",
+    "max_seconds_reached": "windows ended by --lem-max-seconds",
+    "short_window": "windows shorter than two steps of the energy counter",
+    "reading_gap": "the meter missed readings inside a window",
+    "net_clamped": "idle power was above the power measured",
+    "host_overhead": "over 1 % of window time was spent outside generation",
+    "attention_fallback": "another attention kernel than asked for was used",
+    "power_capped": "the GPU ran at its power limit",
+    "throttled_thermal": "the GPU slowed down because it was hot",
+    "throttled_power_brake": "the GPU was slowed down by its power supply",
+    "throttled_slowdown": "the hardware slowed the GPU down",
+    "temperature_rise": "the GPU warmed by more than 10 C in a window",
+    "revision_ignored_local": "a revision means nothing for a local model",
+    "sampler_failed": "a meter stopped answering",
+    "sampling_loss": "the meter missed over a fifth of its readings",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """What a session is about to do, for header and plan."""
+
+    version: str
+    backends: Sequence[str]
+    meter: str
+    gpus: Sequence[str]
+    experiments: int
+    steps: int
+    estimate_s: float
+    order: str
+    seed: int
+    reports: Sequence[str]
+
+
+def header(outline: Outline) -> list[str]:
+    """The lines below the number of collected items."""
+    gpus = ", ".join(outline.gpus) or "none"
+    lines = [
+        f"lem {outline.version}: {', '.join(outline.backends)}; meter {outline.meter}; "
+        f"GPUs: {gpus}",
+        f"lem plan: {outline.experiments} experiments, {outline.steps} cycles "
+        f"{outline.order}, no gaps, seed {outline.seed}, "
+        f"about {duration(outline.estimate_s)}",
+    ]
+    if outline.reports:
+        lines.append(f"lem reports: {', '.join(outline.reports)}")
+    return lines
+
+
+def plan_lines(
+    outline: Outline, steps: Sequence[tuple[str, int]], limit: int = 40
+) -> list[str]:
+    """The plan for `--lem-plan`: counts, estimates and the order of the cycles."""
+    counts = f"{outline.experiments} experiments, {outline.steps} cycles"
+    shown = [f"  {k + 1:>4}  cycle {c + 1}  {n}" for k, (n, c) in enumerate(steps)]
+    rest = len(shown) - limit
+    return [
+        f"lem plan: {counts}, {outline.order}, seed {outline.seed}; nothing is run",
+        f"estimated time: {duration(outline.estimate_s)} (a guess from settings)",
+        "estimated energy: unknown (no experiment of this plan was measured before)",
+        *shown[:limit],
+        *([f"  ... and {rest} more"] if rest > 0 else []),
+    ]
+
+
+def headline(result: Result) -> str:
+    """The one number of a test, with its interval: for the line under `-v`."""
+    name = "energy_per_output_token_j"
+    metric: Metric = getattr(result, name)
+    if not metric.exists:
+        name = "output_throughput_tps"
+        metric = getattr(result, name)
+    if not metric.exists:
+        return "nothing measured"
+    estimated = "~" if name.startswith("energy") and _guessed(result) else ""
+    cycles = f"{metric.n} cycle{'s' if metric.n != 1 else ''}"
+    return f"{estimated}{metric:.4g} {metric.unit}{_half(metric)}, {cycles}"
+
+
+def properties(result: Result) -> list[tuple[str, object]]:
+    """The numbers for JUnit: each metric that exists, and the flags."""
+    found: list[tuple[str, object]] = [
+        (f"lem_{name}", getattr(result, name).value)
+        for name in METRICS
+        if getattr(result, name).exists
+    ]
+    return [*found, ("lem_flags", " ".join(sorted(result.flags)))]
+
+
+def summary(record: Record, width: int, written: Sequence[Path]) -> list[str]:
+    """The table, what its flags mean, and where the reports are."""
+    flags = sorted({flag for one in record.experiments for flag in one.flags})
+    legend = [f"{flag}: {FLAGS[flag]}" for flag in flags if flag in FLAGS]
+    notes = [f"no energy: {reason}" for reason in _reasons(record)]
+    places = [f"report: {path}" for path in written]
+    return [*table(rows(record), width), *notes, *legend, *places]
+
+
+def rows(record: Record) -> list[dict[str, str]]:
+    """One row per experiment, as text by column."""
+    return [_row(experiment) for experiment in record.experiments]
+
+
+def table(found: Sequence[Mapping[str, str]], width: int) -> list[str]:
+    """The rows as lines no wider than the terminal where they can be."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = [key for key in COLUMNS if any(row[key] != NONE for row in found)]
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for key in shown:
+        text = key in ("experiment", "flags")
+        made.add_column(
+            key, justify="left" if text else "right", overflow="fold", no_wrap=not text
+        )
+    for row in found:
+        made.add_row(*(Text(row[key]) for key in shown))
+    console = Console(file=io.StringIO(), width=max(80, width), color_system=None)
+    console.print(made)
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().strip("\n").split("\n")]
+
+
+COLUMNS = (
+    "experiment",
+    "J/token gross",
+    "net",
+    "tokens/s",
+    "TTFT p50 ms",
+    "W",
+    "n",
+    "flags",
+)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _row(experiment: ExperimentRecord) -> dict[str, str]:
+    energy = "energy_per_output_token_j"
+    speed = experiment.summary.get("output_throughput_tps")
+    estimated = "~" if _GUESSES.intersection(experiment.flags) else ""
+    return {
+        "experiment": experiment.id,
+        "J/token gross": _cell(experiment.summary.get(energy), estimated),
+        "net": _cell(experiment.summary.get("energy_per_output_token_net_j"), ""),
+        "tokens/s": _cell(speed, ""),
+        "TTFT p50 ms": _plain(experiment.summary.get("ttft_p50_ms")),
+        "W": estimated + _plain(experiment.summary.get("avg_power_w"))
+        if "avg_power_w" in experiment.summary
+        else NONE,
+        "n": str(sum(cycle.status == "complete" for cycle in experiment.cycles)),
+        "flags": " ".join(experiment.flags) or NONE,
+    }
+
+
+_GUESSES = {"estimated_energy", "replayed_energy", "synthetic_energy"}
+
+
+def _guessed(result: Result) -> bool:
+    return bool(_GUESSES & result.flags)
+
+
+def _cell(one: Summary | SummaryRecord | None, mark: str) -> str:
+    if one is None:
+        return NONE
+    return f"{mark}{one.value:.4g}{_spread(one.value, one.ci_low, one.ci_high)}"
+
+
+def _plain(one: SummaryRecord | None) -> str:
+    return NONE if one is None else f"{one.value:.4g}"
+
+
+def _half(metric: Metric) -> str:
+    return _spread(metric.value, metric.low, metric.high)
+
+
+def _spread(value: float, low: float | None, high: float | None) -> str:
+    """Half the interval in percent of the value; nothing where there is none."""
+    if low is None or high is None or not value:
+        return ""
+    return f" ±{abs((high - low) / 2 / value):.1%}".replace("%", " %")
+
+
+def _reasons(record: Record) -> list[str]:
+    """Why energy does not exist, each reason once."""
+    name = "summary.energy_per_output_token_j"
+    return sorted({e.nulls[name] for e in record.experiments if name in e.nulls})

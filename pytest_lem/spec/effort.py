@@ -1,0 +1,103 @@
+"""How hard an experiment is measured; never part of its identity."""
+
+from dataclasses import dataclass, fields
+from typing import Literal, Self
+
+from pytest_lem.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmup:
+    """When an engine counts as warm.
+
+    `cv`: go on until the coefficient of variation of the last `window` iteration
+    times is at most `cv`, with at least `least` and at most `most` iterations.
+    `fixed`: exactly `most` iterations. `off`: none.
+    """
+
+    kind: Literal["cv", "fixed", "off"] = "cv"
+    cv: float = 0.05
+    window: int = 5
+    least: int = 5
+    most: int = 50
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`cv:0.05,window=5,min=5,max=50`, `fixed:N` or `off`."""
+        kind, _, rest = text.strip().partition(":")
+        if kind == "off" and not rest:
+            return cls(kind="off", least=0, most=0)
+        try:
+            if kind == "fixed":
+                return cls._checked(text, kind="fixed", least=int(rest), most=int(rest))
+            if kind == "cv":
+                return cls._checked(text, **_cv_terms(rest))
+        except ValueError as error:
+            raise _not_a_warmup(text) from error
+        raise _not_a_warmup(text)
+
+    @classmethod
+    def _checked(cls, text: str, **terms: object) -> Self:
+        policy = cls(**terms)  # type: ignore[arg-type]
+        if policy.most < 1 or policy.least > policy.most or policy.window < 2:
+            raise _not_a_warmup(text)
+        if not 0 < policy.cv < 1 or policy.least < 0:
+            raise _not_a_warmup(text)
+        return policy
+
+    def __str__(self) -> str:
+        """The policy as it is typed."""
+        if self.kind == "cv":
+            return (
+                f"cv:{self.cv:g},window={self.window},min={self.least},max={self.most}"
+            )
+        return f"fixed:{self.most}" if self.kind == "fixed" else "off"
+
+
+def _cv_terms(rest: str) -> dict[str, float | int]:
+    names = {"window": "window", "min": "least", "max": "most"}
+    head, *terms = rest.split(",")
+    found: dict[str, float | int] = {"cv": float(head)}
+    for term in terms:
+        key, equals, value = term.strip().partition("=")
+        if key not in names or not equals:
+            raise ValueError(term)
+        found[names[key]] = int(value)
+    return found
+
+
+def _not_a_warmup(text: str) -> ConfigError:
+    return ConfigError(
+        f"warmup={text!r} is none of 'cv:0.05,window=5,min=5,max=50', 'fixed:N', 'off'"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """Cycles, windows and limits of one experiment.
+
+    `windows` is a number, or "auto": at least 3 windows and at least max(1 s, 20
+    counter periods) of measured time. `max_seconds` ends the windows of one cycle.
+    `timeout` (s) limits each step of the worker.
+    """
+
+    cycles: int = 3
+    windows: int | Literal["auto"] = "auto"
+    max_seconds: float = 10.0
+    warmup: Warmup = Warmup()
+    timeout: float = 600.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.cycles <= 20:
+            raise ConfigError(f"cycles={self.cycles} is not between 1 and 20")
+        if self.windows != "auto" and self.windows < 1:
+            raise ConfigError(
+                f"windows={self.windows} is neither 'auto' nor at least 1"
+            )
+        if self.max_seconds <= 0:
+            raise ConfigError(f"max_seconds={self.max_seconds:g} is not above 0")
+        if self.timeout <= 0:
+            raise ConfigError(f"timeout={self.timeout:g} is not above 0")
+
+
+EFFORT_KEYS = tuple(field.name for field in fields(Effort))

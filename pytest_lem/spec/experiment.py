@@ -1,0 +1,140 @@
+"""One thing measured: engine spec and workload, with its identity."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pytest_lem.errors import ConfigError
+from pytest_lem.spec.effort import EFFORT_KEYS, Effort, Warmup
+from pytest_lem.spec.engine import EngineSpec
+from pytest_lem.spec.parameters import SECTIONS
+from pytest_lem.spec.provenance import Layer, merge
+from pytest_lem.spec.workload import Workload
+
+SPEC_KEYS = tuple(name for name in EngineSpec.model_fields if name != "engine")
+WORKLOAD_KEYS = tuple(Workload.model_fields)
+MARKER_KEYS = tuple(
+    sorted({*SPEC_KEYS, *WORKLOAD_KEYS, *EFFORT_KEYS, *SECTIONS, "backends"})
+)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """What one pytest item measures.
+
+    `id` is the node id. `late` experiments learn their workload from the test's body;
+    until then `workload` is the one of the marker. `provenance` has the origin of
+    every value that is not a default.
+    """
+
+    id: str
+    spec: EngineSpec
+    workload: Workload
+    effort: Effort
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+def plan_experiment(node_id: str, layers: Iterable[Layer]) -> Experiment:
+    """The experiment that the layers describe.
+
+    Raises ConfigError whose message has one line for each value that cannot be.
+    """
+    values, origins = merge(layers)
+    problems = [_unknown(key) for key in values if key not in MARKER_KEYS]
+    backend = str(values.get("backend", ""))
+    spec = _spec(values, backend, problems)
+    workload = _model(Workload, _only(values, WORKLOAD_KEYS), "", problems)
+    effort = _effort(_only(values, EFFORT_KEYS), problems)
+    if problems or spec is None or workload is None or effort is None:
+        raise ConfigError("\n".join(problems))
+    return Experiment(
+        id=node_id, spec=spec, workload=workload, effort=effort, provenance=origins
+    )
+
+
+def identity(
+    spec: EngineSpec,
+    workload: Workload,
+    fingerprint: Mapping[str, Any],
+    prompts_sha256: str | None,
+) -> str:
+    """First 16 hex digits of the SHA-256 of what decides the work, and nothing else.
+
+    `fingerprint` stands for the model's content, `prompts_sha256` for that of given
+    texts. Fields at their default are left out, so that a field added later changes
+    no old identity.
+    """
+    engine = spec.model_dump(exclude_defaults=True, exclude_none=True)
+    engine["model"] = dict(fingerprint)
+    work = workload.model_dump(exclude_defaults=True, exclude_none=True)
+    if prompts_sha256:
+        work["prompts"] = prompts_sha256
+    what = {"v": 1, "engine": engine, "workload": work}
+    canonical = json.dumps(what, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the nearest choice, else all choices in a list."""
+    options = sorted(choices)
+    close = difflib.get_close_matches(word, options, n=1)
+    return (
+        f"; did you mean {close[0]!r}?" if close else f"; valid: {', '.join(options)}"
+    )
+
+
+def _spec(
+    values: Mapping[str, Any], backend: str, problems: list[str]
+) -> EngineSpec | None:
+    section = SECTIONS.get(backend)
+    asked = values.get(backend, {})
+    engine: dict[str, Any] = {}
+    if section is not None:
+        checked = _model(section, asked, f"{backend}.", problems)
+        engine = checked.model_dump(exclude_none=True) if checked else {}
+    given = _only(values, SPEC_KEYS)
+    return _model(EngineSpec, {**given, "engine": engine}, "", problems)
+
+
+def _model(model: type[M], values: Any, prefix: str, problems: list[str]) -> M | None:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems += [_line(model, detail, prefix) for detail in error.errors()]
+        return None
+
+
+def _line(model: type[BaseModel], detail: Any, prefix: str) -> str:
+    where = prefix + ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        name = str(detail["loc"][-1])
+        return f"unknown key {where!r}{nearest(name, model.model_fields)}"
+    reason = detail["msg"].removeprefix("Value error, ")
+    return f"{where}={detail['input']!r}: {reason}" if detail["loc"] else reason
+
+
+def _effort(values: dict[str, Any], problems: list[str]) -> Effort | None:
+    try:
+        warmup = values.get("warmup")
+        if isinstance(warmup, str):
+            values["warmup"] = Warmup.parse(warmup)
+        return Effort(**values)
+    except (ConfigError, TypeError) as error:
+        problems.append(str(error))
+        return None
+
+
+def _only(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    return {key: values[key] for key in keys if key in values}
+
+
+def _unknown(key: str) -> str:
+    return f"unknown key {key!r}{nearest(key, MARKER_KEYS)}"

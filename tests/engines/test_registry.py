@@ -1,0 +1,158 @@
+"""Engines by name, without importing any."""
+
+import subprocess
+import sys
+
+import pytest
+
+from pytest_lem.engines import Capabilities
+from pytest_lem.engines.registry import BUILT_IN, EngineEntry, Registry, available
+from pytest_lem.errors import ConfigError
+
+
+def entry(name="mine", **fields):
+    return EngineEntry(name=name, target=f"{name}:Engine", **fields)
+
+
+def test_the_built_in_engines_are_found_by_name_and_alias():
+    """`pytorch` is `transformers`."""
+    registry = Registry()
+    assert registry.names() == ["fake", "transformers"]
+    assert registry.find("pytorch") is registry.find("transformers")
+    assert registry.find("fake").target == "pytest_lem.engines.fake:FakeEngine"
+
+
+@pytest.mark.parametrize(
+    ("name", "launch", "own_batching", "streaming"),
+    [("transformers", "accelerate", False, "tokens"), ("fake", "direct", False, "tokens")],
+)
+def test_capabilities(name, launch, own_batching, streaming):
+    """CUDA belongs to the worker for every engine; the rest is each engine's own."""
+    assert Registry().find(name).capabilities == Capabilities(
+        launch=launch, cuda="backend", own_batching=own_batching, streaming=streaming
+    )
+
+
+def test_every_built_in_engine_leaves_cuda_to_the_worker():
+    """No engine lets the pytest process touch CUDA."""
+    assert {one.capabilities.cuda for one in BUILT_IN} == {"backend"}
+
+
+def test_an_unknown_name_tells_the_nearest():
+    """A typo is answered with the likely name and all names, in one line."""
+    with pytest.raises(ConfigError) as error:
+        Registry().find("transformer")
+    assert error.value.message == (
+        "no backend 'transformer'; did you mean 'transformers'? "
+        "there are: fake, transformers"
+    )
+
+
+def test_a_name_like_no_other_is_answered_without_a_guess():
+    """Where nothing is near, only what there is is told."""
+    with pytest.raises(ConfigError, match="^no backend 'zzz'; there are: fake, tr"):
+        Registry().find("zzz")
+
+
+@pytest.mark.parametrize("name", ["vllm", "tensorrt", "trt"])
+def test_engines_of_later_versions_say_so(name):
+    """A name of the design without an engine yet is told as such, in one line."""
+    with pytest.raises(ConfigError) as error:
+        Registry().find(name)
+    assert error.value.message == (
+        f"backend {name!r}: this version has no such engine yet; "
+        "there are: fake, transformers"
+    )
+
+
+def test_an_added_engine_is_found_and_a_taken_name_refused():
+    """A hook may add engines, but not replace any, nor by an alias."""
+    registry = Registry()
+    mine = entry(aliases=("my",))
+    registry.add(mine)
+    assert registry.find("my") is mine
+    for taken in (entry("fake"), entry("other", aliases=("pytorch",)), entry("my")):
+        with pytest.raises(ConfigError, match="is already the engine"):
+            registry.add(taken)
+
+
+def test_a_planned_name_may_be_added():
+    """Another package can bring the engine that this version lacks."""
+    registry = Registry()
+    registry.add(entry("vllm"))
+    assert registry.find("vllm").target == "vllm:Engine"
+
+
+@pytest.fixture
+def other_package(tmp_path, monkeypatch):
+    """An installed distribution with entry points, as pip leaves it."""
+    info = tmp_path / "other_engines-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-engines\n")
+    (info / "entry_points.txt").write_text(
+        "[pytest_lem.engines]\nalpha = other_engines:ALPHA\n"
+        "beta = other_engines:beta\nbad = other_engines:missing\n"
+        "odd = other_engines:odd\n"
+    )
+    (tmp_path / "other_engines.py").write_text(
+        "from pytest_lem.engines.registry import EngineEntry\n"
+        "ALPHA = EngineEntry(name='alpha', target='no_such_module:Engine')\n"
+        "def beta(): return EngineEntry(name='beta', target='no_such_module:Engine')\n"
+        "def odd(): return 1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("other_engines", None)
+
+
+def test_entry_points_are_read_only_when_a_name_needs_them(other_package):
+    """A built-in name does not import other packages; another name does."""
+    registry = Registry()
+    registry.find("transformers")
+    assert "other_engines" not in sys.modules
+    assert registry.find("alpha").target == "no_such_module:Engine"
+    assert registry.find("beta") is registry.find("beta")
+
+
+def test_entry_points_are_offered_and_told_when_broken(other_package):
+    """Names of other packages appear among the choices; a broken one names itself."""
+    with pytest.raises(ConfigError, match="did you mean 'alpha'.*alpha, bad, beta"):
+        Registry().find("alpah")
+    with pytest.raises(ConfigError, match="'bad': its entry point 'other_engines:mis"):
+        Registry().find("bad")
+    with pytest.raises(ConfigError, match="gives no EngineEntry: 1"):
+        Registry().find("odd")
+
+
+def test_a_missing_engine_is_told_with_every_remedy():
+    """The engine, the missing module, the install command and tox, in one line."""
+    transformers = Registry().find("transformers")
+    absent = EngineEntry(
+        name=transformers.name,
+        target=transformers.target,
+        requires=("json", "no_such_module"),
+        extra=transformers.extra,
+        remedy=transformers.remedy,
+    )
+    assert available(absent) == (
+        "backend 'transformers' needs 'no_such_module', which is not installed: "
+        "pip install 'pytest-lem[transformers]', or run it in its own environment "
+        "with `tox -e bench`"
+    )
+    assert available(entry(requires=("no_such_a.b", "no_such_c"))) == (
+        "backend 'mine' needs 'no_such_a.b' and 'no_such_c', which are not installed"
+    )
+
+
+def test_looking_for_an_engine_imports_nothing_of_it():
+    """Finding and checking transformers leaves it, torch and pydantic unimported."""
+    program = (
+        "import sys\n"
+        "from pytest_lem.engines.registry import Registry, available\n"
+        "entry = Registry().find('transformers')\n"
+        "assert available(entry) is None, available(entry)\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'pydantic', 'pynvml'}\n"
+        "heavy |= {'pytest_lem.engines.transformers', 'pytest_lem.engines.fake'}\n"
+        "assert heavy.isdisjoint(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
