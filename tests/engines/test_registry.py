@@ -24,7 +24,10 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
 
 @pytest.mark.parametrize(
     ("name", "launch", "own_batching", "streaming"),
-    [("transformers", "accelerate", False, "tokens"), ("fake", "direct", False, "tokens")],
+    [
+        ("transformers", "accelerate", False, "tokens"),
+        ("fake", "direct", False, "tokens"),
+    ],
 )
 def test_capabilities(name, launch, own_batching, streaming):
     """CUDA belongs to the worker for every engine; the rest is each engine's own."""
@@ -50,7 +53,7 @@ def test_an_unknown_name_tells_the_nearest():
 
 def test_a_name_like_no_other_is_answered_without_a_guess():
     """Where nothing is near, only what there is is told."""
-    with pytest.raises(ConfigError, match="^no backend 'zzz'; there are: fake, tr"):
+    with pytest.raises(ConfigError, match=r"^no backend 'zzz'; there are: fake, tr"):
         Registry().find("zzz")
 
 
@@ -116,7 +119,7 @@ def test_entry_points_are_read_only_when_a_name_needs_them(other_package):
 
 def test_entry_points_are_offered_and_told_when_broken(other_package):
     """Names of other packages appear among the choices; a broken one names itself."""
-    with pytest.raises(ConfigError, match="did you mean 'alpha'.*alpha, bad, beta"):
+    with pytest.raises(ConfigError, match=r"did you mean 'alpha'.*alpha, bad, beta"):
         Registry().find("alpah")
     with pytest.raises(ConfigError, match="'bad': its entry point 'other_engines:mis"):
         Registry().find("bad")

@@ -24,7 +24,13 @@ from pytest_lem.worker import group
 from pytest_lem.worker.client import Limits, start_worker
 
 QUICK = Limits(
-    start_s=20, load_s=1, tokenize_s=20, generate_s=1, unload_s=1, silence_s=20, grace_s=1
+    start_s=20,
+    load_s=1,
+    tokenize_s=20,
+    generate_s=1,
+    unload_s=1,
+    silence_s=20,
+    grace_s=1,
 )
 OPTIONS = GenerateOptions(output_tokens=4)
 
@@ -33,6 +39,11 @@ def loaded(start, limits=None, on_beat=None, **script):
     client = start(on_beat=on_beat, **({"limits": limits} if limits else {}))
     client.load({"engine": script})
     return client
+
+
+def load_and_generate(client, script):
+    client.load({"engine": script})
+    client.generate([[1]], OPTIONS)
 
 
 def test_a_whole_life(start):
@@ -100,8 +111,7 @@ def test_an_engine_s_failure_keeps_its_kind(start, step, kind):
     client = start()
     script = {"fail_at": step, "fail_kind": kind, "print_noise": True}
     with pytest.raises(errors.LemError) as caught:
-        client.load({"engine": script})
-        client.generate([[1]], OPTIONS)
+        load_and_generate(client, script)
     assert caught.value.kind == kind
     assert caught.value.message == f"fake, {step}: the script fails at {step}"
     assert "Traceback" in caught.value.detail
@@ -173,7 +183,7 @@ def test_an_engine_that_cannot_be_imported(start, engine_module, target, kind, t
 
 def test_an_interpreter_that_does_not_exist(tmp_path):
     """A wrong path is told with the option that names it."""
-    with pytest.raises(ConfigError, match="cannot start '/no/python'.*--lem-python"):
+    with pytest.raises(ConfigError, match=r"cannot start '/no/python'.*--lem-python"):
         start_worker(
             "x:Y",
             name="fake",
@@ -212,8 +222,7 @@ def test_a_hang_ends_at_the_limit_with_its_stacks(start, step, how):
     client = start(limits=QUICK)
     script = {"hang_at": step, "hang_how": how, "spawn_child": True}
     with pytest.raises(Timeout) as caught:
-        client.load({"engine": script})
-        client.generate([[1]], OPTIONS)
+        load_and_generate(client, script)
     assert caught.value.message == (
         f"fake, {step}: the worker took longer than its limit of 1 s; "
         "--lem-timeout sets the limit"
@@ -226,7 +235,7 @@ def test_a_hang_ends_at_the_limit_with_its_stacks(start, step, how):
 def test_silence_ends_before_the_limit(start):
     """A worker that gives no sign of life is not waited for until the limit."""
     client = start(limits=Limits(silence_s=2))
-    with pytest.raises(Timeout, match="fake, load: .* no sign of life for 2 s"):
+    with pytest.raises(Timeout, match=r"fake, load: .* no sign of life for 2 s"):
         client.load({"engine": {"hang_at": "load", "hang_how": "gil"}})
     assert group.members(client.pid) == []
 
@@ -249,8 +258,7 @@ def test_a_worker_that_dies_is_told_with_its_signal(start, step):
     client = start()
     script = {"die_at": step, "spawn_child": True, "print_noise": True}
     with pytest.raises(WorkerDied, match="SIGKILL") as caught:
-        client.load({"engine": script})
-        client.generate([[1]], OPTIONS)
+        load_and_generate(client, script)
     assert f"fake, {step}: the worker is lost" in caught.value.message
     assert "noise from Python" in caught.value.detail
     assert group.members(client.pid) == []
@@ -259,9 +267,7 @@ def test_a_worker_that_dies_is_told_with_its_signal(start, step):
 def test_a_worker_that_exits_is_told_with_its_status(start, engine_module):
     """An exit behind Python's back is a WorkerDied with the status."""
     target = engine_module(
-        "import os\n"
-        "class Odd(FakeEngine):\n"
-        "    def load(self, spec): os._exit(7)\n"
+        "import os\nclass Odd(FakeEngine):\n    def load(self, spec): os._exit(7)\n"
     )
     with pytest.raises(WorkerDied, match="exit status 7"):
         start(target).load({})
@@ -332,12 +338,9 @@ def test_an_unload_that_hangs_is_ended(start):
 def test_a_failing_engine_s_children_go_at_close(start):
     """Closing a poisoned engine ends grandchildren too."""
     client = start()
+    script = {"fail_at": "load", "fail_kind": "engine_load", "spawn_child": True}
     with pytest.raises(EngineLoadError):
-        client.load(
-            {"engine": {"fail_at": "load", "fail_kind": "engine_load"}}
-            | {"engine": {"fail_at": "load", "fail_kind": "engine_load",
-                          "spawn_child": True}}
-        )
+        client.load({"engine": script})
     assert len(group.members(client.pid)) == 3
     client.close()
     assert group.members(client.pid) == []

@@ -28,8 +28,9 @@ COUNT = st.integers(0, 2**40)
 SCALARS = st.none() | st.booleans() | INT64 | st.text() | st.floats(allow_nan=False)
 JSON = st.recursive(
     SCALARS.filter(lambda x: x not in (float("inf"), float("-inf"))),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text(), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
+    ),
     max_leaves=8,
 )
 TREE = st.dictionaries(st.text(), JSON, max_size=4)
