@@ -40,6 +40,7 @@ class TransformersEngine:
         self._model: Any = None
         self._tokenizer: Any = None
         self._device = torch.device("cpu")
+        self._gpus: list[int] = []
         self._context: int | None = None
 
     def version(self) -> str:
@@ -62,10 +63,11 @@ class TransformersEngine:
         start = time.monotonic()
         self._model, self._tokenizer, flags = loading.load(spec)
         self._device = self._model.device
+        self._gpus = loading.gpus(self._model)
         self.synchronize()
         duration_s = time.monotonic() - start
-        memory = loading.load_memory(self._model, self._device)
-        loading.reset_peaks(self._device)
+        memory = loading.load_memory(self._model, self._gpus)
+        loading.reset_peaks(self._gpus)
         model = loading.model_facts(self._model, self._tokenizer)
         self._context = model["context_length"]
         return Loaded(
@@ -96,10 +98,10 @@ class TransformersEngine:
         Padded on the left, on the device. Seeds Python, numpy and torch if asked, and
         starts the peak memory of the pass.
         """
+        check_lengths(prompts, options, context=self._context)
         generation = generation_config(
             options, pad=loading.pad_id(self._model, self._tokenizer)
         )
-        check_lengths(prompts, options, context=self._context)
         rows = [list(prompt) for prompt in prompts]
         batches = [
             left_padded(group, generation, self._device)
@@ -107,12 +109,12 @@ class TransformersEngine:
         ]
         if options.seed is not None:
             transformers.set_seed(options.seed % 2**32)
-        loading.reset_peaks(self._device)
+        loading.reset_peaks(self._gpus)
         return batches
 
     def synchronize(self) -> None:
         """Return when the GPUs have nothing left to do."""
-        for gpu in loading.gpus(self._device):
+        for gpu in self._gpus:
             torch.cuda.synchronize(gpu)
 
     def run(self, batch: Batch, options: GenerateOptions) -> Outcome:
@@ -144,7 +146,7 @@ class TransformersEngine:
         `padding_tokens` counts the pads on the left of each prompt and those that fill
         a row up after its end token, until the batch's longest row is done.
         """
-        memory = loading.pass_memory(self._device)
+        memory = loading.pass_memory(self._gpus)
         ends = frozenset(loading.end_ids(self._model))
         completions: list[Completion] = []
         padding, steps = 0, []
@@ -250,17 +252,13 @@ def generation_config(options: GenerateOptions, *, pad: int) -> GenerationConfig
     fewest = options.min_output_tokens
     length = {} if fewest is None else {"min_new_tokens": fewest}
     wanted = {"do_sample": False, "num_beams": 1, **decoder, **length}
-    try:
-        return GenerationConfig(
-            max_new_tokens=options.output_tokens,
-            pad_token_id=pad,
-            return_dict_in_generate=False,
-            num_return_sequences=1,
-            **wanted,
-        )
-    except (ValueError, TypeError) as error:
-        msg = f"transformers refuses the decoder options: {loading.first_line(error)}"
-        raise ConfigError(msg) from error
+    return GenerationConfig(
+        max_new_tokens=options.output_tokens,
+        pad_token_id=pad,
+        return_dict_in_generate=False,
+        num_return_sequences=1,
+        **wanted,
+    )
 
 
 def completions_of(

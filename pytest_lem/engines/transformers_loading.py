@@ -9,7 +9,7 @@ import json
 import logging
 import re
 import resource
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,9 @@ def load(spec: Mapping[str, Any]) -> tuple[Any, Any, list[str]]:
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
     device, flags = choose_device(spec)
-    reset_peaks(device)
+    if device.type == "cuda":
+        torch.cuda.init()
+        reset_peaks([device.index])
     if spec["revision"] is not None and Path(spec["model"]).is_dir():
         flags.append("revision_ignored_local")
     try:
@@ -91,25 +93,26 @@ def choose_device(spec: Mapping[str, Any]) -> tuple[torch.device, list[str]]:
     return torch.device("cuda", index), ["gpus_unused"] if seen > 1 else []
 
 
-def gpus(device: torch.device) -> range:
-    """The GPUs of the run: every one that the process sees, none for the CPU."""
-    return range(torch.cuda.device_count() if device.type == "cuda" else 0)
+def gpus(model: Any) -> list[int]:
+    """The GPUs that hold the model; touching others would start a context on them."""
+    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())}
+    return sorted(device.index for device in devices if device.type == "cuda")
 
 
-def reset_peaks(device: torch.device) -> None:
+def reset_peaks(gpus: Sequence[int]) -> None:
     """Start the peak memory of every GPU of the run afresh."""
-    for gpu in gpus(device):
+    for gpu in gpus:
         torch.cuda.reset_peak_memory_stats(gpu)
 
 
-def load_memory(model: Any, device: torch.device) -> dict[str, float | None]:
+def load_memory(model: Any, gpus: Sequence[int]) -> dict[str, float | None]:
     """Sizes after a load, in MB: of the model, and the peak over all GPUs."""
-    if device.type == "cpu":
+    if not gpus:
         tensors = [*model.parameters(), *model.buffers()]
         held, peak = sum(tensor.nbytes for tensor in tensors), None
     else:
-        held = sum(torch.cuda.memory_allocated(gpu) for gpu in gpus(device))
-        peak = sum(torch.cuda.max_memory_allocated(gpu) for gpu in gpus(device))
+        held = sum(torch.cuda.memory_allocated(gpu) for gpu in gpus)
+        peak = sum(torch.cuda.max_memory_allocated(gpu) for gpu in gpus)
     return {
         "model_mb": held / 1e6,
         "load_peak_mb": None if peak is None else peak / 1e6,
@@ -117,9 +120,9 @@ def load_memory(model: Any, device: torch.device) -> dict[str, float | None]:
     }
 
 
-def pass_memory(device: torch.device) -> dict[str, float | None]:
+def pass_memory(gpus: Sequence[int]) -> dict[str, float | None]:
     """Peaks since they were last reset, in MB, over all GPUs."""
-    peaks = [torch.cuda.max_memory_allocated(gpu) for gpu in gpus(device)]
+    peaks = [torch.cuda.max_memory_allocated(gpu) for gpu in gpus]
     return {
         "inference_peak_mb": sum(peaks) / 1e6 if peaks else None,
         "rss_peak_mb": _rss_peak_mb(),
