@@ -1,7 +1,7 @@
 """The front door, in the order in which pytest calls it."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["engine", "lem", "lem_backend", "meter"]
 
+HEADLINE = "lem_headline"
 SESSION = pytest.StashKey["LemSession"]()
 
 MARKER = (
@@ -127,23 +128,23 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[None]:
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Tell held-back assertions from errors; put the headline into the report."""
-    report: pytest.TestReport = yield  # type: ignore[assignment,misc]
+    report = yield
     if is_measured(item) and report.when == "call":
         failed = call.excinfo is not None
         asserted = failed and call.excinfo.errisinstance(AssertionError)  # type: ignore[union-attr]
         item.stash[HELD_BACK] = asserted
         if not item.stash.get(SILENT, False):
-            report.lem_headline = _conclude(item)
-    return report  # type: ignore[return-value]
+            setattr(report, HEADLINE, _conclude(item))
+    return report
 
 
 def pytest_report_teststatus(
     report: pytest.CollectReport | pytest.TestReport,
 ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
     """Show the headline number inline under -v."""
-    headline = getattr(report, "lem_headline", None)
+    headline = getattr(report, HEADLINE, None)
     if headline and report.passed and report.when == "call":
         return "passed", ".", (f"PASSED {headline}", {"green": True})
     return None
@@ -201,7 +202,7 @@ def _conclude(item: pytest.Item) -> str | None:
 def _print_plan(config: pytest.Config, state: "LemSession") -> bool:
     from pytest_lem.report.terminal import plan_lines
 
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     for line in plan_lines(state.describe(), state.steps):
         reporter.write_line(line)
     return True

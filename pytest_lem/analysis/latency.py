@@ -5,6 +5,7 @@ A request is (sent_ns, ended_ns, token_ns); token_ns is empty where none was sta
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 FEW_SAMPLES = 30
@@ -79,7 +80,7 @@ def _end_to_end(requests: Sequence[Stamps]) -> dict[str, float | int] | None:
 
 
 def _gaps_ms(token_ns: Sequence[int]) -> list[float]:
-    return [_ms(a, b) for a, b in zip(token_ns, token_ns[1:], strict=False)]
+    return [_ms(a, b) for a, b in pairwise(token_ns)]
 
 
 def _ms(start_ns: int, end_ns: int) -> float:

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from pytest_lem.errors import IdleError
@@ -43,7 +44,7 @@ def read_idle(
     *,
     wait: Callable[[float], None] = time.sleep,
 ) -> IdleReading:
-    """Mean power over `policy.seconds` with the model loaded and nothing asked of it."""
+    """Mean power over `policy.seconds`: the model loaded and nothing asked of it."""
     reason = _impossible(metering, policy)
     if reason is None:
         start_s = time.monotonic()
@@ -76,10 +77,7 @@ def _reading(
     if whole.gross_j is None:
         return IdleReading(record=None, reason=whole.reason or "", ended_s=end_s)
     edges = [start_s + (end_s - start_s) * k / _SLICES for k in range(_SLICES + 1)]
-    parts = [
-        metering.energy(a, b, devices=devices).gross_j
-        for a, b in zip(edges, edges[1:], strict=False)
-    ]
+    parts = [metering.energy(a, b, devices=devices).gross_j for a, b in pairwise(edges)]
     powers = [p * _SLICES / (end_s - start_s) for p in parts if p is not None]
     record = Idle(
         state="model_loaded",

@@ -37,8 +37,8 @@ class Pass:
 
 def cost(
     run: Pass, metering: Metering, devices: Collection[str], idle_w: float | None
-) -> tuple[Window, EnergyReading]:
-    """The window's record, with the energy between its two marks."""
+) -> tuple[Window, str | None]:
+    """The window's record with the energy between its marks; the reason if none."""
     generation, duration_s = run.generation, run.generation.duration_s
     reading = metering.energy(run.start_s, run.end_s, devices=devices)
     replayed = metering.basis == "replayed"
@@ -70,7 +70,7 @@ def cost(
         memory=generation.memory,
         flags=flags,
     )
-    return window, reading
+    return window, reading.reason
 
 
 def figures(window: Window) -> WindowFigures:

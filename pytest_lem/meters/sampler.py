@@ -23,13 +23,15 @@ class MeterState:
     """How the polling of one meter went so far.
 
     `expected` counts the polls made and those that came too late to be made, one for
-    each whole period of delay; `failures` counts polls that raised.
+    each whole period of delay; `failures` counts polls that raised; `cpu_s` is the
+    processor time that the polls took.
     """
 
     polls: int = 0
     expected: int = 0
     failures: int = 0
     failures_in_a_row: int = 0
+    cpu_s: float = 0.0
     reason: str | None = None
     failed: bool = False
 
@@ -111,6 +113,7 @@ class Sampler:
         """Poll one meter; the seconds until its next turn, `None` if it has failed."""
         meter = self._meters[index]
         self._inside = (index, time.monotonic())
+        began_s = time.thread_time()
         try:
             readings, telemetry, wait_s = meter.poll()
             if not self._stop.is_set():
@@ -119,6 +122,8 @@ class Sampler:
             return self._record_failure(index, late_s, error)
         finally:
             self._inside = None
+            with self._lock:
+                self._states[index].cpu_s += time.thread_time() - began_s
         self._count(index, late_s, failed=False)
         return wait_s
 

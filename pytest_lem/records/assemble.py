@@ -26,9 +26,7 @@ def summaries(cycles: Sequence[Cycle]) -> dict[str, Summary]:
     done = complete(cycles)
     found: dict[str, Summary] = {}
     for name, info in METRICS.items():
-        values = [cycle.metrics.get(name) for cycle in done]
-        known = [value for value in values if value is not None]
-        if known:
+        if known := _known(done, name):
             found[name] = summarise(known, info.unit)
     return found
 
@@ -86,8 +84,13 @@ SYNTHETIC_FLAGS = {"fake_engine", "replayed_energy", "synthetic_energy"}
 
 
 def all_flags(cycle: Cycle) -> set[str]:
-    """The flags of a cycle and of its windows."""
-    return {*cycle.flags, *(flag for w in cycle.windows for flag in w.flags)}
+    """The flags of a cycle and of its windows.
+
+    A short window says nothing of a cycle that pools enough of them: that one is
+    flagged `short_cycle` where they are too few.
+    """
+    flags = {*cycle.flags, *(flag for w in cycle.windows for flag in w.flags)}
+    return flags - {"short_window"}
 
 
 def spec_json(experiment: Experiment, last: Cycle | None) -> dict[str, Any]:
@@ -118,7 +121,10 @@ def extended(cycles: Sequence[Cycle], nulls: dict[str, str]) -> dict[str, Any]:
     """The groups beside the summary: always the same keys, null with a reason."""
     windows = [window for cycle in cycles for window in cycle.windows]
     groups: dict[str, dict[str, Any]] = {
-        "memory": _largest(windows, "model_mb", "inference_peak_mb", "rss_peak_mb"),
+        "memory": {
+            "model_mb": max(_known(cycles, "memory_model_mb"), default=None),
+            **_largest(windows, "inference_peak_mb", "rss_peak_mb"),
+        },
         "gpu_utilisation": {"mean_pct": _utilisation(windows)},
         "batch": _batching(windows),
         "kv_cache": {"used_mb": None, "hit_rate": None},
@@ -140,6 +146,11 @@ def _largest(windows: Sequence[Window], *keys: str) -> dict[str, float | None]:
         values = [w.memory.get(key) for w in windows]
         found[key] = max((v for v in values if v is not None), default=None)
     return found
+
+
+def _known(cycles: Sequence[Cycle], metric: str) -> list[float]:
+    values = [cycle.metrics.get(metric) for cycle in cycles]
+    return [value for value in values if value is not None]
 
 
 def _utilisation(windows: Sequence[Window]) -> float | None:

@@ -7,7 +7,7 @@ from typing import SupportsFloat
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.analysis.stats import Summary
 from pytest_lem.errors import NullMetricError
-from pytest_lem.records.assemble import complete, null_reasons, summaries
+from pytest_lem.records.assemble import all_flags, complete, null_reasons, summaries
 from pytest_lem.records.record import Cycle
 from pytest_lem.spec.experiment import nearest
 
@@ -115,11 +115,7 @@ class Result:
     @property
     def flags(self) -> frozenset[str]:
         """Named conditions that make the values less trustworthy."""
-        return frozenset(
-            flag
-            for cycle in self.cycles
-            for flag in (*cycle.flags, *(f for w in cycle.windows for f in w.flags))
-        )
+        return frozenset().union(*map(all_flags, self.cycles))
 
     def __repr__(self) -> str:
         return f"<Result of {len(complete(self.cycles))} cycles>"

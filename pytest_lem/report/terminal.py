@@ -14,6 +14,11 @@ from pytest_lem.records.record import ExperimentRecord, Record, SummaryRecord
 from pytest_lem.records.result import Metric, Result
 
 NONE = "-"
+LEAST_WIDTH = 104
+CAPTION = (
+    "Per output token: gross energy, and net of idle power. Means over n cycles, "
+    "± half of the 95 % interval."
+)
 
 FLAGS = {
     "estimated_energy": "energy is a model's estimate, not a measurement (~)",
@@ -24,7 +29,8 @@ FLAGS = {
     "unstable": "the values spread by more than 10 % between cycles",
     "warmup_not_converged": "measured before the engine was steady",
     "max_seconds_reached": "windows ended by --lem-max-seconds",
-    "short_window": "windows shorter than two steps of the energy counter",
+    "short_cycle": "measured for less than 20 steps of the energy counter",
+    "latency_at_batch_1": "latency was measured one request at a time",
     "reading_gap": "the meter missed readings inside a window",
     "net_clamped": "idle power was above the power measured",
     "host_overhead": "over 1 % of window time was spent outside generation",
@@ -60,11 +66,15 @@ def header(outline: Outline) -> list[str]:
     """The lines below the number of collected items."""
     gpus = ", ".join(outline.gpus) or "none"
     lines = [
-        f"lem {outline.version}: {', '.join(outline.backends)}; meter {outline.meter}; "
-        f"GPUs: {gpus}",
-        f"lem plan: {outline.experiments} experiments, {outline.steps} cycles "
-        f"{outline.order}, no gaps, seed {outline.seed}, "
-        f"about {duration(outline.estimate_s)}",
+        (
+            f"lem {outline.version}: {', '.join(outline.backends)}; "
+            f"meter {outline.meter}; GPUs: {gpus}"
+        ),
+        (
+            f"lem plan: {outline.experiments} experiments, {outline.steps} cycles "
+            f"{outline.order}, no gaps, seed {outline.seed}, "
+            f"about {duration(outline.estimate_s)}"
+        ),
     ]
     if outline.reports:
         lines.append(f"lem reports: {', '.join(outline.reports)}")
@@ -113,20 +123,29 @@ def properties(result: Result) -> list[tuple[str, object]]:
 
 def summary(record: Record, width: int, written: Sequence[Path]) -> list[str]:
     """The table, what its flags mean, and where the reports are."""
-    flags = sorted({flag for one in record.experiments for flag in one.flags})
-    legend = [f"{flag}: {FLAGS[flag]}" for flag in flags if flag in FLAGS]
+    legend = [
+        f"flag {number} {flag}: {FLAGS.get(flag, 'see the record')}"
+        for flag, number in numbered_flags(record).items()
+    ]
     notes = [f"no energy: {reason}" for reason in _reasons(record)]
     places = [f"report: {path}" for path in written]
-    return [*table(rows(record), width), *notes, *legend, *places]
+    return [CAPTION, *table(rows(record), width), *notes, *legend, *places]
 
 
 def rows(record: Record) -> list[dict[str, str]]:
     """One row per experiment, as text by column."""
-    return [_row(experiment) for experiment in record.experiments]
+    numbers = numbered_flags(record)
+    return [_row(experiment, numbers) for experiment in record.experiments]
+
+
+def numbered_flags(record: Record) -> dict[str, int]:
+    """Each flag of the record with the number that stands for it in the table."""
+    flags = sorted({flag for one in record.experiments for flag in one.flags})
+    return {flag: number for number, flag in enumerate(flags, start=1)}
 
 
 def table(found: Sequence[Mapping[str, str]], width: int) -> list[str]:
-    """The rows as lines no wider than the terminal where they can be."""
+    """The rows as lines as wide as the terminal; numbers are never cut for it."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -135,13 +154,19 @@ def table(found: Sequence[Mapping[str, str]], width: int) -> list[str]:
     shown = [key for key in COLUMNS if any(row[key] != NONE for row in found)]
     made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for key in shown:
-        text = key in ("experiment", "flags")
+        name = key == "experiment"
         made.add_column(
-            key, justify="left" if text else "right", overflow="fold", no_wrap=not text
+            key,
+            justify="left" if name else "right",
+            overflow="fold",
+            no_wrap=not name,
+            min_width=24 if name else len(key),
         )
     for row in found:
         made.add_row(*(Text(row[key]) for key in shown))
-    console = Console(file=io.StringIO(), width=max(80, width), color_system=None)
+    console = Console(
+        file=io.StringIO(), width=max(LEAST_WIDTH, width), color_system=None
+    )
     console.print(made)
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().strip("\n").split("\n")]
@@ -149,10 +174,10 @@ def table(found: Sequence[Mapping[str, str]], width: int) -> list[str]:
 
 COLUMNS = (
     "experiment",
-    "J/token gross",
-    "net",
+    "J/token",
+    "net J/token",
     "tokens/s",
-    "TTFT p50 ms",
+    "TTFT ms",
     "W",
     "n",
     "flags",
@@ -168,21 +193,23 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _row(experiment: ExperimentRecord) -> dict[str, str]:
+def _row(experiment: ExperimentRecord, numbers: Mapping[str, int]) -> dict[str, str]:
     energy = "energy_per_output_token_j"
     speed = experiment.summary.get("output_throughput_tps")
     estimated = "~" if _GUESSES.intersection(experiment.flags) else ""
     return {
         "experiment": experiment.id,
-        "J/token gross": _cell(experiment.summary.get(energy), estimated),
-        "net": _cell(experiment.summary.get("energy_per_output_token_net_j"), ""),
+        "J/token": _cell(experiment.summary.get(energy), estimated),
+        "net J/token": _cell(
+            experiment.summary.get("energy_per_output_token_net_j"), ""
+        ),
         "tokens/s": _cell(speed, ""),
-        "TTFT p50 ms": _plain(experiment.summary.get("ttft_p50_ms")),
+        "TTFT ms": _plain(experiment.summary.get("ttft_p50_ms")),
         "W": estimated + _plain(experiment.summary.get("avg_power_w"))
         if "avg_power_w" in experiment.summary
         else NONE,
         "n": str(sum(cycle.status == "complete" for cycle in experiment.cycles)),
-        "flags": " ".join(experiment.flags) or NONE,
+        "flags": " ".join(str(numbers[flag]) for flag in experiment.flags) or NONE,
     }
 
 
@@ -211,7 +238,8 @@ def _spread(value: float, low: float | None, high: float | None) -> str:
     """Half the interval in percent of the value; nothing where there is none."""
     if low is None or high is None or not value:
         return ""
-    return f" ±{abs((high - low) / 2 / value):.1%}".replace("%", " %")
+    percent = abs((high - low) / 2 / value) * 100
+    return f" ±{percent:.1f} %" if percent < 10 else f" ±{percent:.0f} %"
 
 
 def _reasons(record: Record) -> list[str]:

@@ -1,0 +1,250 @@
+"""The notebook of a cycle: what was found so far, and the record made from it."""
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pytest_lem.analysis.latency import batched, streamed
+from pytest_lem.analysis.metrics import emissions_g, pooled
+from pytest_lem.errors import LemError
+from pytest_lem.measure.idle import IdleReading
+from pytest_lem.measure.laboratory import Bench, Laboratory
+from pytest_lem.measure.prompting import recipe
+from pytest_lem.measure.warmup import WarmupOutcome
+from pytest_lem.measure.window import Pass, cost, figures, stamps
+from pytest_lem.records.record import Cycle, ErrorRecord, Idle, WarmupRecord, Window
+from pytest_lem.spec.experiment import Experiment
+
+_LATENCY = {
+    "ttft_ms": ("mean", "p50", "p95", "p99"),
+    "tpot_ms": ("mean",),
+    "itl_ms": ("mean", "p50", "p95", "p99"),
+    "e2e_ms": ("mean", "p50", "p95"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmed:
+    """A warm-up that has run and is not yet costed."""
+
+    outcome: WarmupOutcome
+    start_s: float
+    end_s: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Notebook:
+    """What a cycle has found so far; what is in it when it fails is kept."""
+
+    experiment: Experiment
+    index: int
+    started_at: str
+    bench: Bench | None = None
+    warmed: Warmed | None = None
+    idle: IdleReading | None = None
+    passes: list[Pass] = field(default_factory=list)
+    tokenise_s: float | None = None
+    flags: set[str] = field(default_factory=set)
+    nulls: dict[str, str] = field(default_factory=dict)
+
+
+def cycle_record(
+    lab: Laboratory,
+    notes: Notebook,
+    status: Literal["complete", "failed", "interrupted"],
+    error: BaseException | None = None,
+) -> Cycle:
+    """The record of a cycle, whole or as far as it came; costs what has run."""
+    bench = notes.bench
+    idle = _idle(notes)
+    load, warmup = _load(lab, notes), _warmup(lab, notes)
+    windows = _windows(lab, notes, idle)
+    return Cycle(
+        index=notes.index,
+        status=status,
+        error=None if error is None else error_record(error),
+        started_at=notes.started_at,
+        ended_at=now(),
+        worker=_worker(bench),
+        engine=dict(bench.client.hello.get("engine", {})) if bench else {},
+        effective=dict(bench.loaded.effective) if bench else {},
+        model=_model(bench) if bench else {},
+        load=load,
+        warmup=warmup,
+        idle=idle,
+        native=dict(notes.passes[-1].generation.native) if notes.passes else {},
+        windows=windows,
+        metrics=_metrics(lab, notes, windows, load, warmup),
+        timing={"tokenise_s": notes.tokenise_s},
+        prompts=recipe(notes.experiment.workload),
+        flags=sorted(notes.flags),
+        nulls=notes.nulls,
+    )
+
+
+def error_record(error: BaseException) -> ErrorRecord:
+    """A failure by its kind; an error of nobody's kind brings its traceback."""
+    if isinstance(error, LemError):
+        kind, message, detail = error.kind, error.message, error.detail
+    else:
+        kind = "error" if isinstance(error, Exception) else "interrupted"
+        message, detail = str(error), "".join(traceback.format_exception(error))
+    return ErrorRecord(
+        kind=kind, type=type(error).__name__, message=message, detail=detail
+    )
+
+
+def now() -> str:
+    """The wall clock, as a label."""
+    return datetime.now(UTC).astimezone().isoformat(timespec="milliseconds")
+
+
+def _idle(notes: Notebook) -> Idle | None:
+    """The idle reading with its age at the first window."""
+    if notes.idle is None:
+        return None
+    if notes.idle.record is None:
+        notes.nulls["idle"] = notes.idle.reason
+    first_s = notes.passes[0].start_s if notes.passes else notes.idle.ended_s
+    return notes.idle.used_at(first_s)
+
+
+def _load(lab: Laboratory, notes: Notebook) -> dict[str, float | None]:
+    bench = notes.bench
+    if bench is None:
+        return {"duration_s": None, "energy_j": None}
+    spent = lab.metering.energy(
+        bench.load_start_s, bench.load_end_s, devices=bench.devices
+    )
+    if spent.gross_j is None:
+        notes.nulls["load.energy_j"] = spent.reason or "unknown"
+    return {"duration_s": bench.loaded.duration_s, "energy_j": spent.gross_j}
+
+
+def _warmup(lab: Laboratory, notes: Notebook) -> WarmupRecord | None:
+    warmed, bench = notes.warmed, notes.bench
+    if warmed is None or bench is None:
+        return None
+    spent = lab.metering.energy(warmed.start_s, warmed.end_s, devices=bench.devices)
+    if spent.gross_j is None:
+        notes.nulls["warmup.energy_j"] = spent.reason or "unknown"
+    return WarmupRecord(
+        policy=str(notes.experiment.effort.warmup),
+        converged=warmed.outcome.converged,
+        cv=warmed.outcome.cv,
+        iterations=warmed.outcome.iterations,
+        duration_s=warmed.end_s - warmed.start_s,
+        energy_j=spent.gross_j,
+    )
+
+
+def _windows(lab: Laboratory, notes: Notebook, idle: Idle | None) -> list[Window]:
+    if notes.bench is None:
+        return []
+    windows = []
+    idle_w = idle.power_w if idle else None
+    for run in notes.passes:
+        window, reason = cost(run, lab.metering, notes.bench.devices, idle_w)
+        if reason:
+            notes.nulls["windows.energy.gross_j"] = reason
+        windows.append(window)
+    if "idle" in notes.nulls:
+        notes.nulls["windows.energy.net_j"] = notes.nulls["idle"]
+    return windows
+
+
+def _metrics(
+    lab: Laboratory,
+    notes: Notebook,
+    windows: Sequence[Window],
+    load: Mapping[str, float | None],
+    warmup: WarmupRecord | None,
+) -> dict[str, float | None]:
+    idle = notes.idle.record if notes.idle else None
+    memory = notes.bench.loaded.memory if notes.bench else {}
+    metrics = {
+        **pooled([figures(w) for w in windows if w.kind == "energy"]),
+        **_latency(notes),
+        "idle_power_w": idle.power_w if idle else None,
+        "load_duration_s": load["duration_s"],
+        "load_energy_j": load["energy_j"],
+        "warmup_duration_s": warmup.duration_s if warmup else None,
+        "memory_model_mb": memory.get("model_mb"),
+        "memory_peak_mb": _peak(windows, "inference_peak_mb"),
+    }
+    metrics["emissions_g_co2e"] = _emissions(lab, metrics["energy_gross_j"])
+    notes.nulls |= _reasons(notes, metrics)
+    return metrics
+
+
+def _emissions(lab: Laboratory, energy_j: float | None) -> float | None:
+    intensity = lab.conditions.carbon_intensity_g_per_kwh
+    if energy_j is None or intensity is None:
+        return None
+    return emissions_g(energy_j, intensity, lab.conditions.pue)
+
+
+def _latency(notes: Notebook) -> dict[str, float | None]:
+    streaming = [run for run in notes.passes if run.kind == "latency"]
+    requests = [one for run in streaming or notes.passes for one in stamps(run)]
+    block = streamed(requests) if streaming else batched(requests)
+    return {
+        f"{name.removesuffix('_ms')}_{part}_ms": (block[name] or {}).get(part)
+        for name, parts in _LATENCY.items()
+        for part in parts
+    }
+
+
+def _reasons(notes: Notebook, metrics: Mapping[str, float | None]) -> dict[str, str]:
+    """Why each metric that does not exist does not, by what it is made from."""
+    energy = notes.nulls.get("windows.energy.gross_j", "no_window")
+    known = metrics["energy_gross_j"] is not None
+    idle = notes.nulls.get("idle", "no_idle_reading")
+    on_cpu = notes.bench is not None and notes.bench.devices == {"cpu"}
+    exceptions = {
+        "energy_per_output_token_net_j": idle if known else energy,
+        "energy_net_j": idle if known else energy,
+        "idle_power_w": idle,
+        "energy_cpu_j": "no_cpu_meter",
+        "energy_ram_j": "no_dram_meter",
+        "emissions_g_co2e": "no_carbon_intensity" if known else energy,
+        "load_energy_j": notes.nulls.get("load.energy_j", "not_loaded"),
+        "load_duration_s": "not_loaded",
+        "memory_model_mb": "not_reported_by_engine",
+        "memory_peak_mb": "no_device_memory" if on_cpu else "not_reported_by_engine",
+        "warmup_duration_s": "no_warmup",
+    }
+    return {
+        name: exceptions.get(name) or _reason(name, energy)
+        for name, value in metrics.items()
+        if value is None
+    }
+
+
+def _reason(name: str, energy: str) -> str:
+    if name.startswith(("ttft_", "tpot_", "itl_")):
+        return "not_streaming"
+    return energy if "joule" in name or "energy" in name else "no_window"
+
+
+def _peak(windows: Sequence[Window], key: str) -> float | None:
+    values = [window.memory.get(key) for window in windows]
+    return max((value for value in values if value is not None), default=None)
+
+
+def _worker(bench: Bench | None) -> dict[str, Any]:
+    if bench is None:
+        return {}
+    hello = bench.client.hello
+    return {key: hello.get(key) for key in ("pid", "python", "packages", "devices")}
+
+
+def _model(bench: Bench) -> dict[str, Any]:
+    return {
+        **bench.loaded.model,
+        "path": bench.model.path,
+        "synthetic_weights": bench.model.synthetic,
+        "fingerprint": dict(bench.model.fingerprint),
+    }
