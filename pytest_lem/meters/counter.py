@@ -20,8 +20,8 @@ class CounterSeries:
     A step happened after the start of the last read that still showed the old value,
     and before the end of the read that showed the new one. The middle of that bracket
     is the edge. An edge seen far less sharply than those before it is left out, once:
-    its neighbours tell more of it than it does. A device with a known `refresh_s` is read more slowly than it counts:
-    each of its reads is an edge, no older than `refresh_s`.
+    its neighbours tell more of it than it does. A device with a known `refresh_s` is
+    read more slowly than it counts: each of its reads is an edge, no older than that.
     """
 
     method = "counter_interpolated"

@@ -1,0 +1,116 @@
+"""Recorded traces."""
+
+import gzip
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_lem.errors import MeterError
+from pytest_lem.meters.metering import open_meters
+from pytest_lem.meters.replay import ReplayMeter
+from pytest_lem.meters.timeline import Timeline
+
+TRACE = Path(__file__).parents[1] / "data" / "h100_llm_trace.json.gz"
+
+
+class Hand:
+    """A clock that stands where it is put."""
+
+    now_s = 1000.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def write(path, counter, telemetry=()):
+    path.write_text(json.dumps({"counter": counter, "telemetry": list(telemetry)}))
+    return path
+
+
+def steps(count, watts=100.0, start_s=5.0):
+    return [
+        [start_s + i * 0.1, start_s + i * 0.1 + 0.002, 1e6 + 100 * watts * i]
+        for i in range(count)
+    ]
+
+
+def test_a_trace_plays_in_real_time():
+    """A second of playing gives a second of the trace, which began idle at 72 W."""
+    with open_meters([f"replay:{TRACE}"], gpus=[]) as metering:
+        start_s = time.monotonic()
+        time.sleep(1.0)
+        end_s = time.monotonic()
+        assert metering.settle(end_s)
+        reading = metering.energy(start_s, end_s)
+        told = metering.telemetry(start_s, end_s)
+    assert reading.gross_j / (end_s - start_s) == pytest.approx(73, abs=6)
+    assert (reading.basis, reading.flags) == ("replayed", ["replayed_energy"])
+    assert 5 <= len(told) <= 12
+    assert told[0].throttle_reasons == ("gpu_idle",)
+    assert told[0].memory_used_mb == pytest.approx(480 * 1.048576)
+
+
+def test_a_trace_loops_without_a_seam(tmp_path):
+    """The counter goes on rising and the power at the seam is that of the trace."""
+    clock = Hand()
+    meter = ReplayMeter(write(tmp_path / "t.json", steps(11)), clock)
+    timeline = Timeline(meter.devices()[0])
+    for _ in range(400):
+        for reading in meter.poll()[0]:
+            timeline.add(reading)
+        clock.now_s += 0.01
+    for start_s in (1000.5, 1000.9, 1001.0, 1002.05):
+        assert timeline.energy(start_s, start_s + 1.3).power_w == pytest.approx(
+            100, rel=1e-3
+        )
+
+
+def test_nothing_is_played_before_its_time(tmp_path):
+    """A reading comes when its end is past, and not before."""
+    clock = Hand()
+    meter = ReplayMeter(write(tmp_path / "t.json", steps(50)), clock)
+    meter.poll()
+    clock.now_s += 2.0
+    readings, _, wait_s = meter.poll()
+    assert max(reading.after_s for reading in readings) <= clock.now_s
+    assert wait_s > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"no json", "cannot be read"),
+        (b"\x1f\x8b broken", "cannot be read"),
+        (b"[]", "is no trace"),
+        (b'{"counter": [[1, 2, 3]]}', "is no trace"),
+        (b'{"counter": [[1, 2], [2, 3], [3, 4]]}', "is no trace"),
+        (b'{"counter": [[1, 2, 3], [0, 1, 4], [3, 4, 5]]}', "out of order"),
+        (
+            b'{"counter": [[1,1,1],[2,2,2],[3,3,3]], "telemetry": [[1]]}',
+            "not 8 numbers",
+        ),
+    ],
+)
+def test_a_bad_file_is_one_line(tmp_path, content, told):
+    """Whatever is wrong with the file, the error names it in one line."""
+    path = tmp_path / "bad.json.gz"
+    path.write_bytes(content)
+    with pytest.raises(MeterError, match=told) as caught:
+        open_meters([f"replay:{path}"], gpus=[])
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    """A file that is not there is named."""
+    with pytest.raises(MeterError, match=r"gone\.json cannot be read"):
+        open_meters([f"replay:{tmp_path / 'gone.json'}"], gpus=[])
+
+
+def test_gzip_is_known_by_its_content(tmp_path):
+    """The file may have any name."""
+    path = tmp_path / "trace"
+    path.write_bytes(gzip.compress(json.dumps({"counter": steps(5)}).encode()))
+    assert ReplayMeter(path).period_s == pytest.approx(0.1)
