@@ -1,5 +1,6 @@
 """Real workers for the tests, and the proof that none is left."""
 
+import os
 import sys
 import time
 
@@ -32,12 +33,14 @@ def start(tmp_path):
     """Start workers; at the end each is killed, and its whole group must be gone."""
     clients = []
 
-    def start(target=FAKE, *, limits=LIMITS, environment=None, on_beat=None):
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+
+    def start(target=FAKE, *, limits=LIMITS, on_beat=None):
         client = start_worker(
             target,
             name="fake",
             python=sys.executable,
-            environment={"PYTHONPATH": str(tmp_path), **(environment or {})},
+            environment={"PYTHONPATH": os.pathsep.join(paths)},
             log_path=tmp_path / "logs" / "worker.log",
             limits=limits,
             on_beat=on_beat,

@@ -120,7 +120,7 @@ def test_the_worker_s_side_imports_the_standard_library_only():
         "import pytest_lem.worker.__main__, pytest_lem.engines.fake\n"
         f"print(json.dumps(sorted({modules} - before)))\n"
     )
-    command = [sys.executable, "-I", "-c", program]
+    command = [sys.executable, "-P", "-c", program]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     foreign = set(json.loads(out)) - set(sys.stdlib_module_names)
     assert foreign == {"pytest_lem"}
