@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_lem.errors import ConfigError, NullMetricError
+from pytest_lem.options import XDIST
 
 if TYPE_CHECKING:
     from pytest_lem.engines import Completion
@@ -163,6 +164,8 @@ class Lem:
 @pytest.fixture
 def lem_backend(request: pytest.FixtureRequest) -> str:
     """The backend this item was parametrised with."""
+    if hasattr(request.config, "workerinput"):
+        pytest.fail(XDIST, pytrace=False)
     return str(request.param)
 
 

@@ -96,6 +96,8 @@ def plan_items(
 
     Returns a line for each thing that is wrong, of all items together.
     """
+    if hasattr(config, "workerinput"):
+        return []  # a worker of xdist has no way to say one line: the fixtures refuse
     refusal = _refusal(config, found)
     if refusal:
         return [refusal]
@@ -142,8 +144,6 @@ def _refusal(config: pytest.Config, found: Sequence[pytest.Item]) -> str | None:
     measured = [item for item in found if is_measured(item)]
     if not measured:
         return None
-    if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
-        return XDIST
     if config.getoption("reruns", None) or any(
         item.get_closest_marker("flaky") for item in measured
     ):

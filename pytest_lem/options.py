@@ -334,14 +334,14 @@ def check(config: pytest.Config, settings: Settings) -> None:
     problems = [*_bad_paths(settings), *_bad_effort(settings), *_bad_names(settings)]
     typed = [o.flag for o in OPTIONS if settings.origins[o.name] == "cli"]
     if typed and config.getoption("numprocesses", None):
-        problems.append(f"{typed[0]} with -n: {XDIST}")
+        problems.append(f"{typed[0]}: {XDIST}")
     if problems:
         raise pytest.UsageError(*problems)
 
 
 XDIST = (
-    "experiments at once on one machine share its meters, and their energy cannot be "
-    "told apart: run lem tests without -n"
+    "pytest -n measures several experiments at once with the same meters, and their "
+    "energy cannot be told apart: run lem tests without -n"
 )
 
 

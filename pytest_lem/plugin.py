@@ -75,12 +75,14 @@ def pytest_collection_modifyitems(
         problems += plan_items(config, session_of(config), items)
     if problems:
         raise pytest.UsageError(*problems)
+    if SESSION in config.stash:
+        config.stash[SESSION].ready = True
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     """Say what will be measured, on what and how; nothing where nothing will."""
     state = config.stash.get(SESSION, None)
-    if state is None or not state.steps:
+    if state is None or not state.ready or not state.steps:
         return []
     from pytest_lem.report.terminal import header
 

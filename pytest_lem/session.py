@@ -50,6 +50,7 @@ class LemSession:
         self.config = config
         self.settings = settings
         self.experiments: dict[str, Experiment] = {}
+        self.ready = False
         self.final: Record | None = None
         self.skipped: list[dict[str, str]] = []
         self.started_at = datetime.now(UTC).astimezone()
