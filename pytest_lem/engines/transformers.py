@@ -60,13 +60,14 @@ class TransformersEngine:
     def load(self, spec: Mapping[str, Any]) -> Loaded:
         """Load the model, or make random weights of its shape, on one device."""
         self.unload()
+        before = loading.allocated_bytes()
         start = time.monotonic()
         self._model, self._tokenizer, flags = loading.load(spec)
         self._device = self._model.device
         self._gpus = loading.gpus(self._model)
         self.synchronize()
         duration_s = time.monotonic() - start
-        memory = loading.load_memory(self._model, self._gpus)
+        memory = loading.load_memory(self._model, self._gpus, before)
         loading.reset_peaks(self._gpus)
         model = loading.model_facts(self._model, self._tokenizer)
         self._context = model["context_length"]

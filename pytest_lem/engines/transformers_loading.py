@@ -105,14 +105,26 @@ def reset_peaks(gpus: Sequence[int]) -> None:
         torch.cuda.reset_peak_memory_stats(gpu)
 
 
-def load_memory(model: Any, gpus: Sequence[int]) -> dict[str, float | None]:
-    """Sizes after a load, in MB: of the model, and the peak over all GPUs."""
+def allocated_bytes() -> int:
+    """What torch holds on all GPUs now; libraries keep some after an unload."""
+    if not torch.cuda.is_initialized():
+        return 0
+    return sum(map(torch.cuda.memory_allocated, range(torch.cuda.device_count())))
+
+
+def load_memory(
+    model: Any, gpus: Sequence[int], before: int
+) -> dict[str, float | None]:
+    """Sizes of a load in MB: the model, and the peak, over all GPUs.
+
+    `before` are the bytes that were held already; they count in neither.
+    """
     if not gpus:
         tensors = [*model.parameters(), *model.buffers()]
         held, peak = sum(tensor.nbytes for tensor in tensors), None
     else:
-        held = sum(torch.cuda.memory_allocated(gpu) for gpu in gpus)
-        peak = sum(torch.cuda.max_memory_allocated(gpu) for gpu in gpus)
+        held = sum(map(torch.cuda.memory_allocated, gpus)) - before
+        peak = sum(map(torch.cuda.max_memory_allocated, gpus)) - before
     return {
         "model_mb": held / 1e6,
         "load_peak_mb": None if peak is None else peak / 1e6,
