@@ -96,6 +96,23 @@ def nothing(reason: str) -> EnergyReading:
     )
 
 
+def primary(devices: Sequence[Sequence[Device]]) -> list[tuple[int, Device]]:
+    """Of the devices of several meters those that count, with their meter's place.
+
+    Each scope is told by the first meter that has it.
+    """
+    teller: dict[Scope, int] = {}
+    for index, own in enumerate(devices):
+        for device in own:
+            teller.setdefault(device.scope, index)
+    return [
+        (index, device)
+        for index, own in enumerate(devices)
+        for device in own
+        if teller[device.scope] == index
+    ]
+
+
 def worst_basis(bases: Iterable[Basis]) -> Basis | None:
     """What a sum of parts is worth; `None` of none."""
     return max(bases, key=_BASES.index, default=None)

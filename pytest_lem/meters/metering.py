@@ -14,6 +14,7 @@ from pytest_lem.meters.energy import (
     Part,
     combine,
     nothing,
+    primary,
     worst_basis,
 )
 from pytest_lem.meters.registry import Registry, check_names, open_what_there_is
@@ -51,6 +52,7 @@ class Metering:
             {device.id: Timeline(device) for device in devices}
             for devices in self._devices
         ]
+        self._primary = primary(self._devices)
         self._telemetry = TelemetryLog()
         self._arrived = Condition()
         self._sampler = Sampler(self._meters, self._take)
@@ -139,7 +141,7 @@ class Metering:
         )
         parts = [
             self._part(index, device, start_s, end_s)
-            for index, device in self._primary()
+            for index, device in self._primary
             if self._counts(index, device, wanted)
         ]
         told = {part.device.id for part in parts}
@@ -148,19 +150,6 @@ class Metering:
         )
         unmetered = set() if wanted is None or stands_in else wanted - told
         return combine(parts, unmetered=unmetered)
-
-    def _primary(self) -> list[tuple[int, Device]]:
-        """The devices that count, each with the place of its meter."""
-        teller: dict[str, int] = {}
-        for index, devices in enumerate(self._devices):
-            for device in devices:
-                teller.setdefault(device.scope, index)
-        return [
-            (index, device)
-            for index, devices in enumerate(self._devices)
-            for device in devices
-            if teller[device.scope] == index
-        ]
 
     def _counts(self, index: int, device: Device, wanted: set[str] | None) -> bool:
         if wanted is None or device.scope != "gpu":
@@ -203,7 +192,7 @@ class Metering:
     @property
     def basis(self) -> Basis | None:
         """What the energy is worth: that of its worst meter; `None` without any."""
-        return worst_basis(self._meters[index].basis for index, _ in self._primary())
+        return worst_basis(self._meters[index].basis for index, _ in self._primary)
 
     @property
     def names(self) -> list[str]:

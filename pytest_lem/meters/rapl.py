@@ -196,4 +196,4 @@ def open_meter(argument: str, gpus: Sequence[Gpu]) -> RaplMeter:
     del gpus
     if argument:
         raise ConfigError(f"meter rapl takes no argument, got {argument!r}")
-    return RaplMeter()
+    return RaplMeter(POWERCAP)

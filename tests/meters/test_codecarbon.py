@@ -42,10 +42,12 @@ def test_it_needs_no_network_writes_no_file_and_says_nothing(tmp_path):
         "log_level = debug\n"
     )
     code = """
-        import socket, time
+        import socket, sys, time
+        opened = []
         class Blocked(socket.socket):
             def __init__(self, *args, **kwargs):
-                raise SystemExit("a socket was opened")
+                opened.append(sys._getframe(1).f_code.co_name)
+                raise OSError("blocked")
         socket.socket = Blocked
         from pytest_lem.meters.metering import open_meters
         with open_meters(["codecarbon"], gpus=[]) as metering:
@@ -56,6 +58,8 @@ def test_it_needs_no_network_writes_no_file_and_says_nothing(tmp_path):
             reading = metering.energy(start_s, end_s)
         assert reading.gross_j > 0, reading
         assert metering.describe()[0]["sampler"]["failures"] == 0
+        # urllib3 tries, when it is imported, whether the host knows IPv6.
+        assert set(opened) <= {"_has_ipv6"}, opened
     """
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],

@@ -1,0 +1,286 @@
+"""The NVML meter against a simulated driver, and against a real one where there is."""
+
+# ruff: noqa: N802  the simulated driver has NVML's own names
+
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_lem.errors import ConfigError, MeterError
+from pytest_lem.machine import gpu
+from pytest_lem.meters import nvml
+from pytest_lem.meters.metering import Metering, open_meters
+
+REAL_ABSENCE = gpu.absence()
+
+
+class NVMLError(Exception):
+    def __init__(self, value):
+        super().__init__(f"code {value}")
+        self.value = value
+
+
+class Driver:
+    """As much of `pynvml` as is used: GPUs under constant power since boot."""
+
+    NVMLError = NVMLError
+    NVML_ERROR_NOT_SUPPORTED = 3
+    NVML_ERROR_DRIVER_NOT_LOADED = 9
+    NVML_ERROR_LIBRARY_NOT_FOUND = 12
+    NVML_TEMPERATURE_GPU = 0
+    NVML_CLOCK_SM = 1
+    NVML_CLOCK_MEM = 2
+
+    def __init__(self, powers_w, *, no_counter=(), old_name=False, mig=()):
+        self.powers_w = powers_w
+        self.no_counter = no_counter
+        self.mig = mig
+        self.lost = set()
+        self.users = 0
+        if old_name:
+            self.nvmlDeviceGetCurrentClocksThrottleReasons = lambda handle: 0x20
+        else:
+            self.nvmlDeviceGetCurrentClocksEventReasons = lambda handle: 0x4
+
+    def __getattr__(self, name):
+        if not name.startswith("nvml"):
+            raise AttributeError(name)
+        if name.endswith(("ThrottleReasons", "EventReasons")):
+            raise AttributeError(name)
+
+        def unsupported(*args):
+            raise NVMLError(self.NVML_ERROR_NOT_SUPPORTED)
+
+        return unsupported
+
+    def nvmlInit(self):
+        self.users += 1
+
+    def nvmlShutdown(self):
+        self.users -= 1
+
+    def nvmlDeviceGetCount(self):
+        return len(self.powers_w)
+
+    def nvmlDeviceGetHandleByIndex(self, index):
+        return index
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):
+        uuid = uuid.decode() if isinstance(uuid, bytes) else uuid
+        if not uuid.startswith("GPU-"):
+            raise NVMLError(6)
+        return int(uuid.removeprefix("GPU-"))
+
+    def nvmlDeviceGetUUID(self, handle):
+        return f"GPU-{handle}" if isinstance(handle, int) else handle
+
+    def nvmlDeviceGetName(self, handle):
+        return b"Simulated"
+
+    def nvmlSystemGetDriverVersion(self):
+        return "1.2"
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle):
+        if handle in self.lost:
+            raise NVMLError(15)
+        if handle in self.no_counter:
+            raise NVMLError(self.NVML_ERROR_NOT_SUPPORTED)
+        steps = int(time.monotonic() / 0.05)
+        return round(steps * 0.05 * self.powers_w[handle] * 1e3)
+
+    def nvmlDeviceGetPowerUsage(self, handle):
+        if handle in self.lost:
+            raise NVMLError(15)
+        return self.powers_w[handle] * 1e3
+
+    def nvmlDeviceGetTemperature(self, handle, sensor):
+        return 50 + handle
+
+    def nvmlDeviceGetPerformanceState(self, handle):
+        return 32
+
+    def nvmlDeviceGetMigMode(self, handle):
+        return (int(handle in self.mig), 0)
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, handle):
+        return 7
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle, place):
+        if place > 1:
+            raise NVMLError(6)
+        return f"MIG-{handle}-{place}"
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        return [
+            SimpleNamespace(pid=10, usedGpuMemory=2_000_000),
+            SimpleNamespace(pid=11, usedGpuMemory=None),
+        ]
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """Put a simulated driver in place of the real one."""
+
+    def put(powers_w, **kwargs):
+        simulated = Driver(powers_w, **kwargs)
+        monkeypatch.setitem(sys.modules, "pynvml", simulated)
+        return simulated
+
+    return put
+
+
+def measured(metering, seconds=0.6, **kwargs):
+    start_s = time.monotonic()
+    time.sleep(seconds)
+    end_s = time.monotonic()
+    metering.settle(end_s)
+    return metering.energy(start_s, end_s, **kwargs), end_s - start_s
+
+
+def test_each_gpu_is_metered_by_its_counter(driver):
+    """Two GPUs with their own power give their own joules, and the sum."""
+    simulated = driver([300.0, 100.0])
+    with open_meters(["nvml"], gpus=gpu.discover()) as metering:
+        reading, seconds = measured(metering)
+        told = metering.describe()[0]
+        telemetry = metering.telemetry(0.0, time.monotonic())
+    rows = {row["device"]: row["energy_j"] for row in reading.per_device}
+    assert rows["GPU-0"] / seconds == pytest.approx(300, rel=0.1)
+    assert rows["GPU-1"] / seconds == pytest.approx(100, rel=0.1)
+    assert reading.gross_j == pytest.approx(sum(rows.values()))
+    assert reading.method == "counter_interpolated"
+    assert told["period_s"] == pytest.approx(0.05, rel=0.2)
+    assert told["version"] == "1.2"
+    assert {entry.temperature_c for entry in telemetry} == {50, 51}
+    assert telemetry[0].throttle_reasons == ("sw_power_cap",)
+    assert (telemetry[0].pstate, telemetry[0].sm_clock_mhz) == (None, None)
+    assert simulated.users == 0
+
+
+@pytest.mark.parametrize("broken", ["unsupported", "zero"])
+def test_without_a_counter_power_is_integrated(driver, broken):
+    """No counter, or one that stays zero, leaves power and says so."""
+    simulated = driver([250.0], no_counter={0} if broken == "unsupported" else ())
+    if broken == "zero":
+        simulated.nvmlDeviceGetTotalEnergyConsumption = lambda handle: 0
+    with open_meters(["nvml"], gpus=gpu.discover()) as metering:
+        reading, seconds = measured(metering, 0.3)
+        facts = metering.describe()[0]["facts"]["GPU-0"]
+    assert reading.gross_j == pytest.approx(250 * seconds)
+    assert reading.method == "power_integrated"
+    assert facts["source"] == "power_usage"
+
+
+def test_a_lost_gpu_is_counted_and_the_other_goes_on(driver):
+    """Errors of one GPU make its own energy null, and are in the facts."""
+    simulated = driver([300.0, 100.0])
+    with open_meters(["nvml"], gpus=gpu.discover()) as metering:
+        simulated.lost.add(0)
+        time.sleep(0.1)
+        reading, _ = measured(metering, 0.3)
+        facts = metering.describe()[0]["facts"]
+        state = metering.describe()[0]["sampler"]
+    assert reading.gross_j is None
+    assert reading.reason == "not_covered: GPU-0"
+    assert reading.per_device[1]["energy_j"] > 0
+    assert facts["GPU-0"]["errors"]["energy: code 15"] > 0
+    assert facts["GPU-1"]["errors"].keys().isdisjoint({"energy: code 15"})
+    assert not state["failed"]
+
+
+def test_when_all_gpus_are_lost_the_meter_fails(driver):
+    """Five polls without any answer end the meter with the driver's word."""
+    simulated = driver([300.0])
+    with open_meters(["nvml"], gpus=gpu.discover()) as metering:
+        simulated.lost.add(0)
+        time.sleep(1.0)
+        state = metering.describe()[0]["sampler"]
+    assert state["failed"]
+    assert state["reason"] == "NVMLError: code 15"
+
+
+def test_the_older_name_of_the_reasons_is_tried(driver):
+    """Drivers before 535 speak of throttle reasons only."""
+    driver([300.0], old_name=True)
+    (only,) = gpu.discover()
+    assert only.throttle_reasons == ("sw_thermal",)
+
+
+def test_unknown_reasons_are_none(driver):
+    """A driver that knows neither name gives unknown, not `not throttled`."""
+    simulated = driver([300.0])
+    del simulated.nvmlDeviceGetCurrentClocksEventReasons
+    (only,) = gpu.discover()
+    assert only.throttle_reasons is None
+
+
+def test_mig_instances_stand_for_their_gpu(driver):
+    """Instances are listed in the place of a GPU in MIG mode, which is metered."""
+    driver([300.0, 100.0], mig={0})
+    gpus = gpu.discover()
+    assert [g.uuid for g in gpus] == ["MIG-0-0", "MIG-0-1", "GPU-1"]
+    assert [g.mig_parent for g in gpus] == ["GPU-0", "GPU-0", None]
+    with open_meters(["nvml"], gpus=gpus[:1]) as metering:
+        reading, seconds = measured(metering, devices=["MIG-0-0"])
+    assert [row["device"] for row in reading.per_device] == ["GPU-0"]
+    assert reading.gross_j / seconds == pytest.approx(300, rel=0.1)
+    assert reading.flags == ["mig_whole_gpu"]
+
+
+def test_foreign_processes_leave_out_ones_own(driver):
+    """Only others are told, with memory where the driver knows it."""
+    driver([300.0])
+    assert gpu.foreign_processes("GPU-0", {11}) == [
+        {"pid": 10, "name": None, "memory_mb": 2.0}
+    ]
+    with pytest.raises(MeterError, match="processes on nonsense unknown"):
+        gpu.foreign_processes("nonsense", ())
+
+
+def test_nvml_is_shut_down_by_its_last_user(driver):
+    """Users in one process share one initialisation."""
+    simulated = driver([300.0])
+    with gpu.nvml():
+        with pytest.raises(KeyError), gpu.nvml():
+            raise KeyError("body")
+        assert simulated.users == 1
+    assert simulated.users == 0
+
+
+def test_a_failed_opening_lets_go_of_nvml(driver):
+    """An unknown UUID is an error that leaves nothing initialised."""
+    simulated = driver([300.0])
+    with pytest.raises(MeterError, match="GPU nonsense cannot be opened"):
+        nvml.NvmlMeter([gpu.Gpu(index=0, uuid="nonsense", name="x")])
+    assert simulated.users == 0
+
+
+def test_an_argument_is_refused():
+    """`nvml:0` means nothing; GPUs are chosen elsewhere."""
+    with pytest.raises(ConfigError, match="takes no argument"):
+        nvml.open_meter("0", [])
+
+
+@pytest.mark.skipif(REAL_ABSENCE is None, reason="a GPU is here")
+def test_without_a_driver_the_reason_is_named():
+    """This machine has no GPU, and the error says what to do."""
+    with pytest.raises(MeterError, match=r"^nvml: .*; run where nvidia-smi works"):
+        open_meters(["nvml"], gpus=[])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(REAL_ABSENCE is not None, reason=str(REAL_ABSENCE))
+def test_a_real_gpu_at_rest_draws_an_even_power():
+    """Spans of a second within a few seconds agree to a few percent."""
+    with Metering([nvml.open_meter("", gpu.discover()[:1])]) as metering:
+        start_s = time.monotonic()
+        time.sleep(4.0)
+        assert metering.settle(start_s + 4.0)
+        spans = [
+            metering.energy(start_s + shift, start_s + shift + 1.03)
+            for shift in (0.0, 0.71, 1.53, 2.27)
+        ]
+    energies_j = [span.gross_j for span in spans]
+    assert max(energies_j) < 1.1 * min(energies_j)
