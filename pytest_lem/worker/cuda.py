@@ -30,10 +30,10 @@ def devices_asked_for() -> list[str]:
     if seen.returncode != 0 or len(devices) != len(given):
         reason = (seen.stderr.strip().splitlines() or ["it gave no reason"])[-1]
         if seen.returncode == 0:
-            reason = f"it sees {len(devices)}"
+            reason = f"it sees {len(devices)} of these {len(given)} GPUs"
         msg = (
-            f"CUDA does not start with the {len(given)} GPUs {','.join(given)}: "
-            f"{reason}; check the driver and the device access of this worker"
+            f"CUDA does not start on {','.join(given)}: {reason}; "
+            "check the driver and what this worker may access"
         )
         raise EngineLoadError(msg, detail=seen.stderr)
     return devices

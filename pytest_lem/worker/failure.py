@@ -14,7 +14,7 @@ from pytest_lem.errors import (
     LemError,
     OutOfMemory,
 )
-from pytest_lem.worker.protocol import Message
+from pytest_lem.worker.protocol import Message, ProtocolError
 
 _STEP_KINDS: dict[str, type[LemError]] = {
     "hello": EngineNotAvailable,
@@ -39,6 +39,8 @@ def failure(request: Message, error: BaseException) -> Message:
 
 def _named(step: str, error: BaseException) -> LemError:
     """The failure by its kind, in one line."""
+    if isinstance(error, ProtocolError):  # what the engine gave cannot travel
+        return _STEP_KINDS.get(step, ProtocolError)(error.message)
     if isinstance(error, LemError):
         return error
     lines = str(error).strip().splitlines()

@@ -93,13 +93,8 @@ def encode(message: Message) -> bytes:
     return frames
 
 
-def send(fd: int, message: Message) -> None:
-    """Write the whole message; the caller sees to it that only one thread writes."""
-    write(fd, encode(message))
-
-
 def write(fd: int, frames: bytes) -> None:
-    """Write encoded frames, all of them."""
+    """Write encoded frames, all of them; see to it that only one thread writes."""
     rest = memoryview(frames)
     while rest:
         rest = rest[os.write(fd, rest) :]

@@ -34,8 +34,9 @@ from pytest_lem.worker.protocol import (
     Beat,
     Message,
     ProtocolError,
+    encode,
     receive,
-    send,
+    write,
 )
 
 _BEAT_S = 1.0
@@ -79,18 +80,19 @@ class Worker:
             answer = self._answer(request)
             self._enter("wait")
             self._say(answer)
-        self._say(Message(kind="exit", id=request.id))
+        self._say(encode(Message(kind="exit", id=request.id)))
 
-    def _answer(self, request: Message) -> Message:
+    def _answer(self, request: Message) -> bytes:
         try:
             handler = self._handlers.get(request.kind)
             if handler is None:
                 msg = f"a worker knows no request {request.kind!r}"
                 raise ProtocolError(msg)
             body, arrays = handler(request)
-            return Message(kind=request.kind, id=request.id, body=body, arrays=arrays)
+            answer = Message(kind=request.kind, id=request.id, body=body, arrays=arrays)
+            return encode(answer)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - each is an answer
-            return failure(request, error)
+            return encode(failure(request, error))
 
     def _hello(self, request: Message) -> Answer:
         engine = self._engine = _engine(request.body["engine"])
@@ -171,7 +173,7 @@ class Worker:
             try:
                 request = receive(self._reader)
             except ProtocolError as error:
-                self._say(failure(Message(kind="read"), error))
+                self._say(encode(failure(Message(kind="read"), error)))
                 request = None
             if request is None:
                 _end_group()
@@ -188,12 +190,12 @@ class Worker:
                 total=self._total,
                 rss_mb=_rss_mb(),
             )
-            self._say(Message(kind="heartbeat", body=beat.to_json()))
+            self._say(encode(Message(kind="heartbeat", body=beat.to_json())))
 
-    def _say(self, message: Message) -> None:
+    def _say(self, frames: bytes) -> None:
         try:
             with self._writing:
-                send(self._writer, message)
+                write(self._writer, frames)
         except BrokenPipeError:
             _end_group()
 

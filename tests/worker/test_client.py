@@ -374,8 +374,9 @@ def test_a_value_that_json_cannot_hold_is_told(start, engine_module):
     )
     client = start(target)
     client.load({})
-    with pytest.raises(errors.LemError, match="holds a value that JSON cannot"):
+    with pytest.raises(GenerationError) as caught:
         client.generate([[1]], OPTIONS)
+    assert "holds a value that JSON cannot" in caught.value.message
 
 
 def test_too_few_completions_are_an_error(start, engine_module):
@@ -406,3 +407,12 @@ def test_a_forgotten_client_takes_its_worker_along(start, tmp_path):
     assert len(group.members(pid)) == 3
     del client
     assert group.members(pid) == []
+
+
+def test_the_log_s_tail_is_the_worker_s_own(start):
+    """Workers may share a log file; an error shows the lines of its own worker."""
+    loaded(start, print_noise=True).close()
+    with pytest.raises(WorkerDied) as caught:
+        start().load({"engine": {"die_at": "load"}})
+    assert "worker.log:" in caught.value.detail
+    assert "noise" not in caught.value.detail

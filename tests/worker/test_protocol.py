@@ -20,7 +20,7 @@ from pytest_lem.worker.protocol import (
     VersionMismatch,
     encode,
     receive,
-    send,
+    write,
 )
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -35,6 +35,10 @@ JSON = st.recursive(
 )
 TREE = st.dictionaries(st.text(), JSON, max_size=4)
 RAGGED = st.lists(st.lists(INT64, max_size=6), max_size=6)
+
+
+def send(fd, message):
+    write(fd, encode(message))
 
 
 @pytest.fixture

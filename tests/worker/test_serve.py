@@ -10,7 +10,7 @@ import pytest
 
 from pytest_lem.engines import GenerateOptions
 from pytest_lem.worker import group, protocol
-from pytest_lem.worker.protocol import Message, receive, send
+from pytest_lem.worker.protocol import Message, encode, receive, write
 
 FAKE = "pytest_lem.engines.fake:FakeEngine"
 
@@ -39,6 +39,10 @@ def raw(tmp_path, eventually):
         worker.wait()
         worker.stdin.close()
         worker.stdout.close()
+
+
+def send(fd, message):
+    write(fd, encode(message))
 
 
 def ask(worker, kind, **body):
@@ -173,13 +177,15 @@ def test_garbage_is_answered_and_ends(raw):
     assert receive(worker.stdout.fileno()) is None
 
 
-@pytest.mark.parametrize("kind", ["load", "dance"])
-def test_a_request_out_of_place_is_an_error(raw, kind):
+@pytest.mark.parametrize(
+    ("kind", "error"), [("load", "engine_load"), ("dance", "protocol")]
+)
+def test_a_request_out_of_place_is_an_error(raw, kind, error):
     """Work before hello, and requests nobody knows, are answered as errors."""
     worker = raw()
     answer = ask(worker, kind, spec={})
     assert (answer.kind, answer.id) == ("error", 7)
-    assert answer.body["error"] == "protocol"
+    assert answer.body["error"] == error
     assert ask(worker, "exit").kind == "exit"
     assert worker.wait() == 0
 
