@@ -32,9 +32,8 @@ _SETTLE_S = 1.0
 class Metering:
     """Meters, a timeline for each device, and the sampler that fills them.
 
-    Each scope (gpu, cpu, dram) is told by the first meter that has it, in the order
-    given: two meters of the same thing are never added. `absent` says why there is no
-    meter; `parents` maps MIG instances to the GPU that is metered in their place.
+    Each scope is told by the first meter that has it: two of one thing never add.
+    `absent` says why there is no meter; `parents` maps MIG instances to their GPUs.
     """
 
     def __init__(
