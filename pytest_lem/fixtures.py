@@ -171,7 +171,7 @@ def lem_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def lem(lem_backend: str, request: pytest.FixtureRequest) -> Lem:  # noqa: ARG001
-    """Measure the experiment of this test: `result = lem()`."""
+    """Measures the experiment of this test when called: `result = lem()`."""
     from pytest_lem.plugin import session_of
 
     item = request.node
