@@ -1,5 +1,7 @@
 """How hard an experiment is measured; never part of its identity."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Literal, Self
 
@@ -43,14 +45,17 @@ class Warmup:
             raise _not_a_warmup(text)
         if not 0 < policy.cv < 1 or policy.least < 0:
             raise _not_a_warmup(text)
+        if policy.kind == "cv" and policy.window > policy.most:
+            raise ConfigError(
+                f"warmup={text!r} never converges: its window of {policy.window} "
+                f"iterations is above its max of {policy.most}"
+            )
         return policy
 
     def __str__(self) -> str:
         """The policy as it is typed."""
         if self.kind == "cv":
-            return (
-                f"cv:{self.cv:g},window={self.window},min={self.least},max={self.most}"
-            )
+            return f"cv:{self.cv},window={self.window},min={self.least},max={self.most}"
         return f"fixed:{self.most}" if self.kind == "fixed" else "off"
 
 
@@ -66,7 +71,7 @@ def _cv_terms(rest: str) -> dict[str, float | int]:
     return found
 
 
-def _not_a_warmup(text: str) -> ConfigError:
+def _not_a_warmup(text: object) -> ConfigError:
     return ConfigError(
         f"warmup={text!r} is none of 'cv:0.05,window=5,min=5,max=50', 'fixed:N', 'off'"
     )
@@ -88,16 +93,31 @@ class Effort:
     timeout: float = 600.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.cycles <= 20:
-            raise ConfigError(f"cycles={self.cycles} is not between 1 and 20")
-        if self.windows != "auto" and self.windows < 1:
-            raise ConfigError(
-                f"windows={self.windows} is neither 'auto' nor at least 1"
-            )
-        if self.max_seconds <= 0:
-            raise ConfigError(f"max_seconds={self.max_seconds:g} is not above 0")
-        if self.timeout <= 0:
-            raise ConfigError(f"timeout={self.timeout:g} is not above 0")
+        """Refuse what no cycle could follow, all of it at once."""
+        if problems := list(self._problems()):
+            raise ConfigError("\n".join(problems))
+
+    def _problems(self) -> Iterator[str]:
+        if not _whole(self.cycles):
+            yield f"cycles={self.cycles!r} is not a whole number"
+        elif not 1 <= self.cycles <= 20:
+            yield f"cycles={self.cycles} is not between 1 and 20"
+        if self.windows != "auto" and not (_whole(self.windows) and self.windows >= 1):
+            yield f"windows={self.windows!r} is neither 'auto' nor at least 1"
+        for name in ("max_seconds", "timeout"):
+            if not _positive(value := getattr(self, name)):
+                yield f"{name}={value!r} is not above 0 and finite"
+        if not isinstance(self.warmup, Warmup):
+            yield _not_a_warmup(self.warmup).message
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _positive(value: object) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and 0 < value < math.inf  # type: ignore[operator]
 
 
 EFFORT_KEYS = tuple(field.name for field in fields(Effort))

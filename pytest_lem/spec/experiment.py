@@ -94,12 +94,14 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 def _spec(
     values: Mapping[str, Any], backend: str, problems: list[str]
 ) -> EngineSpec | None:
-    section = SECTIONS.get(backend)
-    asked = values.get(backend, {})
-    engine: dict[str, Any] = {}
-    if section is not None:
-        checked = _model(section, asked, f"{backend}.", problems)
-        engine = checked.model_dump(exclude_none=True) if checked else {}
+    """The spec with its backend's section; the other sections are checked as well."""
+    checked = {
+        name: _model(section, values[name], f"{name}.", problems)
+        for name, section in SECTIONS.items()
+        if name in values
+    }
+    own = checked.get(backend)
+    engine = own.model_dump(exclude_none=True) if own else {}
     given = _only(values, SPEC_KEYS)
     return _model(EngineSpec, {**given, "engine": engine}, "", problems)
 
@@ -113,22 +115,29 @@ def _model(model: type[M], values: Any, prefix: str, problems: list[str]) -> M |
 
 
 def _line(model: type[BaseModel], detail: Any, prefix: str) -> str:
-    where = prefix + ".".join(str(part) for part in detail["loc"])
+    where = (prefix + ".".join(str(part) for part in detail["loc"])).rstrip(".")
     if detail["type"] == "extra_forbidden":
         name = str(detail["loc"][-1])
         return f"unknown key {where!r}{nearest(name, model.model_fields)}"
+    if detail["type"] == "missing":
+        return f"{where} is missing"
+    if detail["type"] == "model_type":
+        return f"{where}={detail['input']!r} is no mapping of parameters"
     reason = detail["msg"].removeprefix("Value error, ")
     return f"{where}={detail['input']!r}: {reason}" if detail["loc"] else reason
 
 
 def _effort(values: dict[str, Any], problems: list[str]) -> Effort | None:
     try:
-        warmup = values.get("warmup")
-        if isinstance(warmup, str):
-            values["warmup"] = Warmup.parse(warmup)
-        return Effort(**values)
-    except (ConfigError, TypeError) as error:
-        problems.append(str(error))
+        if isinstance(warmup := values.pop("warmup", Warmup()), str):
+            warmup = Warmup.parse(warmup)
+    except ConfigError as error:
+        problems.append(error.message)
+        warmup = Warmup()
+    try:
+        return Effort(**values, warmup=warmup)
+    except ConfigError as error:
+        problems += error.message.splitlines()
         return None
 
 

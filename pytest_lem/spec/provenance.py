@@ -24,7 +24,9 @@ def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
     for layer in layers:
         for key, value in layer.values.items():
             if isinstance(value, Mapping):
-                values[key] = {**values.get(key, {}), **value}
+                known = values.get(key)
+                before = known if isinstance(known, Mapping) else {}
+                values[key] = {**before, **value}
                 origins |= {f"{key}.{name}": layer.origin for name in value}
             else:
                 values[key] = value

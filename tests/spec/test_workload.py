@@ -1,0 +1,122 @@
+"""What one window asks of the engine, and the rules between its fields."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from pytest_lem.spec.engine import DEFAULT_MODEL, EngineSpec
+from pytest_lem.spec.workload import Workload
+
+
+def test_the_output_length_is_forced_unless_said_otherwise():
+    """Engines do equal work: the least is the most, until a test sets it lower."""
+    assert Workload(output_tokens=64).forced_min_tokens == 64
+    assert Workload(output_tokens=64, min_output_tokens=10).forced_min_tokens == 10
+    assert Workload(output_tokens=64, min_output_tokens=0).forced_min_tokens == 0
+
+
+def test_a_window_has_one_batch_unless_requests_says_how_many():
+    """`requests` counts prompts, not batches."""
+    assert Workload().request_count == 1
+    assert Workload(batch_size=8).request_count == 8
+    assert Workload(batch_size=8, requests=20).request_count == 20
+
+
+def test_synthetic_prompts_have_128_tokens_unless_said_otherwise():
+    """The default length is stated in one place."""
+    assert Workload().synthetic_input_tokens == 128
+    assert Workload(input_tokens=3).synthetic_input_tokens == 3
+
+
+def test_a_prompt_file_is_taken_relative_to_a_root(tmp_path):
+    """A text is a path; a list and nothing are none."""
+    assert Workload(prompts="a.txt").prompt_file(tmp_path) == tmp_path / "a.txt"
+    assert Workload(prompts="/b/a.txt").prompt_file(tmp_path) == Path("/b/a.txt")
+    assert Workload(prompts=["hello"]).prompt_file(tmp_path) is None
+    assert Workload().prompt_file(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"output_tokens": 0},
+        {"output_tokens": "7"},
+        {"output_tokens": 7.0},
+        {"output_tokens": True},
+        {"input_tokens": 0},
+        {"batch_size": -1},
+        {"requests": 0},
+        {"min_output_tokens": -1},
+        {"streaming_warmup_requests": -1},
+        {"seed": -1},
+        {"seed": 1.5},
+        {"prompts": 5},
+        {"streaming": "perhaps"},
+        {"ouput_tokens": 5},
+    ],
+)
+def test_a_field_out_of_its_range_or_type_is_refused(values):
+    """Whole numbers are whole numbers; a name that is none is an error."""
+    with pytest.raises(ValidationError) as caught:
+        Workload(**values)
+    assert caught.value.errors()[0]["loc"][0] in values
+
+
+@pytest.mark.parametrize("prompts", [[], [""], [" ", "\n"]])
+def test_a_list_without_any_text_is_refused(prompts):
+    """There would be nothing to ask."""
+    with pytest.raises(ValidationError, match="prompts is a list without any text"):
+        Workload(prompts=prompts)
+
+
+def test_the_least_may_not_be_above_the_most():
+    """Both numbers are told."""
+    with pytest.raises(
+        ValidationError, match="min_output_tokens=9 is above output_tokens=8"
+    ):
+        Workload(output_tokens=8, min_output_tokens=9)
+
+
+def test_a_workload_cannot_be_changed():
+    """It is part of an identity."""
+    with pytest.raises(ValidationError, match="frozen"):
+        Workload().batch_size = 2
+
+
+@pytest.mark.parametrize(
+    ("short", "precision"),
+    [
+        ("fp16", "float16"),
+        ("bf16", "bfloat16"),
+        ("fp32", "float32"),
+        ("float16", "float16"),
+        (None, None),
+    ],
+)
+def test_a_precision_has_one_spelling(short, precision):
+    """Short forms are spelt out, so that equal specs are equal."""
+    assert EngineSpec(backend="fake", precision=short).precision == precision
+    assert EngineSpec(backend="fake", precision=short) == EngineSpec(
+        backend="fake", precision=precision
+    )
+
+
+@pytest.mark.parametrize("precision", ["fp8", "half", "FP16", 16, ""])
+def test_a_precision_that_is_none_is_refused(precision):
+    """The three valid ones are named."""
+    with pytest.raises(ValidationError, match=r"'float32', 'float16' or 'bfloat16'"):
+        EngineSpec(backend="fake", precision=precision)
+
+
+def test_remote_code_is_off_and_the_model_is_made_on_the_spot_by_default():
+    """A bare spec runs nobody's code and needs no network."""
+    spec = EngineSpec(backend="fake")
+    assert spec.trust_remote_code is False
+    assert spec.model == DEFAULT_MODEL == "synthetic:llama-tiny"
+
+
+def test_an_empty_model_is_refused():
+    """A name forgotten is not the default."""
+    with pytest.raises(ValidationError, match="at least 1 character"):
+        EngineSpec(backend="fake", model="")
