@@ -1,0 +1,80 @@
+"""Statistics over cycles, checked against scipy and numpy."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_lem.analysis.stats import CI_LEVEL, summarise, t_quantile
+
+values = st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=2, max_size=20)
+
+
+@given(values)
+def test_the_interval_is_scipys_t_interval(sample):
+    """95 %, n - 1 degrees of freedom, ddof 1."""
+    one = summarise(sample, "J")
+    error = np.std(sample, ddof=1) / math.sqrt(len(sample))
+    half = scipy.stats.t.ppf(0.975, len(sample) - 1) * error
+    mean = np.mean(sample)
+    assert one.ci_low == pytest.approx(mean - half, rel=1e-9, abs=1e-9)
+    assert one.ci_high == pytest.approx(mean + half, rel=1e-9, abs=1e-9)
+    assert (one.ci_level, one.ci_method, one.n) == (0.95, "t", len(sample))
+
+
+@given(values)
+def test_the_spread_is_numpys(sample):
+    """Mean, extremes, median and sample standard deviation."""
+    one = summarise(sample, "J")
+    assert one.mean == one.value == pytest.approx(np.mean(sample))
+    assert one.median == pytest.approx(np.median(sample))
+    assert one.std == pytest.approx(np.std(sample, ddof=1))
+    assert (one.min, one.max) == (min(sample), max(sample))
+
+
+def test_the_interval_of_three_cycles_by_hand():
+    """t(2) is 4.3027: three cycles have wide intervals."""
+    one = summarise([10.0, 11.0, 12.0], "J")
+    assert (one.mean, one.std, one.median, one.unit) == (11.0, 1.0, 11.0, "J")
+    assert one.ci_high - one.mean == pytest.approx(4.302652729911275 / math.sqrt(3))
+    assert one.cv == pytest.approx(1 / 11)
+
+
+def test_one_cycle_has_a_value_and_no_spread():
+    """An interval of one value is an invention."""
+    one = summarise([5.0], "ms")
+    assert (one.value, one.mean, one.min, one.max, one.median) == (5.0,) * 5
+    assert one.n == 1
+    spread = (one.std, one.cv, one.ci_low, one.ci_high, one.ci_level, one.ci_method)
+    assert spread == (None,) * 6
+
+
+def test_equal_values_have_an_interval_without_width():
+    """No spread is a spread of zero, not a missing one."""
+    one = summarise([2.0, 2.0, 2.0], "J")
+    assert (one.std, one.cv, one.ci_low, one.ci_high) == (0.0, 0.0, 2.0, 2.0)
+
+
+def test_a_mean_of_zero_has_no_variation():
+    """Nothing is divided by zero."""
+    assert summarise([-1.0, 1.0], "J").cv is None
+    assert summarise([-2.0, -4.0], "J").cv > 0
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 4, 9, 100])
+@pytest.mark.parametrize("level", [0.9, CI_LEVEL, 0.99])
+def test_the_quantile_is_students(degrees, level):
+    """Two-sided."""
+    expected = scipy.stats.t.ppf((1 + level) / 2, degrees)
+    assert t_quantile(degrees, level) == pytest.approx(expected)
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
+    """Of 2000 experiments with five cycles, 95 % hold the true mean."""
+    draws = np.random.default_rng(1).normal(10.0, 2.0, size=(2000, 5))
+    found = [summarise(list(cycles), "J") for cycles in draws]
+    covered = np.mean([one.ci_low <= 10.0 <= one.ci_high for one in found])
+    assert 0.935 < covered < 0.965
