@@ -79,10 +79,18 @@ def pytest_collection_modifyitems(
         config.stash[SESSION].ready = True
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Forget the experiments that --lf and its like took out after us."""
+    state = session.config.stash.get(SESSION, None)
+    if state is not None:
+        state.keep({item.nodeid for item in session.items})
+
+
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     """Say what will be measured, on what and how; nothing where nothing will."""
     state = config.stash.get(SESSION, None)
-    if state is None or not state.ready or not state.steps:
+    if config.option.verbose < 0 or state is None or not state.ready or not state.steps:
         return []
     from pytest_lem.report.terminal import header
 
@@ -134,9 +142,7 @@ def pytest_runtest_makereport(
     """Tell held-back assertions from errors; put the headline into the report."""
     report = yield
     if is_measured(item) and report.when == "call":
-        failed = call.excinfo is not None
-        asserted = failed and call.excinfo.errisinstance(AssertionError)  # type: ignore[union-attr]
-        item.stash[HELD_BACK] = asserted
+        item.stash[HELD_BACK] = not report.passed and _may_change(call)
         if not item.stash.get(SILENT, False):
             setattr(report, HEADLINE, _conclude(item))
     return report
@@ -147,6 +153,8 @@ def pytest_report_teststatus(
 ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
     """Show the headline number inline under -v."""
     headline = getattr(report, HEADLINE, None)
+    if hasattr(report, "wasxfail"):
+        return None
     if headline and report.passed and report.when == "call":
         return "passed", ".", (f"PASSED {headline}", {"green": True})
     return None
@@ -188,6 +196,11 @@ def session_of(config: pytest.Config) -> "LemSession":
             config, config.stash[SETTINGS], progress_of(config)
         )
     return config.stash[SESSION]
+
+
+def _may_change(call: pytest.CallInfo[None]) -> bool:
+    """Whether later cycles may judge otherwise: asserted, or unexpectedly passed."""
+    return call.excinfo is None or call.excinfo.errisinstance(AssertionError)
 
 
 def _conclude(item: pytest.Item) -> str | None:

@@ -1,7 +1,7 @@
 """What lasts as long as the pytest session: experiments, laboratory, results."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -94,6 +94,11 @@ class LemSession:
         self._identities[experiment.id] = self._identify(experiment)
         self.experiments[experiment.id] = experiment
         self._items[experiment.id] = item
+
+    def keep(self, names: Collection[str]) -> None:
+        """Leave out of the plan all experiments but those of these names."""
+        kept = {k: one for k, one in self.experiments.items() if k in names}
+        self.experiments = kept
 
     def open(self) -> list[str]:
         """Make the laboratory ready; a line for each thing that stands against it."""
