@@ -182,7 +182,8 @@ def pytest_terminal_summary(
     terminalreporter.section("lem", sep="=")
     width = terminalreporter._tw.fullwidth
     written = [config.stash[SETTINGS][kind] for kind in ("json", "csv")]
-    for line in summary(state.final, width, [*filter(None, written)]):
+    lines = summary(state.final, width, [*filter(None, written)])
+    for line in [*lines, *(f"engine: {one}" for one in state.problems)]:
         terminalreporter.line(line)
 
 

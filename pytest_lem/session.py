@@ -19,7 +19,7 @@ from pytest_lem.measure.idle import IdlePolicy
 from pytest_lem.measure.laboratory import Bench, Conditions, Laboratory, Progress
 from pytest_lem.measure.prompting import recipe
 from pytest_lem.meters.metering import Metering, open_meters
-from pytest_lem.options import Settings
+from pytest_lem.options import Settings, meters_of
 from pytest_lem.records.assemble import experiment_record
 from pytest_lem.records.export import write_csv, write_json
 from pytest_lem.records.journal import Journal
@@ -214,6 +214,11 @@ class LemSession:
         finally:
             self.final = self._write(interrupted=interrupted)
 
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong while engines were closed, a line each."""
+        return self._laboratory.problems if self._laboratory else []
+
     def _write(self, *, interrupted: bool) -> Record | None:
         if not self._cycles:
             return None
@@ -295,7 +300,9 @@ class LemSession:
         return found if asked else found[:1]
 
     def _open_meters(self) -> Metering:
-        return open_meters(self.settings["meter"], gpus=self.gpus)
+        return open_meters(
+            self.settings["meter"], gpus=self.gpus, registry=meters_of(self.config)
+        )
 
     def _conditions(self) -> Conditions:
         settings = self.settings

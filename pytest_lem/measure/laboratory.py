@@ -115,6 +115,11 @@ class Laboratory:
         self._benches.clear()
         self._pool.drop()
 
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong while engines were closed, a line each."""
+        return self._pool.problems
+
     def close(self) -> None:
         """End the engine in order, then the meters."""
         try:
