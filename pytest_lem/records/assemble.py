@@ -47,10 +47,11 @@ def experiment_record(
     """The record of one experiment; `cycles` in the order they were run."""
     summary = summaries(cycles)
     last = cycles[-1] if cycles else None
+    reasons = null_reasons(cycles)
     nulls = {
-        **null_reasons(cycles),
+        **{name: reason for name, reason in reasons.items() if name not in summary},
         **{
-            f"summary.{name}": null_reasons(cycles).get(name, "no_complete_cycle")
+            f"summary.{name}": reasons.get(name, "no_complete_cycle")
             for name in METRICS
             if name not in summary
         },

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_lem.records.files import write_atomic
-from pytest_lem.records.record import Cycle, ExperimentRecord, Record
+from pytest_lem.records.record import Cycle, ExperimentRecord, Record, read
 
 SUMMARY_COLUMNS = (
     "energy_gross_j",
@@ -35,7 +35,7 @@ def write_json(record: Record, path: Path) -> None:
 
 def read_json(path: Path) -> Record:
     """The record of a report; raises pydantic's ValidationError where it is none."""
-    return Record.model_validate_json(path.read_bytes())
+    return read(path.read_bytes())
 
 
 def write_csv(record: Record, path: Path) -> None:
@@ -96,7 +96,6 @@ def _what(
 ) -> Iterator[tuple[str, Any]]:
     spec = experiment.spec if experiment else {}
     model, workload = spec.get("model", {}), spec.get("workload", {})
-    windows = [window for cycle in done for window in cycle.windows]
     yield "experiment_id", experiment.id if experiment else None
     yield "identity", experiment.identity if experiment else None
     yield "backend", spec.get("backend")
@@ -107,8 +106,8 @@ def _what(
     yield "start_time", done[0].started_at if done else None
     yield "end_time", done[-1].ended_at if done else None
     yield "duration_s", _mean(experiment, "duration_s")
-    yield "input_tokens", sum(w.tokens.input for w in windows)
-    yield "output_tokens", sum(w.tokens.output for w in windows)
+    for name in ("input", "output"):
+        yield f"{name}_tokens", _tokens(done, name)
 
 
 def _machine(record: Record | None, done: list[Cycle]) -> Iterator[tuple[str, Any]]:
@@ -118,7 +117,8 @@ def _machine(record: Record | None, done: list[Cycle]) -> Iterator[tuple[str, An
     hottest = [one["temperature_max_c"] for one in heat]
     environment = record.environment if record else {}
     gpu = (environment.get("gpu") or [{}])[0]
-    yield "throttled", None if not heat or None in throttled else any(throttled)
+    unknown = not heat or (None in throttled and not any(throttled))
+    yield "throttled", None if unknown else any(throttled)
     yield "throttle_s", None if not heat or None in seconds else sum(seconds)
     yield "temperature_max_c", max((t for t in hottest if t is not None), default=None)
     yield "gpu_name", gpu.get("name")
@@ -148,6 +148,15 @@ def _engine(
     yield "flags", " ".join(experiment.flags) if experiment else None
     yield "verdict", (experiment.gate or {}).get("verdict") if experiment else None
     yield "traces_path", None
+
+
+def _tokens(done: list[Cycle], name: str) -> float | None:
+    """Tokens of a cycle's energy windows, mean over cycles, like the energy."""
+    windows = [w for cycle in done for w in cycle.windows if w.kind == "energy"]
+    if not windows:
+        return None
+    mean = sum(getattr(w.tokens, name) for w in windows) / len(done)
+    return int(mean) if mean.is_integer() else mean
 
 
 def _mean(experiment: ExperimentRecord | None, metric: str) -> float | None:

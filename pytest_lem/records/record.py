@@ -7,7 +7,15 @@ The JSON Schema that ships beside this file is made from these models. Times nam
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationInfo,
+    model_validator,
+)
 
 SCHEMA_VERSION = "3.0"
 
@@ -16,12 +24,17 @@ Json = dict[str, Any]
 
 
 class _Part(BaseModel):
-    """A part of a record: fixed keys, and groups of others under `x_*`."""
+    """A part of a record: fixed keys, and groups of others under `x_*`.
+
+    Groups without a schema of their own hold what engines and meters tell; a number
+    that is none (NaN, infinity) is written as null there, since JSON has no word for
+    it.
+    """
 
     model_config = ConfigDict(
         frozen=True,
         extra="allow",
-        ser_json_inf_nan="constants",
+        json_schema_serialization_defaults_required=True,
         json_schema_extra={
             "patternProperties": {"^x_": {}},
             "additionalProperties": False,
@@ -29,7 +42,9 @@ class _Part(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _others_are_named(self) -> "_Part":
+    def _others_are_named(self, info: ValidationInfo) -> "_Part":
+        if (info.context or {}).get("newer"):
+            return self
         strange = [key for key in self.model_extra or {} if not key.startswith("x_")]
         if strange:
             msg = f"unknown key {strange[0]!r}; groups of others are named x_*"
@@ -203,11 +218,38 @@ class Session(_Part):
     status: Literal["complete", "interrupted"]
 
 
+def _of_this_major(version: object) -> object:
+    if isinstance(version, str) and not version.startswith("3."):
+        msg = f"schema version {version!r} cannot be read here, only 3.x"
+        raise ValueError(msg)
+    return version
+
+
+Version = Annotated[
+    str, BeforeValidator(_of_this_major), Field(pattern=r"^3\.[0-9]{1,4}$")
+]
+
+
 class Record(_Part):
     """A report: the JSON file of a session."""
 
-    schema_version: Annotated[str, Field(pattern=r"^3\.\d+$")] = SCHEMA_VERSION
+    schema_version: Version = SCHEMA_VERSION
     session: Session
     environment: Json
     plan: Plan
     experiments: list[ExperimentRecord]
+
+
+class _Versioned(BaseModel):
+    schema_version: Version = SCHEMA_VERSION
+
+
+def read(text: bytes) -> Record:
+    """The record that a report holds; raises ValidationError where it is none.
+
+    Keys of a newer minor version are kept as they are; of the present one, only
+    those that are known or named `x_*` are valid.
+    """
+    minor = _Versioned.model_validate_json(text).schema_version.partition(".")[2]
+    newer = int(minor) > int(SCHEMA_VERSION.partition(".")[2])
+    return Record.model_validate_json(text, context={"newer": newer})

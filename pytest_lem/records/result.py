@@ -73,14 +73,20 @@ class Metric:
     def __float__(self) -> float:
         return self.value
 
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SupportsFloat) and self.value == float(other)
+        # As a float: `pytest.approx` is asked by the number, which cannot compare.
+        return self.value == (other.value if isinstance(other, Metric) else other)
 
     def __lt__(self, other: SupportsFloat) -> bool:
+        if not isinstance(other, SupportsFloat):
+            return NotImplemented
         return self.value < float(other)
 
     def __hash__(self) -> int:
-        return hash((self.name, self.samples))
+        return hash(self.value) if self.exists else hash((self.name, self._reason))
 
     def __format__(self, spec: str) -> str:
         return format(self.value, spec)

@@ -1,0 +1,192 @@
+"""From cycles to an experiment's record."""
+
+import pytest
+
+from pytest_lem.analysis.metrics import METRICS
+from pytest_lem.records.assemble import all_flags, complete, null_reasons, summaries
+
+ENERGY = "energy_per_output_token_j"
+SPEED = "output_throughput_tps"
+
+
+@pytest.fixture
+def experiment(make_record):
+    """The one experiment's record made from cycles."""
+    return lambda *cycles: make_record(list(cycles)).experiments[0]
+
+
+def test_the_summary_pools_complete_cycles_only(make_cycle, experiment):
+    """A failed cycle is listed with its cause and enters no number."""
+    error = {"kind": "timeout", "type": "Timeout", "message": "m", "detail": ""}
+    cycles = [
+        make_cycle(0, **{SPEED: 10.0}),
+        make_cycle(1, status="failed", error=error, **{SPEED: 999.0}),
+        make_cycle(2, status="interrupted", **{SPEED: 999.0}),
+        make_cycle(3, **{SPEED: 20.0}),
+    ]
+    found = experiment(*cycles)
+    assert found.summary[SPEED].value == 15.0
+    assert found.summary[SPEED].n == 2
+    assert found.excluded == [
+        {"cycle": 1, "cause": "timeout"},
+        {"cycle": 2, "cause": "interrupted"},
+    ]
+    assert [one.index for one in complete(cycles)] == [0, 3]
+    assert len(found.cycles) == 4
+
+
+def test_a_summary_says_everything_of_its_metric(make_cycle, experiment):
+    """Value, unit, spread and interval with its name."""
+    found = experiment(*[make_cycle(k, **{ENERGY: 1.0 + k}) for k in range(3)])
+    one = found.summary[ENERGY].model_dump()
+    assert one["ci_low"] < 2.0 < one["ci_high"]
+    del one["ci_low"], one["ci_high"]
+    assert one == {
+        "value": 2.0,
+        "unit": "J/token",
+        "n": 3,
+        "mean": 2.0,
+        "std": 1.0,
+        "cv": 0.5,
+        "min": 1.0,
+        "max": 3.0,
+        "median": 2.0,
+        "ci_level": 0.95,
+        "ci_method": "t",
+    }
+
+
+def test_a_metric_missing_in_one_cycle_is_pooled_over_the_others(make_cycle):
+    """Its n says how many there were."""
+    cycles = [make_cycle(0, **{ENERGY: 3.0, SPEED: 1.0}), make_cycle(1, **{SPEED: 1.0})]
+    found = summaries(cycles)
+    assert (found[ENERGY].n, found[SPEED].n) == (1, 2)
+
+
+def test_the_summary_keeps_the_order_of_the_table(make_cycle):
+    """Equal sessions write equal files."""
+    found = summaries([make_cycle(**{SPEED: 1.0, ENERGY: 1.0, "duration_s": 1.0})])
+    assert list(found) == [name for name in METRICS if name in found]
+
+
+def test_every_metric_is_in_the_summary_or_null_with_a_reason(make_cycle, experiment):
+    """Nothing is silently absent."""
+    cycle = make_cycle(**{SPEED: 1.0}, nulls={ENERGY: "no_meter"})
+    found = experiment(cycle)
+    for name in METRICS:
+        assert (name in found.summary) != (f"summary.{name}" in found.nulls)
+    assert found.nulls[f"summary.{ENERGY}"] == "no_meter"
+    assert found.nulls["summary.ttft_p50_ms"] == "no_complete_cycle"
+    assert found.nulls["gate"] == "no_reference_asked_for"
+
+
+def test_the_last_cycles_reason_counts_and_none_is_kept_for_a_value(
+    make_cycle, experiment
+):
+    """A reason that no longer holds is not told."""
+    cycles = [
+        make_cycle(0, nulls={ENERGY: "no_window", SPEED: "a", "idle": "idle_off"}),
+        make_cycle(1, **{ENERGY: 1.0}, nulls={SPEED: "b"}),
+    ]
+    found = experiment(*cycles)
+    assert null_reasons(cycles)[SPEED] == "b"
+    assert found.nulls[f"summary.{SPEED}"] == "b"
+    assert ENERGY not in found.nulls
+    assert found.nulls["idle"] == "idle_off"
+
+
+def test_the_extended_groups_have_the_same_keys_whatever_is_known(
+    make_cycle, make_window, experiment
+):
+    """Unknown is null with a reason, never absent and never 0."""
+    window = make_window(
+        memory={"inference_peak_mb": 7.0, "rss_peak_mb": 9.0},
+        tokens={"input": 300, "output": 100, "padding": 100},
+        batches=[4, 2],
+        latency={"e2e_ms": {"mean": 1.0}},
+        thermal={"utilisation_mean_pct": 80.0},
+    )
+    rich = experiment(make_cycle(windows=[window], memory_model_mb=5.0))
+    poor = experiment(make_cycle(windows=[make_window(batches=[])]))
+    failed = experiment(make_cycle(status="failed"))
+    keys = [
+        {group: set(values) for group, values in found.extended.items()}
+        for found in (rich, poor, failed)
+    ]
+    assert keys[0] == keys[1] == keys[2]
+    assert rich.extended["memory"] == {
+        "model_mb": 5.0,
+        "inference_peak_mb": 7.0,
+        "rss_peak_mb": 9.0,
+    }
+    assert rich.extended["batch"] == {
+        "effective_batch_size": 3.0,
+        "padding_overhead": 0.25,
+    }
+    assert rich.extended["gpu_utilisation"] == {"mean_pct": 80.0}
+    for found in (rich, poor, failed):
+        for group, values in found.extended.items():
+            for key, value in values.items():
+                named = f"extended.{group}.{key}" in found.nulls
+                assert named == (value is None), (group, key)
+
+
+@pytest.mark.parametrize(("count", "flagged"), [(1, True), (4, True), (5, False)])
+def test_few_cycles_are_flagged(make_cycle, experiment, count, flagged):
+    """Below five the interval is wide."""
+    found = experiment(*[make_cycle(k, **{SPEED: 1.0}) for k in range(count)])
+    assert ("few_cycles" in found.flags) is flagged
+
+
+@pytest.mark.parametrize(
+    ("metric", "spread", "flagged"),
+    [(SPEED, 0.3, True), (ENERGY, 0.3, True), (SPEED, 0.05, False)],
+)
+def test_a_spread_over_a_tenth_is_flagged(
+    make_cycle, experiment, metric, spread, flagged
+):
+    """Of energy or speed, as the coefficient of variation."""
+    low, high = make_cycle(0, **{metric: 1 - spread}), make_cycle(1, **{metric: 1.0})
+    assert ("unstable" in experiment(low, high).flags) is flagged
+
+
+def test_flags_of_cycles_and_windows_are_the_experiments(
+    make_cycle, make_window, experiment
+):
+    """Sorted and each once; a short window alone says nothing of the cycle."""
+    window = make_window(flags=["reading_gap", "short_window"])
+    cycle = make_cycle(flags=["fake_engine"], windows=[window, window])
+    assert all_flags(cycle) == {"fake_engine", "reading_gap"}
+    assert experiment(cycle).flags == ["fake_engine", "reading_gap"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "synthetic"),
+    [
+        ("fake_engine", True),
+        ("replayed_energy", True),
+        ("synthetic_energy", True),
+        ("estimated_energy", False),
+    ],
+)
+def test_numbers_that_nobody_measured_are_synthetic(
+    make_cycle, experiment, flag, synthetic
+):
+    """A gate must know; an estimate of real work is another thing."""
+    assert experiment(make_cycle(flags=[flag])).synthetic is synthetic
+
+
+def test_random_weights_are_told_by_the_model(make_cycle, experiment):
+    """Apart from the numbers, which may be real."""
+    assert experiment(make_cycle(model={"synthetic_weights": True})).synthetic_weights
+    assert not experiment(make_cycle()).synthetic_weights
+
+
+def test_what_was_asked_for_is_in_the_record(make_cycle, experiment):
+    """Spec, workload, effort and trust, also where they were left at their default."""
+    found = experiment(make_cycle(model={"dtype": "float32"}))
+    assert found.spec["model"]["trust_remote_code"] is False
+    assert found.spec["model"]["dtype"] == "float32"
+    assert found.spec["workload"]["output_tokens"] == 128
+    assert found.spec["effort"]["warmup"] == "cv:0.05,window=5,min=5,max=50"
+    assert found.provenance == {"backend": "cli"}
