@@ -199,13 +199,15 @@ def _latency(notes: Notebook) -> dict[str, float | None]:
 
 def _reasons(notes: Notebook, metrics: Mapping[str, float | None]) -> dict[str, str]:
     """Why each metric that does not exist does not, by what it is made from."""
-    energy = notes.nulls.get("windows.energy.gross_j", "no_window")
     known = metrics["energy_gross_j"] is not None
+    energy = notes.nulls.get("windows.energy.gross_j", "no_window")
+    energy = "divisor_is_zero" if known else energy
     idle = notes.nulls.get("idle", "no_idle_reading")
     on_cpu = notes.bench is not None and notes.bench.devices == {"cpu"}
     exceptions = {
         "energy_per_output_token_net_j": idle if known else energy,
         "energy_net_j": idle if known else energy,
+        "energy_uncertainty_j": "not_stated_by_meter" if known else energy,
         "idle_power_w": idle,
         "energy_cpu_j": "no_cpu_meter",
         "energy_ram_j": "no_dram_meter",
@@ -217,15 +219,18 @@ def _reasons(notes: Notebook, metrics: Mapping[str, float | None]) -> dict[str, 
         "warmup_duration_s": "no_warmup",
     }
     return {
-        name: exceptions.get(name) or _reason(name, energy)
+        name: exceptions.get(name) or _reason(notes, name, energy)
         for name, value in metrics.items()
         if value is None
     }
 
 
-def _reason(name: str, energy: str) -> str:
+def _reason(notes: Notebook, name: str, energy: str) -> str:
     if name.startswith(("ttft_", "tpot_", "itl_")):
-        return "not_streaming"
+        if not notes.experiment.workload.streaming:
+            return "not_streaming"
+        seen = any(run.kind == "latency" for run in notes.passes)
+        return "too_few_tokens" if seen else "no_window"
     return energy if "joule" in name or "energy" in name else "no_window"
 
 

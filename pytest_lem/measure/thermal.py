@@ -1,6 +1,6 @@
 """Temperature, clocks and throttling over a span, from telemetry."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pytest_lem.meters import Telemetry
@@ -32,6 +32,7 @@ def thermal(samples: Sequence[Telemetry], duration_s: float) -> dict[str, Any] |
         "temperature_start_c": heat[0] if heat else None,
         "temperature_end_c": heat[-1] if heat else None,
         "temperature_max_c": max(heat, default=None),
+        "temperature_rise_c": max(_rises_c(samples), default=None),
         "power_peak_w": max(_known(s.power_w for s in samples), default=None),
         "utilisation_mean_pct": _mean(_known(s.utilisation_pct for s in samples)),
         "sm_clock_mean_mhz": _mean(_known(s.sm_clock_mhz for s in samples)),
@@ -61,10 +62,17 @@ def thermal_flags(block: dict[str, Any] | None) -> list[str]:
     if block is None:
         return []
     flags = {_FLAGS[name] for name in block["throttle"]["reasons"] or ()}
-    start, peak = block["temperature_start_c"], block["temperature_max_c"]
-    if start is not None and peak is not None and peak - start > RISE_LIMIT_C:
+    if (block["temperature_rise_c"] or 0.0) > RISE_LIMIT_C:
         flags.add("temperature_rise")
     return sorted(flags)
+
+
+def _rises_c(samples: Sequence[Telemetry]) -> Iterator[float]:
+    """How much each GPU warmed above its first temperature."""
+    for device in sorted({sample.device for sample in samples}):
+        heat = _known(s.temperature_c for s in samples if s.device == device)
+        if heat:
+            yield max(heat) - heat[0]
 
 
 def _known(values: Iterable[float | None]) -> list[float]:

@@ -49,7 +49,8 @@ def cost(
     if duration_s - inference_s > HOST_OVERHEAD * duration_s:
         flags.append("host_overhead")
     energy = _energy(reading, idle_w, duration_s)
-    if idle_w is not None and reading.gross_j is not None and energy.net_j == 0:
+    gross_j = reading.gross_j
+    if idle_w is not None and gross_j is not None and gross_j < idle_w * duration_s:
         flags.append("net_clamped")
     window = Window(
         kind=run.kind,

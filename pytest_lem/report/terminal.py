@@ -86,7 +86,9 @@ def plan_lines(
 ) -> list[str]:
     """The plan for `--lem-plan`: counts, estimates and the order of the cycles."""
     counts = f"{outline.experiments} experiments, {outline.steps} cycles"
-    shown = [f"  {k + 1:>4}  cycle {c + 1}  {n}" for k, (n, c) in enumerate(steps)]
+    shown = [
+        f"  {k + 1:>4}  cycle {c + 1}  {visible(n)}" for k, (n, c) in enumerate(steps)
+    ]
     rest = len(shown) - limit
     return [
         f"lem plan: {counts}, {outline.order}, seed {outline.seed}; nothing is run",
@@ -124,11 +126,11 @@ def properties(result: Result) -> list[tuple[str, object]]:
 def summary(record: Record, width: int, written: Sequence[Path]) -> list[str]:
     """The table, what its flags mean, and where the reports are."""
     legend = [
-        f"flag {number} {flag}: {FLAGS.get(flag, 'see the record')}"
+        f"flag {number} {visible(flag)}: {FLAGS.get(flag, 'see the record')}"
         for flag, number in numbered_flags(record).items()
     ]
-    notes = [f"no energy: {reason}" for reason in _reasons(record)]
-    places = [f"report: {path}" for path in written]
+    notes = [f"no energy: {visible(reason)}" for reason in _reasons(record)]
+    places = [f"report: {visible(str(path))}" for path in written]
     return [CAPTION, *table(rows(record), width), *notes, *legend, *places]
 
 
@@ -184,6 +186,13 @@ COLUMNS = (
 )
 
 
+def visible(text: str) -> str:
+    """Text in which nothing acts on the terminal: what does not print is escaped."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them."""
     if seconds < 90:
@@ -198,10 +207,10 @@ def _row(experiment: ExperimentRecord, numbers: Mapping[str, int]) -> dict[str, 
     speed = experiment.summary.get("output_throughput_tps")
     estimated = "~" if _GUESSES.intersection(experiment.flags) else ""
     return {
-        "experiment": experiment.id,
+        "experiment": visible(experiment.id),
         "J/token": _cell(experiment.summary.get(energy), estimated),
         "net J/token": _cell(
-            experiment.summary.get("energy_per_output_token_net_j"), ""
+            experiment.summary.get("energy_per_output_token_net_j"), estimated
         ),
         "tokens/s": _cell(speed, ""),
         "TTFT ms": _plain(experiment.summary.get("ttft_p50_ms")),
