@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from pytest_lem.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pytest_lem.meters.registry import Registry
 
 Origin = Literal["cli", "ini", "default"]
 
@@ -273,6 +276,7 @@ class Settings:
 
 
 SETTINGS = pytest.StashKey[Settings]()
+METERS = pytest.StashKey["Registry"]()
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -331,7 +335,8 @@ def _parsed(option: Option, raw: Any) -> Any:
 
 def check(config: pytest.Config, settings: Settings) -> None:
     """Refuse values that can be seen to be wrong before anything is collected."""
-    problems = [*_bad_paths(settings), *_bad_effort(settings), *_bad_names(settings)]
+    problems = [*_bad_paths(settings), *_bad_effort(settings)]
+    problems += _bad_names(config, settings)
     typed = [o.flag for o in OPTIONS if settings.origins[o.name] == "cli"]
     if typed and config.getoption("numprocesses", None):
         problems.append(f"{typed[0]}: {XDIST}")
@@ -365,12 +370,22 @@ def _bad_effort(settings: Settings) -> Iterator[str]:
         yield str(error)
 
 
-def _bad_names(settings: Settings) -> Iterator[str]:
+def meters_of(config: pytest.Config) -> "Registry":
+    """The meters there are, also those of other plugins and conftest files."""
+    if METERS not in config.stash:
+        from pytest_lem.meters.registry import Registry
+
+        registry = config.stash[METERS] = Registry()
+        config.hook.pytest_lem_register_meters(registry=registry)
+    return config.stash[METERS]
+
+
+def _bad_names(config: pytest.Config, settings: Settings) -> Iterator[str]:
     """Names are looked up only where somebody wrote some."""
     try:
         if settings.origins["meter"] != "default":
             from pytest_lem.meters.registry import check_names
 
-            check_names(settings["meter"])
+            check_names(settings["meter"], meters_of(config))
     except ConfigError as error:
         yield f"{settings.says('meter')}: {error}"
