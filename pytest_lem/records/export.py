@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.records.files import write_atomic
 from pytest_lem.records.record import Cycle, ExperimentRecord, Record, read
 
@@ -17,13 +18,6 @@ SUMMARY_COLUMNS = (
     "energy_per_output_token_net_j",
     "energy_per_total_token_j",
     "tokens_per_joule",
-)
-INTERVAL_COLUMNS = (
-    "energy_per_output_token_j",
-    "energy_per_output_token_net_j",
-    "output_throughput_tps",
-    "avg_power_w",
-    "ttft_p50_ms",
 )
 _PERCENTILES = ("mean", "p50", "p95", "p99")
 
@@ -85,7 +79,7 @@ def _pairs(
         yield name, None
     yield from _machine(record, done)
     yield from _engine(experiment, done)
-    for name in INTERVAL_COLUMNS:
+    for name in METRICS:
         one = experiment.summary.get(name) if experiment else None
         yield f"{name}_ci_low", one.ci_low if one else None
         yield f"{name}_ci_high", one.ci_high if one else None
@@ -165,9 +159,14 @@ def _mean(experiment: ExperimentRecord | None, metric: str) -> float | None:
 
 
 def _cell(value: object) -> object:
-    """Spreadsheets run text that begins like a formula; a leading quote stops them."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
+    """A value as a cell: truth in small letters, missing is empty, text is made safe.
+
+    Spreadsheets run text that begins like a formula; a leading quote stops them. A
+    bare carriage return would end the row.
+    """
     if isinstance(value, bool):
         return str(value).lower()
-    return "" if value is None else value
+    if not isinstance(value, str):
+        return "" if value is None else value
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\n")) else text
