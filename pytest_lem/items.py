@@ -108,7 +108,7 @@ def plan_items(
     problems: list[str] = []
     for item in filter(takes_backend, found):
         try:
-            state.add(item, experiment_of(item, config.stash[SETTINGS]))
+            state.add(item, experiment_of(item, config))
         except ConfigError as error:
             problems += [f"{item.nodeid}: {line}" for line in str(error).splitlines()]
     if not problems and not _only_looking(config):
@@ -119,14 +119,16 @@ def plan_items(
     return problems
 
 
-def experiment_of(item: pytest.Item, settings: Settings) -> "Experiment":
+def experiment_of(item: pytest.Item, config: pytest.Config) -> "Experiment":
     """The item's experiment; raises ConfigError with one line for each problem."""
     from dataclasses import replace
 
     from pytest_lem.spec.experiment import plan_experiment
     from pytest_lem.workload.prompts import read_text
 
-    experiment = plan_experiment(item.nodeid, _layers(item, settings))
+    layers = _layers(item, config.stash[SETTINGS])
+    backends = registry_of(config).names()
+    experiment = plan_experiment(item.nodeid, layers, backends)
     path = experiment.workload.prompt_file(item.path.parent)
     if path is None:
         return experiment
@@ -163,14 +165,16 @@ def _layers(item: pytest.Item, settings: Settings) -> "Iterator[Layer]":
     for marker in reversed(list(item.iter_markers("lem"))):
         if marker.args:
             raise ConfigError(f"lem{marker.args!r}: the marker takes only keywords")
+        if "backend" in marker.kwargs:
+            raise ConfigError("unknown key 'backend'; did you mean 'backends'?")
         values = {k: v for k, v in marker.kwargs.items() if k != "backends"}
         yield Layer(origin="marker", values=values)
     chosen = {k: v for k, v in _parameters(item).items() if k in MARKER_KEYS}
     yield Layer(origin="parametrize", values=chosen)
+    yield _typed("cli", settings)
     yield Layer(
         origin=settings.origins["backend"], values={"backend": backend_of(item)}
     )
-    yield _typed("cli", settings)
 
 
 def _typed(origin: Any, settings: Settings) -> "Layer":

@@ -88,6 +88,9 @@ def _assignment(text: str) -> tuple[str, str]:
     if not equals or not key.strip():
         msg = "is not KEY=VALUE"
         raise ValueError(msg)
+    if key.strip() in ("backend", "backends"):
+        msg = "names an engine: say --lem-backend"
+        raise ValueError(msg)
     return key.strip(), value.strip()
 
 

@@ -13,13 +13,16 @@ from pytest_lem.errors import ConfigError
 from pytest_lem.spec.effort import EFFORT_KEYS, Effort, Warmup
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.parameters import SECTIONS
+from pytest_lem.spec.parameters.other import OtherParameters
 from pytest_lem.spec.provenance import Layer, merge
 from pytest_lem.spec.workload import Workload
 
 SPEC_KEYS = tuple(name for name in EngineSpec.model_fields if name != "engine")
 WORKLOAD_KEYS = tuple(Workload.model_fields)
 MARKER_KEYS = tuple(
-    sorted({*SPEC_KEYS, *WORKLOAD_KEYS, *EFFORT_KEYS, *SECTIONS, "backends"})
+    sorted(
+        {*SPEC_KEYS, *WORKLOAD_KEYS, *EFFORT_KEYS, *SECTIONS, "backends"} - {"backend"}
+    )
 )
 
 
@@ -42,15 +45,24 @@ class Experiment:
     provenance: Mapping[str, str] = field(default_factory=dict)
 
 
-def plan_experiment(node_id: str, layers: Iterable[Layer]) -> Experiment:
+def plan_experiment(
+    node_id: str, layers: Iterable[Layer], backends: Iterable[str] = ()
+) -> Experiment:
     """The experiment that the layers describe.
 
-    Raises ConfigError whose message has one line for each value that cannot be.
+    `backends` are all engines there are: each may have a section. Raises ConfigError
+    whose message has one line for each value that cannot be.
     """
     values, origins = merge(layers)
-    problems = [_unknown(key) for key in values if key not in MARKER_KEYS]
+    sections = {**dict.fromkeys(backends, OtherParameters), **SECTIONS}
+    allowed = {*MARKER_KEYS, *sections}
+    problems = [
+        f"unknown key {key!r}{nearest(key, allowed)}"
+        for key in values
+        if key not in allowed and key != "backend"
+    ]
     backend = str(values.get("backend", ""))
-    spec = _spec(values, backend, problems)
+    spec = _spec(values, backend, sections, problems)
     workload = _model(Workload, _only(values, WORKLOAD_KEYS), "", problems)
     effort = _effort(_only(values, EFFORT_KEYS), problems)
     if problems or spec is None or workload is None or effort is None:
@@ -92,12 +104,15 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 
 def _spec(
-    values: Mapping[str, Any], backend: str, problems: list[str]
+    values: Mapping[str, Any],
+    backend: str,
+    sections: Mapping[str, type[BaseModel]],
+    problems: list[str],
 ) -> EngineSpec | None:
     """The spec with its backend's section; the other sections are checked as well."""
     checked = {
         name: _model(section, values[name], f"{name}.", problems)
-        for name, section in SECTIONS.items()
+        for name, section in sections.items()
         if name in values
     }
     own = checked.get(backend)
@@ -143,7 +158,3 @@ def _effort(values: dict[str, Any], problems: list[str]) -> Effort | None:
 
 def _only(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     return {key: values[key] for key in keys if key in values}
-
-
-def _unknown(key: str) -> str:
-    return f"unknown key {key!r}{nearest(key, MARKER_KEYS)}"
