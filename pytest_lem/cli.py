@@ -1,5 +1,52 @@
 """The `lem` command."""
 
+from typing import Annotated
+
+import typer
+
+import pytest_lem
+
+app = typer.Typer(
+    name="lem",
+    help="Around `pytest --lem-...`: what the plugin knows and writes.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    if wanted:
+        typer.echo(f"pytest-lem {pytest_lem.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: ARG001 - handled by its callback
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a report."""
+    from pytest_lem.records.schema import text
+
+    typer.echo(text(), nl=False)
+
+
+@app.command()
+def models() -> None:
+    """List the models that need no download, for `--lem-model`."""
+    from pytest_lem.workload.models import synthetic_names
+
+    for name in synthetic_names():
+        typer.echo(f"synthetic:{name}")
+
 
 def main() -> None:
     """Run the command."""
+    app()

@@ -34,7 +34,7 @@ def streamed(requests: Sequence[Stamps]) -> dict[str, Any]:
         "ttft_ms": distribution(
             [_ms(request.sent_ns, request.token_ns[0]) for request in timed]
         ),
-        "tpot_ms": distribution([sum(gap) / len(gap) for gap in gaps if gap]),
+        "tpot_ms": distribution([_tpot_ms(one) for one in timed if one.token_ns[1:]]),
         "itl_ms": distribution([value for gap in gaps for value in gap]),
         "itl_trimmed_ms": distribution([value for gap in gaps for value in gap[1:-1]]),
         "e2e_ms": _end_to_end(requests),
@@ -77,6 +77,12 @@ def distribution(values: Sequence[float]) -> dict[str, float | int] | None:
 
 def _end_to_end(requests: Sequence[Stamps]) -> dict[str, float | int] | None:
     return distribution([_ms(one.sent_ns, one.ended_ns) for one in requests])
+
+
+def _tpot_ms(request: Stamps) -> float:
+    """Time after the first token over the tokens after it."""
+    after = len(request.token_ns) - 1
+    return _ms(request.token_ns[0], request.ended_ns) / after
 
 
 def _gaps_ms(token_ns: Sequence[int]) -> list[float]:

@@ -136,8 +136,8 @@ def summary(record: Record, width: int, written: Sequence[Path]) -> list[str]:
 
 def rows(record: Record) -> list[dict[str, str]]:
     """One row per experiment, as text by column."""
-    numbers = numbered_flags(record)
-    return [_row(experiment, numbers) for experiment in record.experiments]
+    numbers, names = numbered_flags(record), _short_names(record)
+    return [_row(one, numbers, names[one.id]) for one in record.experiments]
 
 
 def numbered_flags(record: Record) -> dict[str, int]:
