@@ -202,12 +202,21 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _row(experiment: ExperimentRecord, numbers: Mapping[str, int]) -> dict[str, str]:
+def _short_names(record: Record) -> dict[str, str]:
+    """Each experiment without its file's path, where no other has the same name."""
+    short = {one.id: one.id.partition("::")[2] for one in record.experiments}
+    taken = list(short.values())
+    return {full: one if taken.count(one) == 1 else full for full, one in short.items()}
+
+
+def _row(
+    experiment: ExperimentRecord, numbers: Mapping[str, int], name: str
+) -> dict[str, str]:
     energy = "energy_per_output_token_j"
     speed = experiment.summary.get("output_throughput_tps")
     estimated = "~" if _GUESSES.intersection(experiment.flags) else ""
     return {
-        "experiment": visible(experiment.id),
+        "experiment": visible(name),
         "J/token": _cell(experiment.summary.get(energy), estimated),
         "net J/token": _cell(
             experiment.summary.get("energy_per_output_token_net_j"), estimated
