@@ -72,7 +72,12 @@ def _number(kind: type, least: float, *, above: bool = False) -> Callable[[str],
 
 
 def _windows(text: str) -> int | str:
-    return text if text == "auto" else int(_number(int, 1)(text))
+    if text == "auto":
+        return text
+    try:
+        return int(_number(int, 1)(text))
+    except ValueError as error:
+        raise ValueError(f"{error}, nor auto") from None
 
 
 def _truth(text: str) -> bool:
@@ -368,9 +373,13 @@ def _bad_effort(settings: Settings) -> Iterator[str]:
     from pytest_lem.spec.effort import Effort, Warmup
 
     try:
-        Effort(cycles=settings["cycles"], warmup=Warmup.parse(settings["warmup"]))
+        Warmup.parse(settings["warmup"])
     except ConfigError as error:
-        yield str(error)
+        yield f"{settings.says('warmup')}: {error}"
+    try:
+        Effort(cycles=settings["cycles"])
+    except ConfigError as error:
+        yield f"{settings.says('cycles')}: {error}"
 
 
 def meters_of(config: pytest.Config) -> "Registry":
