@@ -1,0 +1,133 @@
+"""Temperature and throttling, from telemetry; unknown is None."""
+
+import pytest
+
+from pytest_lem.measure.thermal import thermal, thermal_flags, throttle
+from pytest_lem.meters import Telemetry
+
+
+def sample(time_s=0.0, device="GPU-a", **facts):
+    return Telemetry(device=device, time_s=time_s, **facts)
+
+
+def heated(*temperatures_c, device="GPU-a"):
+    return [
+        sample(float(k), device=device, temperature_c=t)
+        for k, t in enumerate(temperatures_c)
+    ]
+
+
+def reasons(*seen):
+    return [sample(float(k), throttle_reasons=r) for k, r in enumerate(seen)]
+
+
+def test_no_samples_say_nothing():
+    """None, not a block of zeros."""
+    assert thermal([], 1.0) is None
+    assert thermal_flags(None) == []
+
+
+def test_what_the_samples_say():
+    """First, last and highest temperature; means of clocks and load; peak power."""
+    samples = [
+        sample(
+            0.0,
+            temperature_c=50.0,
+            power_w=300.0,
+            utilisation_pct=90.0,
+            sm_clock_mhz=1900.0,
+            memory_clock_mhz=2600.0,
+            throttle_reasons=(),
+            pstate=2,
+        ),
+        sample(1.0, temperature_c=58.0, power_w=500.0, utilisation_pct=100.0),
+        sample(2.0, temperature_c=56.0, power_w=400.0, sm_clock_mhz=1700.0, pstate=0),
+    ]
+    assert thermal(samples, 3.0) == {
+        "samples": 3,
+        "temperature_start_c": 50.0,
+        "temperature_end_c": 56.0,
+        "temperature_max_c": 58.0,
+        "temperature_rise_c": 8.0,
+        "power_peak_w": 500.0,
+        "utilisation_mean_pct": 95.0,
+        "sm_clock_mean_mhz": 1800.0,
+        "memory_clock_mean_mhz": 2600.0,
+        "pstate": 0,
+        "throttle": {"throttled": False, "reasons": {}, "duration_s": 0.0},
+    }
+
+
+def test_a_driver_that_tells_nothing_leaves_nulls():
+    """Unknown throttling is None, not False."""
+    block = thermal([sample()], 1.0)
+    assert block["samples"] == 1
+    assert block["throttle"] == {"throttled": None, "reasons": None, "duration_s": None}
+    others = {k: v for k, v in block.items() if k not in ("samples", "throttle")}
+    assert set(others.values()) == {None}
+    assert thermal_flags(block) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "flag", "throttled"),
+    [
+        ("sw_thermal", "throttled_thermal", True),
+        ("hw_thermal", "throttled_thermal", True),
+        ("hw_slowdown", "throttled_slowdown", True),
+        ("hw_power_brake", "throttled_power_brake", True),
+        ("sw_power_cap", "power_capped", False),
+    ],
+)
+def test_each_reason_has_its_flag(reason, flag, throttled):
+    """Running at the power limit is told, and is no throttling."""
+    block = thermal(reasons((reason,), ()), 4.0)
+    assert thermal_flags(block) == [flag]
+    assert block["throttle"] == {
+        "throttled": throttled,
+        "reasons": {reason: 0.5},
+        "duration_s": 2.0 if throttled else 0.0,
+    }
+
+
+@pytest.mark.parametrize("reason", ["gpu_idle", "display", "sync_boost", "new_in_2030"])
+def test_reasons_that_slow_nothing_down_are_left_out(reason):
+    """An idle clock between two requests is no throttling."""
+    block = thermal(reasons((reason,)), 1.0)
+    assert block["throttle"] == {"throttled": False, "reasons": {}, "duration_s": 0.0}
+    assert thermal_flags(block) == []
+
+
+def test_shares_are_of_the_samples_that_know():
+    """A sample without an answer counts neither way; two reasons at once count once."""
+    seen = [("sw_thermal", "hw_slowdown"), (), None, ("sw_thermal",), ()]
+    assert throttle(reasons(*seen), 8.0) == {
+        "throttled": True,
+        "reasons": {"sw_thermal": 0.5, "hw_slowdown": 0.25},
+        "duration_s": 4.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("temperatures_c", "flags"),
+    [
+        ((50.0, 60.0), []),
+        ((50.0, 60.1), ["temperature_rise"]),
+        ((50.0, 65.0, 51.0), ["temperature_rise"]),
+        ((65.0, 40.0), []),
+        ((None, 50.0, 61.0), ["temperature_rise"]),
+    ],
+)
+def test_a_rise_over_ten_degrees_is_flagged(temperatures_c, flags):
+    """From the first to the highest."""
+    assert thermal_flags(thermal(heated(*temperatures_c), 1.0)) == flags
+
+
+def test_a_cool_gpu_beside_a_hot_one_is_no_rise():
+    """Each GPU is compared with itself."""
+    pair = [*heated(40.0, 41.0), *heated(70.0, 72.0, device="GPU-b")]
+    block = thermal(pair, 1.0)
+    assert block["temperature_max_c"] == 72.0
+    assert block["temperature_rise_c"] == 2.0
+    assert thermal_flags(block) == []
+    warming = [*heated(40.0, 41.0), *heated(70.0, 81.0, device="GPU-b")]
+    assert thermal_flags(thermal(warming, 1.0)) == ["temperature_rise"]
