@@ -15,6 +15,7 @@ from pytest_lem.records.result import Metric, Result
 
 NONE = "-"
 LEAST_WIDTH = 104
+LEAST_NAME = 24
 CAPTION = (
     "Per output token: gross energy, and net of idle power. Means over n cycles, "
     "± half of the 95 % interval."
@@ -35,6 +36,8 @@ FLAGS = {
     "net_clamped": "idle power was above the power measured",
     "host_overhead": "over 1 % of window time was spent outside generation",
     "attention_fallback": "another attention kernel than asked for was used",
+    "counter_reset": "the energy counter began anew",
+    "mig_whole_gpu": "energy is that of the whole GPU, not of its MIG instance",
     "power_capped": "the GPU ran at its power limit",
     "throttled_thermal": "the GPU slowed down because it was hot",
     "throttled_power_brake": "the GPU was slowed down by its power supply",
@@ -162,13 +165,14 @@ def table(found: Sequence[Mapping[str, str]], width: int) -> list[str]:
             justify="left" if name else "right",
             overflow="fold",
             no_wrap=not name,
-            min_width=24 if name else len(key),
+            min_width=LEAST_NAME if name else len(key),
         )
     for row in found:
         made.add_row(*(Text(row[key]) for key in shown))
-    console = Console(
-        file=io.StringIO(), width=max(LEAST_WIDTH, width), color_system=None
-    )
+    console = Console(file=io.StringIO(), width=10_000, color_system=None)
+    made.columns[0].max_width = LEAST_NAME
+    console.width = max(LEAST_WIDTH, width, console.measure(made).minimum)
+    made.columns[0].max_width = None
     console.print(made)
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().strip("\n").split("\n")]
@@ -204,7 +208,7 @@ def duration(seconds: float) -> str:
 
 def _short_names(record: Record) -> dict[str, str]:
     """Each experiment without its file's path, where no other has the same name."""
-    short = {one.id: one.id.partition("::")[2] for one in record.experiments}
+    short = {one.id: one.id.partition("::")[2] or one.id for one in record.experiments}
     taken = list(short.values())
     return {full: one if taken.count(one) == 1 else full for full, one in short.items()}
 
