@@ -1,0 +1,115 @@
+"""Two things measured in turn, pair by pair, and what their differences say."""
+
+import json
+import os
+import platform
+import random
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+RESAMPLES = 10_000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A median with its bootstrap interval against a limit."""
+
+    name: str
+    unit: str
+    value: float
+    ci_low: float
+    ci_high: float
+    limit: float
+    n: int
+
+    @property
+    def says(self) -> Literal["pass", "fail", "inconclusive"]:
+        """On which side of the limit the interval lies."""
+        if self.ci_high <= self.limit:
+            return "pass"
+        return "fail" if self.ci_low > self.limit else "inconclusive"
+
+
+def pairs(
+    first: Callable[[], float], second: Callable[[], float], count: int
+) -> list[tuple[float, float]]:
+    """`count` values of each, taken in turn; every other pair begins with the second.
+
+    What drifts (clocks, temperature, other processes) then meets both alike.
+    """
+    found = []
+    for k in range(count):
+        if k % 2:
+            b, a = second(), first()
+        else:
+            a, b = first(), second()
+        found.append((a, b))
+    return found
+
+
+def judge(name: str, values: Sequence[float], *, unit: str, limit: float) -> Verdict:
+    """The median of these values, its percentile bootstrap interval, and the limit."""
+    draw = random.Random(0)  # noqa: S311 - repeatable, no secret
+    medians = sorted(
+        statistics.median(draw.choices(values, k=len(values))) for _ in range(RESAMPLES)
+    )
+    cut = round((1 - LEVEL) / 2 * RESAMPLES)
+    return Verdict(
+        name=name,
+        unit=unit,
+        value=statistics.median(values),
+        ci_low=medians[cut],
+        ci_high=medians[-1 - cut],
+        limit=limit,
+        n=len(values),
+    )
+
+
+def show(verdicts: Sequence[Verdict], facts: dict[str, object]) -> None:
+    """Print facts and verdicts as a table."""
+    for name, value in facts.items():
+        print(f"{name}: {value}")
+    print(f"{'':38}{'median':>10}{'95 % interval':>21}{'limit':>9}   n  verdict")
+    for one in verdicts:
+        interval = f"{one.ci_low:.2f} to {one.ci_high:.2f}"
+        print(
+            f"{one.name + ' [' + one.unit + ']':38}{one.value:>10.2f}{interval:>21}"
+            f"{one.limit:>9.2f}{one.n:>4}  {one.says}"
+        )
+
+
+def finish(
+    verdicts: Sequence[Verdict],
+    *,
+    facts: dict[str, object],
+    samples: dict[str, list[float]],
+    path: Path | None,
+) -> int:
+    """Show everything, write it as JSON if asked; 1 if a limit is exceeded."""
+    facts = {**machine(), **facts}
+    show(verdicts, facts)
+    if path is not None:
+        told = [{**asdict(one), "verdict": one.says} for one in verdicts]
+        data = {"facts": facts, "verdicts": told, "samples": samples}
+        path.write_text(json.dumps(data, indent=2) + "\n")
+    return int(any(one.says == "fail" for one in verdicts))
+
+
+def machine() -> dict[str, object]:
+    """Where and on what the figures were taken, and how busy it was."""
+    return {
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "platform": platform.platform(),
+    }
+
+
+def note(text: str) -> None:
+    """Say on standard error how far it is."""
+    print(text, file=sys.stderr, flush=True)
