@@ -35,7 +35,7 @@ class Engine:
     @property
     def backend(self) -> str:
         """The backend's name."""
-        return self._session.experiments[self._item_id].spec.backend
+        return self._session.program.experiments[self._item_id].spec.backend
 
     def generate(
         self, prompts: Sequence[str | Sequence[int]], *, output_tokens: int = 128
@@ -68,7 +68,7 @@ class Engine:
             bench.client.tokenize([one])[0] if isinstance(one, str) else list(one)
             for one in prompts
         ]
-        workload = self._session.experiments[self._item_id].workload
+        workload = self._session.program.experiments[self._item_id].workload
         options = GenerateOptions(
             output_tokens=output_tokens,
             min_output_tokens=output_tokens,
@@ -171,7 +171,7 @@ def lem_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def lem(lem_backend: str, request: pytest.FixtureRequest) -> Lem:  # noqa: ARG001
-    """Measures the experiment of this test when called: `result = lem()`."""
+    """Measure this test's experiment, by calling it once in the test."""
     from pytest_lem.plugin import session_of
 
     item = request.node

@@ -104,11 +104,14 @@ def plan_items(
     gone = [item for item in found if takes_backend(item) and excluded(item)]
     if gone:
         config.hook.pytest_deselected(items=gone)
-        found[:] = [item for item in found if item not in gone]
+        for item in gone:
+            state.program.skip(item.nodeid, "backend_not_in_marker")
+        left_out = set(gone)
+        found[:] = [item for item in found if item not in left_out]
     problems: list[str] = []
     for item in filter(takes_backend, found):
         try:
-            state.add(item, experiment_of(item, config))
+            state.program.add(item, experiment_of(item, config))
         except ConfigError as error:
             problems += [f"{item.nodeid}: {line}" for line in str(error).splitlines()]
     if not problems and not _only_looking(config):

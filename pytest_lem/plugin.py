@@ -84,13 +84,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Forget the experiments that --lf and its like took out after us."""
     state = session.config.stash.get(SESSION, None)
     if state is not None:
-        state.keep({item.nodeid for item in session.items})
+        state.program.keep({item.nodeid for item in session.items})
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     """Say what will be measured, on what and how; nothing where nothing will."""
     state = config.stash.get(SESSION, None)
-    if config.option.verbose < 0 or state is None or not state.ready or not state.steps:
+    if config.option.verbose < 0 or state is None or not state.ready:
+        return []
+    if not state.program.steps:
         return []
     from pytest_lem.report.terminal import header
 
@@ -102,14 +104,14 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Run the plan, pass by pass; without experiments the loop is pytest's own."""
     config = session.config
     state = config.stash.get(SESSION, None)
-    if state is None or not state.steps or config.option.collectonly:
+    if state is None or not state.program.steps or config.option.collectonly:
         return None
     if session.testsfailed and not config.option.continue_on_collection_errors:
         return None
     if config.stash[SETTINGS]["plan"]:
         return _print_plan(config, state)
     by_id = {item.nodeid: item for item in session.items}
-    steps = [(by_id[name], cycle) for name, cycle in state.steps if name in by_id]
+    steps = [(by_id[name], cycle) for name, cycle in state.program.steps]
     with interruptible():
         run_turns(session, turns(session.items, steps))
     return True
@@ -168,6 +170,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         with interruptible():
             state.finish(interrupted=interrupted)
+        if state.unwritten and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(
@@ -182,9 +186,10 @@ def pytest_terminal_summary(
     terminalreporter.section("lem", sep="=")
     width = terminalreporter._tw.fullwidth
     written = [config.stash[SETTINGS][kind] for kind in ("json", "csv")]
-    lines = summary(state.final, width, [*filter(None, written)])
-    for line in [*lines, *(f"engine: {one}" for one in state.problems)]:
+    for line in summary(state.final, width, [*filter(None, written)]):
         terminalreporter.line(line)
+    for problem in [*state.problems, *state.unwritten]:
+        terminalreporter.line(problem, red=True)
 
 
 def session_of(config: pytest.Config) -> "LemSession":
@@ -219,6 +224,6 @@ def _print_plan(config: pytest.Config, state: "LemSession") -> bool:
     from pytest_lem.report.terminal import plan_lines
 
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
-    for line in plan_lines(state.describe(), state.steps):
+    for line in plan_lines(state.describe(), state.program.steps):
         reporter.write_line(line)
     return True

@@ -1,0 +1,122 @@
+"""The program of a session: its experiments, what each is, and when each cycle runs."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import pytest
+
+from pytest_lem.errors import ConfigError
+from pytest_lem.items import is_measured
+from pytest_lem.measure.cycle import LEAST_SECONDS
+from pytest_lem.measure.prompting import recipe
+from pytest_lem.schedule.plan import Entry, Step, estimate_s, make_plan
+from pytest_lem.spec.effort import Effort
+from pytest_lem.spec.experiment import Experiment, identity
+from pytest_lem.spec.workload import Workload
+from pytest_lem.workload.models import Model, resolve
+
+
+class Program:
+    """Experiments by node id, their identities, and the order of their cycles."""
+
+    def __init__(self, *, order: str, seed: int) -> None:
+        self.order = order
+        self.seed = seed
+        self.experiments: dict[str, Experiment] = {}
+        self.identities: dict[str, str] = {}
+        self.items: dict[str, pytest.Item] = {}
+        self.skipped: list[dict[str, str]] = []
+        self._models: dict[tuple[str, str], Model] = {}
+
+    def add(self, item: pytest.Item, experiment: Experiment) -> None:
+        """Plan an experiment; raises ConfigError where its model cannot be."""
+        self.identities[experiment.id] = self._identify(experiment)
+        self.experiments[experiment.id] = experiment
+        self.items[experiment.id] = item
+
+    def skip(self, item_id: str, reason: str) -> None:
+        """Note an experiment that was collected and is not part of the program."""
+        self.skipped.append({"experiment_id": item_id, "reason": reason})
+
+    def keep(self, names: Collection[str]) -> None:
+        """Leave out all experiments but those of these names."""
+        kept = {k: one for k, one in self.experiments.items() if k in names}
+        self.experiments = kept
+
+    def late(self, item_id: str, workload: Workload, cycle: int) -> Experiment:
+        """The experiment with the workload that the test's body gave it."""
+        late = replace(self.experiments[item_id], workload=workload)
+        known, found = self.identities[item_id], self._identify(late)
+        if cycle > 0 and found != known:
+            raise ConfigError(
+                f"cycle {cycle} measures other work than cycle 0 (identity {found}, "
+                f"was {known}): give lem() the same Workload in every cycle"
+            )
+        self.identities[item_id] = found
+        self.experiments[item_id] = late
+        return late
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """The measured experiments as the plan sees them, in order of collection."""
+        return {
+            name: Entry(
+                engine=one.spec.model_dump_json(),
+                cycles=one.effort.cycles,
+                window_s=_window_s(one.effort),
+            )
+            for name, one in self.experiments.items()
+            if is_measured(self.items[name])
+        }
+
+    @cached_property
+    def steps(self) -> list[tuple[str, int]]:
+        """The plan: which experiment's which cycle, in the order they run."""
+        names = list(self.entries)
+        return [(names[step.position], step.cycle) for step in self._plan]
+
+    def estimate_s(self, idle_s: float) -> float:
+        """Roughly how long the plan takes, with so long an idle reading per load."""
+        return estimate_s(list(self.entries.values()), self._plan, idle_s)
+
+    @cached_property
+    def _plan(self) -> list[Step]:
+        return make_plan(list(self.entries.values()), self.order, self.seed)
+
+    def _identify(self, experiment: Experiment) -> str:
+        model = self._model(experiment)
+        _check_context(model.config, experiment.workload)
+        texts = recipe(experiment.workload) if experiment.workload.prompts else None
+        return identity(
+            experiment.spec,
+            experiment.workload,
+            model.fingerprint,
+            texts["recipe_sha256"] if texts else None,
+        )
+
+    def _model(self, experiment: Experiment) -> Model:
+        name, backend = experiment.spec.model, experiment.spec.backend
+        if (name, backend) not in self._models:
+            self._models[name, backend] = resolve(name, backend=backend)
+        return self._models[name, backend]
+
+
+def _window_s(effort: Effort) -> float:
+    """What the windows of one cycle take, at the least."""
+    least_s = LEAST_SECONDS if effort.windows == "auto" else 0.0
+    return min(effort.max_seconds, least_s)
+
+
+def _check_context(config: dict[str, Any] | None, workload: Workload) -> None:
+    limit = (config or {}).get("max_position_embeddings")
+    if limit is None or workload.prompts is not None:
+        return
+    asked = workload.synthetic_input_tokens + workload.output_tokens
+    if asked > limit:
+        raise ConfigError(
+            f"input_tokens={workload.synthetic_input_tokens} and "
+            f"output_tokens={workload.output_tokens} make {asked}; the model's context "
+            f"holds {limit}"
+        )
