@@ -171,7 +171,7 @@ def table(found: Sequence[Mapping[str, str]], width: int) -> list[str]:
         made.add_row(*(Text(row[key]) for key in shown))
     console = Console(file=io.StringIO(), width=10_000, color_system=None)
     made.columns[0].max_width = LEAST_NAME
-    console.width = max(LEAST_WIDTH, width, console.measure(made).minimum)
+    console.width = max(LEAST_WIDTH, width, console.measure(made).maximum)
     made.columns[0].max_width = None
     console.print(made)
     assert isinstance(console.file, io.StringIO)
