@@ -54,7 +54,8 @@ def plan_experiment(
     whose message has one line for each value that cannot be.
     """
     values, origins = merge(layers)
-    sections = {**dict.fromkeys(backends, OtherParameters), **SECTIONS}
+    others: dict[str, type[BaseModel]] = dict.fromkeys(backends, OtherParameters)
+    sections = {**others, **SECTIONS}
     allowed = {*MARKER_KEYS, *sections}
     problems = [
         f"unknown key {key!r}{nearest(key, allowed)}"
