@@ -185,7 +185,7 @@ def _typed(origin: Any, settings: Settings) -> "Layer":
     from pytest_lem.spec.effort import EFFORT_KEYS
     from pytest_lem.spec.provenance import Layer
 
-    given = settings.given(origin)
+    given = settings.said[origin]
     keys = {"model", "seed", *EFFORT_KEYS}
     values = {k.replace("-", "_"): v for k, v in given.items()}
     values = {k: v for k, v in values.items() if k in keys and v is not None}

@@ -264,18 +264,16 @@ _FLAGS = {"strict", "plan"}
 class Settings:
     """Every option's effective value, and where it came from.
 
-    `values` and `origins` have one entry for each of `OPTIONS`, by its name.
+    `values` and `origins` have one entry for each of `OPTIONS`, by its name. `said`
+    has what each place says; of a repeatable option places add up, key by key.
     """
 
     values: Mapping[str, Any]
     origins: Mapping[str, Origin]
+    said: Mapping[Origin, Mapping[str, Any]]
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
-
-    def given(self, origin: Origin) -> dict[str, Any]:
-        """The values that came from there."""
-        return {k: v for k, v in self.values.items() if self.origins[k] == origin}
 
     def says(self, name: str) -> str:
         """How a user would name the place this value came from."""
@@ -308,28 +306,34 @@ def resolve(config: pytest.Config) -> Settings:
     """The settings of this session; raises UsageError naming option and origin."""
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
+    said: dict[Origin, dict[str, Any]] = {"default": {}, "ini": {}, "cli": {}}
     problems = []
     for option in OPTIONS:
-        raw, origin = _raw(config, option)
-        try:
-            values[option.name] = _parsed(option, raw)
-        except ValueError as error:
-            shown = option.flag if origin == "cli" else f"ini {option.dest}"
-            problems.append(f"{shown}={raw!r} {error}")
-        origins[option.name] = origin
+        places = _raw(config, option)
+        for raw, origin in places if option.many else places[-1:]:
+            try:
+                value = _parsed(option, raw)
+            except ValueError as error:
+                shown = option.flag if origin == "cli" else f"ini {option.dest}"
+                problems.append(f"{shown}={raw!r} {error}")
+                continue
+            said[origin][option.name] = values[option.name] = value
+            origins[option.name] = origin
     if problems:
         raise pytest.UsageError(*problems)
-    return Settings(values=values, origins=origins)
+    return Settings(values=values, origins=origins, said=said)
 
 
-def _raw(config: pytest.Config, option: Option) -> tuple[Any, Origin]:
-    typed = None if option.ini_only else config.getoption(option.dest)
-    if typed is not None:
-        return typed, "cli"
+def _raw(config: pytest.Config, option: Option) -> list[tuple[Any, Origin]]:
+    """What each place says of the option; the last of them wins."""
+    places: list[tuple[Any, Origin]] = [(None, "default")]
     written = config.getini(option.dest)
     if written is not None and written != "":
-        return written, "ini"
-    return None, "default"
+        places.append((written, "ini"))
+    typed = None if option.ini_only else config.getoption(option.dest)
+    if typed is not None:
+        places.append((typed, "cli"))
+    return places
 
 
 def _parsed(option: Option, raw: Any) -> Any:
