@@ -1,0 +1,100 @@
+"""The prompts of a pass: synthetic, or texts in order, as the engine's own ids."""
+
+import json
+
+import pytest
+
+from pytest_lem.measure.prompting import prompts_for, recipe
+from pytest_lem.spec.workload import Workload
+
+
+@pytest.fixture
+def bench(make_lab, experiment):
+    """A loaded fake engine, whose tokens are bytes."""
+    one = experiment()
+    return make_lab().bench(one.spec, 0, 30.0)
+
+
+def texts(workload, bench, window, count):
+    found = prompts_for(workload, bench, 0, window, count)
+    return [bytes(ids).decode() for ids in found.prompts]
+
+
+def test_synthetic_prompts_have_exactly_the_length_asked(bench):
+    """And nothing is tokenised for them."""
+    found = prompts_for(Workload(input_tokens=17), bench, 0, 0, 5)
+    assert [len(ids) for ids in found.prompts] == [17] * 5
+    assert found.tokenise_s is None
+    assert len({tuple(ids) for ids in found.prompts}) == 5
+
+
+def test_texts_go_on_from_window_to_window_and_begin_again(bench):
+    """In their order; the warm-up begins with the first."""
+    workload = Workload(prompts=["a", "bb", "ccc"])
+    assert texts(workload, bench, 0, 2) == ["a", "bb"]
+    assert texts(workload, bench, 1, 2) == ["ccc", "a"]
+    assert texts(workload, bench, -1, 2) == ["a", "bb"]
+    assert texts(workload, bench, -2, 2) == ["a", "bb"]
+
+
+def test_long_texts_are_cut_to_the_input_length(bench):
+    """A limit, not a promise."""
+    workload = Workload(prompts=["abcdef", "xy"], input_tokens=4)
+    assert texts(workload, bench, 0, 2) == ["abcd", "xy"]
+
+
+def test_blank_texts_are_left_out(bench):
+    """There is nothing to ask."""
+    assert texts(Workload(prompts=["a", " ", "b"]), bench, 0, 2) == ["a", "b"]
+
+
+def test_a_file_is_read_line_by_line(bench, tmp_path):
+    """One prompt a line."""
+    path = tmp_path / "p.txt"
+    path.write_text("one\n\ntwo\n", encoding="utf-8")
+    assert texts(Workload(prompts=str(path)), bench, 0, 3) == ["one", "two", "one"]
+
+
+def test_texts_are_tokenised_once(bench):
+    """The time is told with each pass that uses them; another cut is another list."""
+    workload = Workload(prompts=["abc"])
+    first = prompts_for(workload, bench, 0, 0, 1)
+    second = prompts_for(workload, bench, 0, 1, 1)
+    assert first.tokenise_s == second.tokenise_s > 0
+    cut = prompts_for(Workload(prompts=["abc"], input_tokens=1), bench, 0, 0, 1)
+    assert [len(ids) for ids in cut.prompts] == [1]
+
+
+def test_a_recipe_says_how_prompts_are_made_and_never_what_they_say(tmp_path):
+    """Source, lengths, counts, seed and a hash of all that; plain JSON."""
+    how = recipe(Workload(batch_size=4, seed=9))
+    assert len(how.pop("recipe_sha256")) == 64
+    assert how == {
+        "source": "synthetic",
+        "input_tokens": 128,
+        "requests": 4,
+        "seed": 9,
+        "count": None,
+    }
+    told = recipe(Workload(prompts=["my secret", "b"]))
+    assert (told["source"], told["count"], told["input_tokens"]) == ("text", 2, None)
+    assert "secret" not in json.dumps(told)
+
+
+def test_recipes_differ_as_their_prompts_do(tmp_path):
+    """A file counts by its content."""
+    path = tmp_path / "p.txt"
+    path.write_text("a\nb\n")
+    listed = recipe(Workload(prompts=["a", "b"]))["recipe_sha256"]
+    assert recipe(Workload(prompts=str(path)))["recipe_sha256"] == listed
+    path.write_text("a\nc\n")
+    others = [
+        recipe(Workload(prompts=str(path))),
+        recipe(Workload(prompts=["b", "a"])),
+        recipe(Workload(prompts=["a", "b"], input_tokens=1)),
+        recipe(Workload(prompts=["a", "b"], requests=2)),
+        recipe(Workload()),
+        recipe(Workload(seed=1)),
+    ]
+    hashes = {listed, *(one["recipe_sha256"] for one in others)}
+    assert len(hashes) == 7
