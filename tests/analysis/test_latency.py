@@ -18,7 +18,7 @@ def test_one_request_by_hand():
     """Sent at 10, tokens at 60, 80, 110 and 120 ms, ended at 125 ms."""
     block = streamed([request(10, 125, 60, 80, 110, 120)])
     assert block["ttft_ms"]["mean"] == 50
-    assert block["tpot_ms"]["mean"] == pytest.approx((120 - 60) / 3)
+    assert block["tpot_ms"]["mean"] == pytest.approx((125 - 60) / 3)
     assert block["itl_ms"]["n"] == 3
     assert (block["itl_ms"]["min"], block["itl_ms"]["max"]) == (10, 30)
     assert block["itl_ms"]["p50"] == 20
@@ -68,7 +68,7 @@ def test_requests_of_all_lengths_are_pooled_by_what_they_have():
 
 def test_time_per_token_weighs_requests_equally():
     """One value per request, whatever its length; gaps weigh by token."""
-    slow, quick = request(0, 100, 0, 100), request(0, 10, 0, 1, 2, 3, 4, 5)
+    slow, quick = request(0, 100, 0, 100), request(0, 5, 0, 1, 2, 3, 4, 5)
     block = streamed([slow, quick])
     assert block["tpot_ms"]["mean"] == pytest.approx((100 + 1) / 2)
     assert block["itl_ms"]["mean"] == pytest.approx((100 + 5) / 6)
@@ -121,9 +121,19 @@ def test_percentiles_are_numpys_linear_ones(sample):
 instants = st.lists(st.integers(0, 10**6), min_size=2, max_size=12).map(sorted)
 
 
+@given(ticks=instants, late=st.integers(0, 1000))
+def test_first_token_and_time_per_token_add_up_to_the_end(ticks, late):
+    """TTFT + (n - 1) x TPOT is E2E, whatever passes after the last token."""
+    sent, *tokens = [tick * MS for tick in ticks]
+    block = streamed([Stamps(sent, tokens[-1] + late * MS, tokens)])
+    steps_ms = (len(tokens) - 1) * (block["tpot_ms"] or {"mean": 0.0})["mean"]
+    end_ms = block["ttft_ms"]["mean"] + steps_ms + (late if len(tokens) == 1 else 0)
+    assert end_ms == pytest.approx(block["e2e_ms"]["mean"])
+
+
 @given(instants)
 def test_first_token_and_gaps_add_up_to_the_last_token(ticks):
-    """TTFT + (n - 1) x TPOT is the time of the last token."""
+    """TTFT and all gaps together are the time of the last token."""
     sent, *tokens = [tick * MS for tick in ticks]
     block = streamed([Stamps(sent, tokens[-1], tokens)])
     gaps = block["itl_ms"] or {"n": 0, "mean": 0.0}
