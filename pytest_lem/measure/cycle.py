@@ -87,6 +87,7 @@ def _energy_passes(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
     """Windows one after another until there are enough, or time is up."""
     options, enough_s = _options(notes.experiment), _enough_s(lab)
     effort = notes.experiment.effort
+    short_s = LEAST_PERIODS * lab.metering.period_s
     began_s, measured_s, count = time.monotonic(), 0.0, 0
     while not _enough(effort.windows, count, measured_s, enough_s):
         if count and time.monotonic() - began_s >= effort.max_seconds:
@@ -101,7 +102,7 @@ def _energy_passes(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
         measured_s += generation.duration_s
         count += 1
     staircase = lab.metering.basis != "estimated"
-    if staircase and measured_s < LEAST_PERIODS * lab.metering.period_s:
+    if staircase and measured_s < short_s:
         notes.flags.add("short_cycle")
 
 
