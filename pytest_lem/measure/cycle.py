@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from pytest_lem.engines import GenerateOptions, Generation
-from pytest_lem.errors import GenerationError
+from pytest_lem.errors import GenerationError, MeterError
 from pytest_lem.measure.laboratory import Bench, Laboratory
 from pytest_lem.measure.notebook import Notebook, Warmed, cycle_record, now
 from pytest_lem.measure.prompting import WARMUP, prompts_for
@@ -35,6 +35,8 @@ def run_cycle(
     try:
         _measure(lab, notes)
         cycle = cycle_record(lab, notes, "complete")
+        if lab.conditions.strict:
+            _require_energy(lab, cycle)
     except BaseException as error:
         lab.drop()
         failed = isinstance(error, Exception)
@@ -44,6 +46,16 @@ def run_cycle(
         lab.progress.clear()
     keep(cycle)
     return cycle
+
+
+def _require_energy(lab: Laboratory, cycle: Cycle) -> None:
+    """A meter that was there and said nothing is an error where nothing may be lost."""
+    reason = cycle.nulls.get("windows.energy.gross_j")
+    if reason and lab.metering.names:
+        raise MeterError(
+            f"{', '.join(lab.metering.names)} gave no energy for a window: {reason} "
+            "(an error because of --lem-strict)"
+        )
 
 
 def _measure(lab: Laboratory, notes: Notebook) -> None:
