@@ -108,7 +108,8 @@ def other_package(tmp_path, monkeypatch):
     sys.modules.pop("other_engines", None)
 
 
-def test_entry_points_are_read_only_when_a_name_needs_them(other_package):
+@pytest.mark.usefixtures("other_package")
+def test_entry_points_are_read_only_when_a_name_needs_them():
     """A built-in name does not import other packages; another name does."""
     registry = Registry()
     registry.find("transformers")
@@ -117,7 +118,8 @@ def test_entry_points_are_read_only_when_a_name_needs_them(other_package):
     assert registry.find("beta") is registry.find("beta")
 
 
-def test_entry_points_are_offered_and_told_when_broken(other_package):
+@pytest.mark.usefixtures("other_package")
+def test_entry_points_are_offered_and_told_when_broken():
     """Names of other packages appear among the choices; a broken one names itself."""
     with pytest.raises(ConfigError, match=r"did you mean 'alpha'.*alpha, bad, beta"):
         Registry().find("alpah")
