@@ -166,6 +166,12 @@ def lem_backend(request: pytest.FixtureRequest) -> str:
     """The backend this item was parametrised with."""
     if hasattr(request.config, "workerinput"):
         pytest.fail(XDIST, pytrace=False)
+    if not hasattr(request, "param"):
+        pytest.fail(
+            "take `lem` or `engine` as an argument of the test: experiments are "
+            "planned before any test runs",
+            pytrace=False,
+        )
     return str(request.param)
 
 

@@ -98,9 +98,9 @@ def plan_items(
     """
     if hasattr(config, "workerinput"):
         return []  # a worker of xdist has no way to say one line: the fixtures refuse
-    refusal = _refusal(config, found)
-    if refusal:
-        return [refusal]
+    refusals = list(_refusals(config, found))
+    if refusals:
+        return refusals
     gone = [item for item in found if takes_backend(item) and excluded(item)]
     if gone:
         config.hook.pytest_deselected(items=gone)
@@ -144,19 +144,23 @@ def _only_looking(config: pytest.Config) -> bool:
     return bool(config.option.collectonly or config.stash[SETTINGS]["plan"])
 
 
-def _refusal(config: pytest.Config, found: Sequence[pytest.Item]) -> str | None:
+def _refusals(config: pytest.Config, found: Sequence[pytest.Item]) -> Iterator[str]:
     """What cannot live together with experiments, by name."""
     measured = [item for item in found if is_measured(item)]
-    if not measured:
-        return None
-    if config.getoption("reruns", None) or any(
-        item.get_closest_marker("flaky") for item in measured
+    for item in filter(takes_backend, found):
+        if BACKEND not in _parameters(item):
+            yield (
+                f"{item.nodeid}: methods of unittest.TestCase cannot take `lem` or "
+                "`engine`: write a function, or a class without that base"
+            )
+    if measured and (
+        config.getoption("reruns", None)
+        or any(item.get_closest_marker("flaky") for item in measured)
     ):
-        return (
+        yield (
             "pytest-rerunfailures repeats only the last cycle, which is no experiment: "
             "leave out --reruns and the flaky marker for lem tests"
         )
-    return None
 
 
 def _layers(item: pytest.Item, settings: Settings) -> "Iterator[Layer]":
