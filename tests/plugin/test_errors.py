@@ -216,3 +216,53 @@ def test_an_engines_error_is_told_with_kind_and_log(run, report):
     result.stdout.fnmatch_lines(["*the script fails at load*"])
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert report().experiments[0].excluded == [{"cycle": 0, "cause": "generation"}]
+
+
+def test_a_fixture_asked_for_at_run_time_is_refused(run):
+    """`getfixturevalue("lem")` comes too late for the plan, and the test says so."""
+    source = """
+    def test_it(request):
+        request.getfixturevalue("lem")
+    """
+    result = run(source)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*take `lem` or `engine` as an argument of the test*"])
+
+
+def test_unittest_methods_are_refused(run):
+    """pytest cannot parametrise unittest's methods: a usage error names them."""
+    source = """
+    import unittest
+    import pytest
+
+    class TestIt(unittest.TestCase):
+        @pytest.fixture(autouse=True)
+        def take(self, lem):
+            self.lem = lem
+
+        def test_it(self):
+            self.lem()
+    """
+    result = run(source)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: test_it.py::TestIt::test_it: *TestCase*"])
+
+
+def test_a_report_that_cannot_be_written_loses_nothing(run, project, journal):
+    """A directory that vanished fails the session; journal and other report stay."""
+    project.mkdir("gone")
+    source = """
+    import shutil
+    import pytest
+
+    @pytest.mark.lem
+    def test_it(lem):
+        lem()
+        shutil.rmtree("gone", ignore_errors=True)
+    """
+    result = run(source, "--lem-json=gone/r.json", "--lem-csv=r.csv")
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["report gone/r.json could not be written: *"])
+    assert len(journal()) == 2
+    assert (project.path / "r.csv").read_text().count("\n") == 2
