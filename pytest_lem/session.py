@@ -175,13 +175,12 @@ class LemSession:
         if self._laboratory is None:
             settings = self.settings
             self._gpus = _select_gpus(settings, self.program)
+            metering = open_meters(
+                settings["meter"], gpus=self._gpus, registry=meters_of(self.config)
+            )
             self._laboratory = Laboratory(
-                metering=open_meters(
-                    settings["meter"],
-                    gpus=self._gpus,
-                    registry=meters_of(self.config),
-                ),
-                conditions=_conditions(settings, self._gpus),
+                metering=metering,
+                conditions=_conditions(settings, self._gpus, metering),
                 registry=registry_of(self.config),
                 log_directory=self._directory,
                 progress=self._progress,
@@ -230,10 +229,7 @@ class LemSession:
             seed=self.program.seed,
             git=environment.git(self.config.rootpath),
             meters=self._laboratory.metering.describe() if self._laboratory else [],
-            carbon={
-                "intensity_g_per_kwh": settings["carbon-intensity"],
-                "pue": settings["pue"],
-            },
+            carbon=_carbon(settings, self._laboratory),
             status=status,
         )
 
@@ -257,15 +253,39 @@ def _cpu_asked(experiment: Experiment) -> bool:
     return spec.backend == "fake" or spec.engine.get("device") == "cpu"
 
 
-def _conditions(settings: Settings, gpus: list[gpu.Gpu]) -> Conditions:
+def _conditions(
+    settings: Settings, gpus: list[gpu.Gpu], metering: Metering
+) -> Conditions:
+    intensity = settings["carbon-intensity"]
     return Conditions(
         idle=IdlePolicy(mode=settings["idle"], seconds=settings["idle-seconds"]),
         gpus=[one.uuid for one in gpus],
         strict=settings["strict"],
-        carbon_intensity_g_per_kwh=settings["carbon-intensity"],
+        carbon_intensity_g_per_kwh=(
+            _modelled_intensity(metering) if intensity is None else intensity
+        ),
         pue=settings["pue"],
         warmup_unconverged=settings["warmup-unconverged"],
     )
+
+
+def _modelled_intensity(metering: Metering) -> float | None:
+    """What a meter takes the grid's carbon intensity to be, in g/kWh."""
+    key = "carbon_intensity_g_per_kwh"
+    known = [meter["facts"].get(key) for meter in metering.describe()]
+    return next((value for value in known if value is not None), None)
+
+
+def _carbon(settings: Settings, laboratory: Laboratory | None) -> dict[str, Any]:
+    """Both factors of the emissions, and who gave the first."""
+    conditions = laboratory.conditions if laboratory else None
+    intensity = conditions.carbon_intensity_g_per_kwh if conditions else None
+    source = "meter" if settings["carbon-intensity"] is None else "setting"
+    return {
+        "intensity_g_per_kwh": intensity,
+        "source": None if intensity is None else source,
+        "pue": settings["pue"],
+    }
 
 
 def _meter(metering: Metering | None) -> str:
