@@ -224,6 +224,6 @@ def _print_plan(config: pytest.Config, state: "LemSession") -> bool:
     from pytest_lem.report.terminal import plan_lines
 
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
-    for line in plan_lines(state.describe(), state.program.steps):
+    for line in plan_lines(state.describe(), state.program.steps) if reporter else ():
         reporter.write_line(line)
     return True
