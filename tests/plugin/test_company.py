@@ -172,6 +172,33 @@ def test_xdist_fails_experiments_and_leaves_other_tests(project):
     assert not (project.path / ".lem").exists()
 
 
+def test_pytest_benchmark_lives_in_the_same_session(run, report):
+    """A test that takes `benchmark` runs beside experiments, each with its table."""
+    source = """
+    import pytest
+
+    @pytest.mark.lem
+    def test_lem(lem):
+        lem()
+
+    def test_benchmark(benchmark):
+        benchmark.pedantic(int, rounds=3)
+    """
+    result = run(source, "--lem-json=r.json")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["* lem *", "*test_lem*", "* benchmark: 1 tests *"])
+    assert len(report().experiments) == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["--lem-plan"]])
+def test_no_terminal_is_needed(project, arguments):
+    """Without pytest's terminal plugin a session runs, and prints nothing."""
+    project.makepyfile(test_it=MIXED)
+    result = project.runpytest_subprocess("-p", "no:terminal", "-k", "3", *arguments)
+    assert result.ret == pytest.ExitCode.OK
+    assert result.outlines == []
+
+
 def test_without_the_plugin_there_is_no_lem(project):
     """-p no:lem takes fixtures and options away."""
     project.makefile(".ini", pytest="[pytest]\n")
