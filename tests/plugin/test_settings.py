@@ -175,6 +175,34 @@ def test_ini_twins_are_effective(run, project, report, notes):
     assert cycle.metrics["emissions_g_co2e"] == pytest.approx(emissions_g)
 
 
+def test_a_warm_up_that_must_converge_fails_its_experiment(run, report):
+    """`lem_warmup_unconverged=fail`; the engine of the failed cycle is thrown away."""
+    source = """
+    import pytest
+
+    pytestmark = pytest.mark.lem(fake={"jitter_s": [0, 0.01]})
+
+    @pytest.mark.lem(warmup="cv:0.01,window=2,min=2,max=3")
+    def test_restless(lem):
+        lem()
+
+    def test_same_engine(lem):
+        lem()
+    """
+    arguments = ("-o", "lem_warmup_unconverged=fail", "--lem-cycles=1")
+    result = run(source, *arguments, "--lem-json=r.json")
+    result.assert_outcomes(passed=1, failed=1)
+    restless, same = (one.cycles[0] for one in report().experiments)
+    assert (restless.status, restless.error.kind) == ("failed", "generation")
+    assert (restless.warmup.converged, restless.warmup.iterations) == (False, 3)
+    assert same.status == "complete"
+    assert same.worker["pid"] != restless.worker["pid"]
+    run(None, "--lem-cycles=1", "--lem-json=r.json").assert_outcomes(passed=2)
+    restless, same = report().experiments
+    assert "warmup_not_converged" in restless.flags
+    assert "warmup_not_converged" not in same.flags
+
+
 def test_the_command_line_beats_the_ini(run, report):
     """An option typed wins over its ini twin."""
     run(SOURCE, "-o", "lem_seed=5", "--lem-seed=6", "--lem-json=r.json")
