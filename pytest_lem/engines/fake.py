@@ -34,8 +34,8 @@ class Script:
     """
 
     load_s: float = 0.0
-    prefill_s: float = 0.0
-    token_s: float = 0.0
+    prefill_s: float = 0.01
+    token_s: float = 0.001
     jitter_s: Sequence[float] = ()
     latency_script_s: Sequence[float] = ()
     fail_at: Step | None = None

@@ -78,15 +78,22 @@ def test_the_first_runs_follow_the_latency_script():
 
 def test_jitter_takes_turns():
     """Each run adds the next entry of the list, over and over."""
-    engine = loaded(prefill_s=0.01, jitter_s=[0, 0.005])
+    engine = loaded(prefill_s=0.01, token_s=0.0, jitter_s=[0, 0.005])
     passes = [one_pass(engine, [[1]]) for _ in range(4)]
     took = [got.end_ns - got.start_ns for got in passes]
     assert took == [10 * MS, 15 * MS, 10 * MS, 15 * MS]
 
 
-def test_an_empty_script_takes_no_time():
-    """Without durations every instant is the start."""
-    got = one_pass(loaded(), [[1], [2]], stamps=True)
+def test_an_empty_script_takes_the_default_times():
+    """Without a script a run still takes time, so that rates exist."""
+    got = one_pass(loaded(), [[1], [2]], output_tokens=3, batch_size=2)
+    assert got.end_ns - got.start_ns == 12 * MS
+
+
+def test_a_script_of_zeros_takes_no_time():
+    """With durations of zero every instant is the start."""
+    engine = loaded(prefill_s=0.0, token_s=0.0)
+    got = one_pass(engine, [[1], [2]], stamps=True)
     assert got.start_ns == got.end_ns == got.completions[1].token_ns[-1]
 
 

@@ -74,7 +74,7 @@ def experiment():
         values = {"windows": 3, "warmup": OFF, "timeout": 30.0, **(effort or {})}
         if isinstance(values["warmup"], str):
             values["warmup"] = Warmup.parse(values["warmup"])
-        script = {"prefill_s": 0.01} if script is None else script
+        script = {"token_s": 0.0, **({} if script is None else script)}
         return Experiment(
             id="t.py::test",
             spec=EngineSpec(backend="fake", engine=script),

@@ -75,7 +75,7 @@ def test_a_whole_life(start):
 
 def test_megabytes_pass_both_ways_without_blocking(start):
     """Requests and answers far larger than a pipe's buffer do not deadlock."""
-    client = loaded(start)
+    client = loaded(start, prefill_s=0.0, token_s=0.0)
     prompts = [[i % 50_000 for i in range(1000)]] * 800
     generation = client.generate(prompts, GenerateOptions(output_tokens=500))
     assert len(generation.completions) == 800
