@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from pytest_lem.errors import ConfigError
+from pytest_lem.values import assignment, names, number, one_of, truth, windows
 
 if TYPE_CHECKING:
     from pytest_lem.meters.registry import Registry
@@ -38,71 +39,10 @@ class Option:
         return f"--lem-{self.name}"
 
 
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not names:
-        msg = "names nothing"
-        raise ValueError(msg)
-    return names
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            msg = f"is none of {', '.join(choices)}"
-            raise ValueError(msg)
-        return text
-
-    return parse
-
-
-def _number(kind: type, least: float, *, above: bool = False) -> Callable[[str], Any]:
-    def parse(text: str) -> Any:
-        words = f"a number {'above' if above else 'of at least'} {least:g}"
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        low = value is None or (value <= least if above else value < least)
-        if low:
-            raise ValueError(f"is not {words}")
-        return value
-
-    return parse
-
-
-def _windows(text: str) -> int | str:
-    if text == "auto":
-        return text
-    try:
-        return int(_number(int, 1)(text))
-    except ValueError as error:
-        raise ValueError(f"{error}, nor auto") from None
-
-
-def _truth(text: str) -> bool:
-    words = {"true": True, "1": True, "yes": True, "false": False, "0": False}
-    if text.lower() not in words | {"no": False}:
-        msg = "is neither true nor false"
-        raise ValueError(msg)
-    return words.get(text.lower(), False)
-
-
-def _assignment(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        msg = "is not KEY=VALUE"
-        raise ValueError(msg)
-    if key.strip() in ("backend", "backends"):
-        msg = "names an engine: say --lem-backend"
-        raise ValueError(msg)
-    return key.strip(), value.strip()
-
-
 OPTIONS: tuple[Option, ...] = (
     Option(
         name="backend",
-        parse=_names,
+        parse=names,
         default=("transformers",),
         metavar="NAME[,NAME]",
         help="inference engines to measure (default: transformers)",
@@ -117,7 +57,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         name="gpus",
-        parse=_names,
+        parse=names,
         default=None,
         metavar="GPU[,GPU]",
         help="GPUs of the run: indices into the visible ones, or UUIDs "
@@ -125,7 +65,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         name="set",
-        parse=_assignment,
+        parse=assignment,
         default=(),
         metavar="KEY=VALUE",
         many=True,
@@ -134,14 +74,14 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         name="cycles",
-        parse=_number(int, 1),
+        parse=number(int, 1),
         default=3,
         metavar="N",
         help="complete repetitions of each experiment, 1 to 20 (default: 3)",
     ),
     Option(
         name="windows",
-        parse=_windows,
+        parse=windows,
         default="auto",
         metavar="N|auto",
         help="measured passes per cycle; auto: at least 3, and at least 1 s and 20 "
@@ -149,7 +89,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         name="max-seconds",
-        parse=_number(float, 0, above=True),
+        parse=number(float, 0, above=True),
         default=10.0,
         metavar="S",
         help="end the windows of a cycle after this many seconds (default: 10)",
@@ -164,21 +104,21 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         name="order",
-        parse=_one_of("interleaved", "shuffled", "reversed", "grouped"),
+        parse=one_of("interleaved", "shuffled", "reversed", "grouped"),
         default="interleaved",
         metavar="ORDER",
         help="interleaved, shuffled, reversed or grouped (default: interleaved)",
     ),
     Option(
         name="seed",
-        parse=_number(int, 0),
+        parse=number(int, 0),
         default=42,
         metavar="N",
         help="seed of order, prompts and sampling (default: 42)",
     ),
     Option(
         name="meter",
-        parse=_names,
+        parse=names,
         default=("auto",),
         metavar="NAME[,NAME]",
         help="auto, nvml, rapl, codecarbon, replay:FILE, fake[:WATTS] or none "
@@ -186,28 +126,28 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         name="idle",
-        parse=_one_of("off", "auto", "required"),
+        parse=one_of("off", "auto", "required"),
         default="auto",
         metavar="MODE",
         help="idle power: off, auto, or required (default: auto)",
     ),
     Option(
         name="timeout",
-        parse=_number(float, 0, above=True),
+        parse=number(float, 0, above=True),
         default=600.0,
         metavar="S",
         help="limit of each step of a worker: load, generate (default: 600)",
     ),
     Option(
         name="strict",
-        parse=_truth,
+        parse=truth,
         default=False,
         help="fallbacks and missing hardware fail instead of being flagged "
         "(default: false)",
     ),
     Option(
         name="plan",
-        parse=_truth,
+        parse=truth,
         default=False,
         help="print the plan with counts and estimated time; run nothing "
         "(default: false)",
@@ -228,21 +168,21 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         name="carbon-intensity",
-        parse=_number(float, 0),
+        parse=number(float, 0),
         default=None,
         metavar="G_PER_KWH",
         help="g CO2e per kWh, for emissions beside the joules (default: none)",
     ),
     Option(
         name="pue",
-        parse=_number(float, 1),
+        parse=number(float, 1),
         default=1.0,
         metavar="FACTOR",
         help="power usage effectiveness of the building, for emissions (default: 1.0)",
     ),
     Option(
         name="idle-seconds",
-        parse=_number(float, 1),
+        parse=number(float, 1),
         default=5.0,
         metavar="S",
         ini_only=True,
@@ -250,7 +190,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         name="warmup-unconverged",
-        parse=_one_of("warn", "fail"),
+        parse=one_of("warn", "fail"),
         default="warn",
         ini_only=True,
         help="what a warm-up that does not converge does: warn or fail (default: warn)",

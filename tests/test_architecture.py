@@ -31,10 +31,12 @@ ROOMS = (
         "plugin",
         "hookspecs",
         "options",
+        "values",
         "items",
         "fixtures",
         "loop",
         "live",
+        "program",
         "session",
     ),
     ("cli",),
@@ -144,6 +146,21 @@ def test_every_module_has_a_room():
     rooms = {name for room in ROOMS for name in room}
     homeless = [m for m in MODULES if "." in m and m.split(".")[1] not in rooms]
     assert not homeless
+
+
+def test_the_page_on_architecture_names_every_room():
+    """The list in the documentation is the list that is enforced, in its order."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+|front door) \| .+\|$", page, re.MULTILINE)
+    told = [re.sub(r"`|/|\.py", "", row).strip() for row in rows]
+    built = [
+        "front door" if room == FRONT_DOOR else room[0]
+        for room in ROOMS
+        if (PACKAGE / room[0]).exists() or (PACKAGE / f"{room[0]}.py").exists()
+    ]
+    assert told == built
+    door = next(line for line in page.splitlines() if line.startswith("| front door"))
+    assert {*re.findall(r"`(\w+)\.py`", door)} == {*FRONT_DOOR}
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if "." in m])

@@ -1,0 +1,75 @@
+"""What the text of an option may be; each raises ValueError with what is valid."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+
+def names(text: str) -> tuple[str, ...]:
+    """`A,B`: at least one name."""
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        msg = "names nothing"
+        raise ValueError(msg)
+    return found
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of these words."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            msg = f"is none of {', '.join(choices)}"
+            raise ValueError(msg)
+        return text
+
+    return parse
+
+
+def number(kind: type, least: float, *, above: bool = False) -> Callable[[str], Any]:
+    """A finite number, not below `least`, or above it."""
+
+    def parse(text: str) -> Any:
+        words = f"a number {'above' if above else 'of at least'} {least:g}"
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or (kind is float and not math.isfinite(value)):
+            raise ValueError(f"is not {words}")
+        if value < least or (above and value == least):
+            raise ValueError(f"is not {words}")
+        return value
+
+    return parse
+
+
+def windows(text: str) -> int | str:
+    """A number of windows, or `auto`."""
+    if text == "auto":
+        return text
+    try:
+        return int(number(int, 1)(text))
+    except ValueError as error:
+        raise ValueError(f"{error}, nor auto") from None
+
+
+def truth(text: str) -> bool:
+    """True or false, as people write them."""
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False}
+    if text.lower() not in words | {"no": False}:
+        msg = "is neither true nor false"
+        raise ValueError(msg)
+    return words.get(text.lower(), False)
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """`KEY=VALUE`, the value as text."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        msg = "is not KEY=VALUE"
+        raise ValueError(msg)
+    if key.strip() in ("backend", "backends"):
+        msg = "names an engine: say --lem-backend"
+        raise ValueError(msg)
+    return key.strip(), value.strip()
