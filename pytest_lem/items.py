@@ -74,10 +74,16 @@ def backend_of(item: pytest.Item) -> str:
 
 
 def excluded(item: pytest.Item) -> bool:
-    """Whether the closest marker that lists backends leaves this one out."""
+    """Whether the closest marker that lists backends leaves this one out.
+
+    It may list engines that this version does not have; aliases count.
+    """
     for marker in item.iter_markers("lem"):
         if "backends" in marker.kwargs:
-            return backend_of(item) not in marker.kwargs["backends"]
+            listed = marker.kwargs["backends"]
+            names = [listed] if isinstance(listed, str) else listed
+            entry = registry_of(item.config).find(backend_of(item))
+            return not {entry.name, *entry.aliases}.intersection(names)
     return False
 
 
