@@ -31,6 +31,7 @@ lem_cycles = 2
 lem_set =
     input_tokens=4
     output_tokens=4
+    fake.prefill_s=0
     fake.token_s=0.001
 """
 

@@ -71,7 +71,7 @@ def pytest_lem_register_engines(registry):
     source = """
     import pytest
 
-    @pytest.mark.lem(third={"token_s": 0.002}, output_tokens=5)
+    @pytest.mark.lem(third={"prefill_s": 0, "token_s": 0.002}, output_tokens=5)
     def test_it(lem):
         assert lem().output_throughput_tps == pytest.approx(5 / 0.008)
     """

@@ -99,7 +99,7 @@ def begin(project, alive):
     project.makepyfile(test_it=SOURCE, stubborn_engine=ENGINE)
     ini = (project.path / "pytest.ini").read_text()
     ini = ini.replace("lem_backend = fake", "lem_backend = stubborn")
-    ini = ini.replace("fake.token_s", "stubborn.token_s")
+    ini = ini.replace("fake.", "stubborn.")
     (project.path / "pytest.ini").write_text(ini)
     conftest = project.path / "conftest.py"
     conftest.write_text(conftest.read_text() + CONFTEST)
