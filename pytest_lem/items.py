@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_lem.session import LemSession
     from pytest_lem.spec.experiment import Experiment
     from pytest_lem.spec.provenance import Layer
+    from pytest_lem.spec.workload import Workload
 
 BACKEND = "lem_backend"
 REGISTRY = pytest.StashKey["Registry"]()
@@ -133,17 +134,25 @@ def experiment_of(item: pytest.Item, config: pytest.Config) -> "Experiment":
     from dataclasses import replace
 
     from pytest_lem.spec.experiment import plan_experiment
-    from pytest_lem.workload.prompts import read_text
 
     layers = _layers(item, config.stash[SETTINGS])
     backends = registry_of(config).names()
     experiment = plan_experiment(item.nodeid, layers, backends)
-    path = experiment.workload.prompt_file(item.path.parent)
+    return replace(experiment, workload=located(item, experiment.workload))
+
+
+def located(item: pytest.Item, workload: "Workload") -> "Workload":
+    """The workload with its prompt file, if it has one, found beside the test file.
+
+    Raises ConfigError where the file cannot be read.
+    """
+    from pytest_lem.workload.prompts import read_text
+
+    path = workload.prompt_file(item.path.parent)
     if path is None:
-        return experiment
+        return workload
     read_text(path)
-    workload = experiment.workload.model_copy(update={"prompts": str(path)})
-    return replace(experiment, workload=workload)
+    return workload.model_copy(update={"prompts": str(path)})
 
 
 def _only_looking(config: pytest.Config) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_lem.errors import ConfigError
-from pytest_lem.items import is_measured
+from pytest_lem.items import is_measured, located
 from pytest_lem.measure.cycle import LEAST_SECONDS
 from pytest_lem.measure.prompting import recipe
 from pytest_lem.schedule.plan import Entry, Step, estimate_s, make_plan
@@ -47,7 +47,8 @@ class Program:
 
     def late(self, item_id: str, workload: Workload, cycle: int) -> Experiment:
         """The experiment with the workload that the test's body gave it."""
-        late = replace(self.experiments[item_id], workload=workload)
+        given = located(self.items[item_id], workload)
+        late = replace(self.experiments[item_id], workload=given)
         known, found = self.identities[item_id], self._identify(late)
         if cycle > 0 and found != known:
             raise ConfigError(

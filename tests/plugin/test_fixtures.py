@@ -310,3 +310,17 @@ def test_methods_and_classes_carry_markers(run, report):
     run(source, "--lem-json=r.json").assert_outcomes(passed=1)
     workload = report().experiments[0].spec["workload"]
     assert (workload["output_tokens"], workload["batch_size"]) == (5, 2)
+
+
+def test_a_late_workload_finds_its_prompts_beside_the_test_file(project, run, report):
+    """A relative prompt file means the same in the late form as in the marker."""
+    folder = project.mkdir("below")
+    (folder / "asked.txt").write_text("one\ntwo\n")
+    (folder / "test_below.py").write_text(
+        "import pytest_lem\n"
+        "def test_it(lem, engine):\n"
+        "    lem(engine, pytest_lem.Workload(prompts='asked.txt', output_tokens=2))\n"
+    )
+    run(None, "below", "--lem-json=r.json").assert_outcomes(passed=1)
+    (one,) = report().experiments
+    assert one.cycles[0].prompts["count"] == 2
