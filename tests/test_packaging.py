@@ -57,8 +57,9 @@ def parsed(requirements):
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """A wheel built from the checkout."""
-    if importlib.util.find_spec("hatchling") is None:
-        pytest.skip("no wheel can be built: hatchling is not installed")
+    for tool in ("hatchling", "pip"):
+        if importlib.util.find_spec(tool) is None:
+            pytest.skip(f"no wheel can be built: {tool} is not installed")
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
     command += ["--no-build-isolation", "--no-index", "-w", str(folder), str(ROOT)]
