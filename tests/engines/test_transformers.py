@@ -58,7 +58,7 @@ def spec(model, *, engine=None, **changes):
         "revision": None,
         "trust_remote_code": False,
         "precision": None,
-        "engine": {"device": None, "attn_implementation": None, **(engine or {})},
+        "engine": {"device": "cpu", "attn_implementation": None, **(engine or {})},
         "strict": False,
         "gpus_expected": 0,
         **changes,
@@ -576,7 +576,7 @@ def test_the_cpu_can_be_asked_for(tiny):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="shows what happens without GPU")
 @pytest.mark.parametrize(
     ("engine", "expected"),
-    [({"device": "cuda"}, 0), ({"device": "cuda:3"}, 0), ({}, 2)],
+    [({"device": "cuda"}, 0), ({"device": "cuda:3"}, 0), ({"device": None}, 2)],
     ids=["cuda", "index", "expected"],
 )
 def test_a_gpu_that_is_not_there_is_an_error(tiny, engine, expected):
