@@ -9,6 +9,7 @@ import pytest
 
 from pytest_lem.errors import ConfigError, NullMetricError
 from pytest_lem.options import XDIST
+from pytest_lem.stash import CALLS, CYCLE
 
 if TYPE_CHECKING:
     from pytest_lem.engines import Completion
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from pytest_lem.records.result import Result
     from pytest_lem.session import LemSession
     from pytest_lem.spec.workload import Workload
-
-CYCLE = pytest.StashKey[int]()
-CALLS = pytest.StashKey[int]()
 
 
 class Engine:
@@ -178,7 +176,7 @@ def lem_backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def lem(lem_backend: str, request: pytest.FixtureRequest) -> Lem:  # noqa: ARG001
     """Measure this test's experiment, by calling it once in the test."""
-    from pytest_lem.plugin import session_of
+    from pytest_lem.session import session_of
 
     item = request.node
     item.stash[CALLS] = 0
@@ -188,7 +186,7 @@ def lem(lem_backend: str, request: pytest.FixtureRequest) -> Lem:  # noqa: ARG00
 @pytest.fixture
 def engine(lem_backend: str, request: pytest.FixtureRequest) -> Engine:  # noqa: ARG001
     """The engine of this test, started at first use: `engine.generate([...])`."""
-    from pytest_lem.plugin import session_of
+    from pytest_lem.session import session_of
 
     item = request.node
     turn = item.stash.get(CYCLE, 0)
@@ -198,6 +196,6 @@ def engine(lem_backend: str, request: pytest.FixtureRequest) -> Engine:  # noqa:
 @pytest.fixture
 def meter(request: pytest.FixtureRequest) -> Meter:
     """The energy meters: `with meter.window() as w: ...; w.energy_j`."""
-    from pytest_lem.plugin import session_of
+    from pytest_lem.session import session_of
 
     return Meter(session_of(request.config))

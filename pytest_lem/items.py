@@ -10,7 +10,6 @@ from pytest_lem.options import SETTINGS, Settings
 
 if TYPE_CHECKING:
     from pytest_lem.engines.registry import Registry
-    from pytest_lem.session import LemSession
     from pytest_lem.spec.experiment import Experiment
     from pytest_lem.spec.provenance import Layer
     from pytest_lem.spec.workload import Workload
@@ -96,39 +95,6 @@ def stray_markers(items: Sequence[pytest.Item]) -> Iterator[str]:
             yield f"{item.nodeid}: is marked lem but takes no `lem` or `engine` fixture"
 
 
-def plan_items(
-    config: pytest.Config, state: "LemSession", found: list[pytest.Item]
-) -> list[str]:
-    """Plan the items' experiments and take out what is not for these backends.
-
-    Returns a line for each thing that is wrong, of all items together.
-    """
-    if hasattr(config, "workerinput"):
-        return []  # a worker of xdist has no way to say one line: the fixtures refuse
-    refusals = list(_refusals(config, found))
-    if refusals:
-        return refusals
-    gone = [item for item in found if takes_backend(item) and excluded(item)]
-    if gone:
-        config.hook.pytest_deselected(items=gone)
-        for item in gone:
-            state.program.skip(item.nodeid, "backend_not_in_marker")
-        left_out = set(gone)
-        found[:] = [item for item in found if item not in left_out]
-    problems: list[str] = []
-    for item in filter(takes_backend, found):
-        try:
-            state.program.add(item, experiment_of(item, config))
-        except ConfigError as error:
-            problems += [f"{item.nodeid}: {line}" for line in str(error).splitlines()]
-    if not problems and not _only_looking(config):
-        problems += missing(
-            config, {backend_of(item) for item in found if takes_backend(item)}
-        )
-        problems += [] if problems else state.open()
-    return problems
-
-
 def experiment_of(item: pytest.Item, config: pytest.Config) -> "Experiment":
     """The item's experiment; raises ConfigError with one line for each problem."""
     from dataclasses import replace
@@ -155,11 +121,7 @@ def located(item: pytest.Item, workload: "Workload") -> "Workload":
     return workload.model_copy(update={"prompts": str(path)})
 
 
-def _only_looking(config: pytest.Config) -> bool:
-    return bool(config.option.collectonly or config.stash[SETTINGS]["plan"])
-
-
-def _refusals(config: pytest.Config, found: Sequence[pytest.Item]) -> Iterator[str]:
+def refusals(config: pytest.Config, found: Sequence[pytest.Item]) -> Iterator[str]:
     """What cannot live together with experiments, by name."""
     measured = [item for item in found if is_measured(item)]
     for item in filter(takes_backend, found):

@@ -13,13 +13,7 @@ from dataclasses import dataclass
 import pytest
 from _pytest.runner import runtestprotocol
 
-from pytest_lem.fixtures import CYCLE
-
-__all__ = ["CYCLE"]
-
-SILENT = pytest.StashKey[bool]()
-ENDED = pytest.StashKey[bool]()
-HELD_BACK = pytest.StashKey[bool]()
+from pytest_lem.stash import CYCLE, ENDED, HELD_BACK, SILENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

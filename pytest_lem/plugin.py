@@ -6,25 +6,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_lem import hookspecs
-from pytest_lem.fixtures import CALLS, engine, lem, lem_backend, meter
+from pytest_lem.fixtures import engine, lem, lem_backend, meter
 from pytest_lem.items import (
     BACKEND,
     backends_of,
     check_backends,
     is_measured,
-    plan_items,
     stray_markers,
     takes_backend,
 )
-from pytest_lem.loop import (
-    HELD_BACK,
-    SILENT,
-    interruptible,
-    run_silently,
-    run_turns,
-    turns,
-)
+from pytest_lem.loop import interruptible, run_silently, run_turns, turns
 from pytest_lem.options import SETTINGS, add_options, check, resolve
+from pytest_lem.stash import CALLS, HELD_BACK, SESSION, SILENT
 
 if TYPE_CHECKING:
     from pytest_lem.session import LemSession
@@ -32,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["engine", "lem", "lem_backend", "meter"]
 
 HEADLINE = "lem_headline"
-SESSION = pytest.StashKey["LemSession"]()
 
 MARKER = (
     "lem(model=..., precision=..., batch_size=1, input_tokens=128, output_tokens=128, "
@@ -72,7 +64,7 @@ def pytest_collection_modifyitems(
     """Plan the experiments; all that is wrong with them is said together."""
     problems = list(stray_markers(items))
     if any(takes_backend(item) for item in items):
-        problems += plan_items(config, session_of(config), items)
+        problems += _plan(config, items)
     if problems:
         raise pytest.UsageError(*problems)
     if SESSION in config.stash:
@@ -192,16 +184,17 @@ def pytest_terminal_summary(
         terminalreporter.line(problem, red=True)
 
 
-def session_of(config: pytest.Config) -> "LemSession":
-    """The session's state, made when it is first needed."""
-    if SESSION not in config.stash:
-        from pytest_lem.live import progress_of
-        from pytest_lem.session import LemSession
+def _plan(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    from pytest_lem.program import fill
+    from pytest_lem.session import session_of
 
-        config.stash[SESSION] = LemSession(
-            config, config.stash[SETTINGS], progress_of(config)
-        )
-    return config.stash[SESSION]
+    if hasattr(config, "workerinput"):
+        return []  # a worker of xdist has no way to say one line: the fixtures refuse
+    state = session_of(config)
+    problems = fill(state.program, config, items)
+    if problems or config.option.collectonly or config.stash[SETTINGS]["plan"]:
+        return problems
+    return state.open()
 
 
 def _may_change(call: pytest.CallInfo[None]) -> bool:
@@ -213,7 +206,7 @@ def _conclude(item: pytest.Item) -> str | None:
     """Put the pooled numbers into the JUnit properties; return the headline."""
     from pytest_lem.report.terminal import headline, properties
 
-    result = session_of(item.config).result(item.nodeid)
+    result = item.config.stash[SESSION].result(item.nodeid)
     if not result.cycles:
         return None
     item.user_properties += properties(result)

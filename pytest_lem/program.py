@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from pytest_lem.errors import ConfigError
-from pytest_lem.items import is_measured, located
+from pytest_lem.items import (
+    backend_of,
+    excluded,
+    experiment_of,
+    is_measured,
+    located,
+    missing,
+    refusals,
+    takes_backend,
+)
 from pytest_lem.measure.cycle import LEAST_SECONDS
 from pytest_lem.measure.prompting import recipe
 from pytest_lem.schedule.plan import Entry, Step, estimate_s, make_plan
@@ -102,6 +111,40 @@ class Program:
         if (name, backend) not in self._models:
             self._models[name, backend] = resolve(name, backend=backend)
         return self._models[name, backend]
+
+
+def fill(
+    program: Program, config: pytest.Config, found: list[pytest.Item]
+) -> list[str]:
+    """Put the items' experiments into the program; others leave `found` as deselected.
+
+    Returns a line for each thing that is wrong, of all items together.
+    """
+    problems = list(refusals(config, found))
+    if problems:
+        return problems
+    _deselect(program, config, found)
+    ours = [item for item in found if takes_backend(item)]
+    for item in ours:
+        try:
+            program.add(item, experiment_of(item, config))
+        except ConfigError as error:
+            problems += [f"{item.nodeid}: {line}" for line in str(error).splitlines()]
+    return problems or list(missing(config, {backend_of(item) for item in ours}))
+
+
+def _deselect(
+    program: Program, config: pytest.Config, found: list[pytest.Item]
+) -> None:
+    """Take out what is marked for other backends."""
+    gone = [item for item in found if takes_backend(item) and excluded(item)]
+    if not gone:
+        return
+    config.hook.pytest_deselected(items=gone)
+    for item in gone:
+        program.skip(item.nodeid, "backend_not_in_marker")
+    left_out = set(gone)
+    found[:] = [item for item in found if item not in left_out]
 
 
 def _window_s(effort: Effort) -> float:

@@ -12,12 +12,13 @@ import pytest
 import pytest_lem
 from pytest_lem.errors import LemError
 from pytest_lem.items import registry_of
+from pytest_lem.live import progress_of
 from pytest_lem.machine import environment, gpu
 from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.measure.idle import IdlePolicy
 from pytest_lem.measure.laboratory import Bench, Conditions, Laboratory, Progress
 from pytest_lem.meters.metering import Metering, open_meters
-from pytest_lem.options import Settings, meters_of
+from pytest_lem.options import SETTINGS, Settings, meters_of
 from pytest_lem.program import Program
 from pytest_lem.records.assemble import experiment_record
 from pytest_lem.records.export import write_csv, write_json
@@ -27,6 +28,7 @@ from pytest_lem.records.result import Result
 from pytest_lem.report.terminal import Outline
 from pytest_lem.spec.experiment import Experiment
 from pytest_lem.spec.workload import Workload
+from pytest_lem.stash import SESSION
 from pytest_lem.worker.devices import select
 
 
@@ -232,6 +234,15 @@ class LemSession:
             carbon=_carbon(settings, self._laboratory),
             status=status,
         )
+
+
+def session_of(config: pytest.Config) -> LemSession:
+    """The session's state, made when it is first needed."""
+    if SESSION not in config.stash:
+        settings = config.stash[SETTINGS]
+        config.stash[SESSION] = LemSession(config, settings, progress_of(config))
+    found: LemSession = config.stash[SESSION]
+    return found
 
 
 def _select_gpus(settings: Settings, program: Program) -> list[gpu.Gpu]:

@@ -38,6 +38,7 @@ ROOMS = (
         "live",
         "program",
         "session",
+        "stash",
     ),
     ("cli",),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from threading import Lock
@@ -245,26 +245,3 @@ def current_throttle_reasons(pynvml: Any, handle: Any) -> tuple[str, ...] | None
 def throttle_reasons(bitmask: int) -> tuple[str, ...]:
     """Names of the reasons set in an NVML clocks event bitmask."""
     return tuple(name for bit, name in _THROTTLE_BITS.items() if bitmask & bit)
-
-
-def foreign_processes(uuid: str, own_pids: Collection[int]) -> list[dict[str, Any]]:
-    """Compute processes of others on that GPU: `pid`, `name`, `memory_mb`.
-
-    Process ids are the host's; inside a container they may name nothing. Raises
-    `MeterError` where the driver cannot tell.
-    """
-    with nvml() as pynvml:
-        try:
-            handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-            running = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
-        except pynvml.NVMLError as error:
-            raise MeterError(f"nvml: processes on {uuid} unknown ({error})") from error
-        return [
-            {
-                "pid": process.pid,
-                "name": text(ask(pynvml, pynvml.nvmlSystemGetProcessName, process.pid)),
-                "memory_mb": process.usedGpuMemory and process.usedGpuMemory / 1e6,
-            }
-            for process in running
-            if process.pid not in own_pids
-        ]

@@ -14,7 +14,7 @@ from pytest_lem.records.record import ExperimentRecord, Record, SummaryRecord
 from pytest_lem.records.result import Metric, Result
 
 NONE = "-"
-LEAST_WIDTH = 104
+LEAST_WIDTH = 116
 LEAST_NAME = 24
 CAPTION = (
     "Per output token: gross energy, and net of idle power. Means over n cycles, "

@@ -54,8 +54,6 @@ def test_without_a_driver_there_are_no_gpus_and_a_reason():
     assert gpu.absence()
     with pytest.raises(MeterError, match="nvml: "), gpu.nvml():
         pass
-    with pytest.raises(MeterError):
-        gpu.foreign_processes("GPU-x", [])
 
 
 def test_facts_are_plain_data_and_unknown_ones_are_none():

@@ -229,16 +229,6 @@ def test_mig_instances_stand_for_their_gpu(driver):
     assert reading.flags == ["mig_whole_gpu"]
 
 
-def test_foreign_processes_leave_out_ones_own(driver):
-    """Only others are told, with memory where the driver knows it."""
-    driver([300.0])
-    assert gpu.foreign_processes("GPU-0", {11}) == [
-        {"pid": 10, "name": None, "memory_mb": 2.0}
-    ]
-    with pytest.raises(MeterError, match="processes on nonsense unknown"):
-        gpu.foreign_processes("nonsense", ())
-
-
 def test_nvml_is_shut_down_by_its_last_user(driver):
     """Users in one process share one initialisation."""
     simulated = driver([300.0])

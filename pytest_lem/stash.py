@@ -1,0 +1,23 @@
+"""What the plugin keeps on pytest's config and items, by key."""
+
+from typing import Any
+
+import pytest
+
+SESSION = pytest.StashKey[Any]()
+"""On the config: the `LemSession`, once something needs it."""
+
+CYCLE = pytest.StashKey[int]()
+"""On an item: the cycle that runs, from 0."""
+
+CALLS = pytest.StashKey[int]()
+"""On an item: how often lem() was called in this cycle."""
+
+SILENT = pytest.StashKey[bool]()
+"""On an item: this run is not the last and gives no report."""
+
+HELD_BACK = pytest.StashKey[bool]()
+"""On an item: the run failed with an assertion, which the last cycle will judge."""
+
+ENDED = pytest.StashKey[bool]()
+"""On an item: it ended early and has been reported."""
