@@ -97,9 +97,11 @@ def mask(argv: Sequence[str]) -> list[str]:
 
     Hidden are values of options and assignments whose name ends in token, key,
     password, secret and the like, passwords in URLs, and well-known kinds of token.
+    Bytes that are no UTF-8 are written as escapes.
     """
     masked, hide_next = [], False
-    for argument in argv:
+    for raw in argv:
+        argument = raw.encode("utf-8", "backslashreplace").decode()
         name, equals, value = argument.partition("=")
         secret_name = bool(_SECRET_NAME.search(name))
         if hide_next and not argument.startswith("-"):

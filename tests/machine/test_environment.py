@@ -297,3 +297,10 @@ def test_ordinary_arguments_stay():
         "--verbose",
     ]
     assert environment.mask(argv) == argv
+
+
+def test_a_command_line_that_is_no_utf8_can_be_written():
+    """Undecodable bytes of an argument become escapes, and the rest stays."""
+    (told,) = environment.mask(["tests/caf\udce9"])
+    assert told == "tests/caf\\udce9"
+    told.encode()

@@ -1,9 +1,30 @@
 """The script of the fake engine."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
+
+Step = Literal["load", "generate", "unload"]
 
 
 class FakeParameters(BaseModel):
-    """The `fake` section: a script, checked by the fake engine itself."""
+    """The `fake` section: the fields of the fake engine's script, which explains them.
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    Unset leaves the script's own default. A test holds the two lists together.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    load_s: NonNegativeFloat | None = None
+    prefill_s: NonNegativeFloat | None = None
+    token_s: NonNegativeFloat | None = None
+    jitter_s: list[float] | None = None
+    latency_script_s: list[NonNegativeFloat] | None = None
+    fail_at: Step | None = None
+    fail_kind: str | None = None
+    hang_at: Step | None = None
+    hang_how: Literal["sleep", "busy", "gil"] | None = None
+    die_at: Step | None = None
+    good_passes: NonNegativeInt | None = None
+    spawn_child: bool | None = None
+    print_noise: bool | None = None
