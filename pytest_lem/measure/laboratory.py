@@ -18,6 +18,10 @@ from pytest_lem.worker.pool import EnginePool
 from pytest_lem.workload.models import Model, resolve
 
 
+# Readings are kept this long, so that a night of campaigns does not fill the memory.
+KEEP_S = 3600.0
+
+
 class Progress(Protocol):
     """Told what is going on; shows it, or not."""
 
@@ -136,6 +140,7 @@ class Laboratory:
     def _start(self, spec: EngineSpec, timeout_s: float) -> EngineClient:
         entry = self._registry.find(spec.backend)
         self.metering.start()
+        self.metering.trim(time.monotonic() - KEEP_S)
         self._started += 1
         self.progress.phase(f"start {spec.backend}")
         return start_worker(
