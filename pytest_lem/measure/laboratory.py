@@ -17,7 +17,6 @@ from pytest_lem.worker.devices import environment_for
 from pytest_lem.worker.pool import EnginePool
 from pytest_lem.workload.models import Model, resolve
 
-
 # Readings are kept this long, so that a night of campaigns does not fill the memory.
 KEEP_S = 3600.0
 
