@@ -1,5 +1,6 @@
 """The `lem` command."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -47,6 +48,31 @@ def models() -> None:
         typer.echo(f"synthetic:{name}")
 
 
+@app.command()
+def meters(
+    *,
+    seconds: Annotated[
+        float, typer.Option(min=1.0, help="How long to try each meter.")
+    ] = 3.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line.")
+    ] = False,
+) -> None:
+    """Try what this machine can measure energy with, and say why not."""
+    from pytest_lem.machine.gpu import discover
+    from pytest_lem.meters.survey import survey
+    from pytest_lem.report.meters import lines
+
+    found = survey(discover(), seconds=seconds)
+    told = [json.dumps(one.to_json()) for one in found] if as_json else lines(found)
+    for line in told:
+        typer.echo(line)
+
+
 def main() -> None:
     """Run the command."""
     app()
+
+
+if __name__ == "__main__":
+    main()
