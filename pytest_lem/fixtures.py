@@ -2,17 +2,18 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_lem.errors import ConfigError, NullMetricError
 from pytest_lem.options import XDIST
-from pytest_lem.stash import CALLS, CYCLE
+from pytest_lem.stash import CALLS, CYCLE, LOOP
 
 if TYPE_CHECKING:
     from pytest_lem.engines import Completion
+    from pytest_lem.measure.custom import LoopWindow
     from pytest_lem.meters.metering import EnergyReading, Metering
     from pytest_lem.records.result import Result
     from pytest_lem.session import LemSession
@@ -75,7 +76,10 @@ class Engine:
             seed=workload.seed,
             stamps=stamps,
         )
-        return bench.client.generate(ids, options).completions
+        generation = bench.client.generate(ids, options)
+        if bench.heard is not None:
+            bench.heard.append((ids, generation))
+        return generation.completions
 
 
 class MeterWindow:
@@ -130,7 +134,7 @@ class Meter:
 
 
 class Lem:
-    """Measures the item's experiment when called."""
+    """Measures the item's experiment when called, or the windows that a test opens."""
 
     def __init__(self, session: "LemSession", item: pytest.Item) -> None:
         self._session = session
@@ -147,16 +151,43 @@ class Lem:
         is the form for workloads that only the test's body knows.
         """
         __tracebackhide__ = True
+        self._refuse_both(self._item.stash[LOOP])
         calls = self._item.stash.get(CALLS, 0)
         self._item.stash[CALLS] = calls + 1
         if calls:
             raise ConfigError("lem() was called twice: one test is one experiment")
         if (engine is None) != (workload is None):
             raise ConfigError("lem() takes nothing, or an engine and a Workload")
+        return self._session.measure(self._item.nodeid, self._begin(), workload)
+
+    def window(self) -> "AbstractContextManager[LoopWindow]":
+        """A window of the test's own loop; a cycle may have several.
+
+        `with lem.window() as w: out = engine.generate(...); w.count(out)`. Opening
+        the first one loads the engine and reads idle power; nothing is warmed up. The
+        cycle is made of the windows when the test's body ends.
+        """
+        __tracebackhide__ = True
+        self._refuse_both(self._item.stash[CALLS])
+        if self._item.stash[LOOP] is None:
+            loop = self._session.custom(self._item.nodeid, self._begin())
+            self._item.stash[LOOP] = loop
+        opened: AbstractContextManager[LoopWindow] = self._item.stash[LOOP].window()
+        return opened
+
+    def _begin(self) -> int:
+        """Tell that a cycle starts; its number."""
         cycle = self._item.stash.get(CYCLE, 0)
         hook = self._item.ihook
         hook.pytest_lem_cycle_start(item=self._item, cycle=cycle)
-        return self._session.measure(self._item.nodeid, cycle, workload)
+        return cycle
+
+    def _refuse_both(self, other: object) -> None:
+        __tracebackhide__ = True
+        if other:
+            raise ConfigError(
+                "a test measures by lem() or by its own windows, lem.window(), not both"
+            )
 
 
 @pytest.fixture
@@ -180,6 +211,7 @@ def lem(lem_backend: str, request: pytest.FixtureRequest) -> Lem:  # noqa: ARG00
 
     item = request.node
     item.stash[CALLS] = 0
+    item.stash[LOOP] = None
     return Lem(session_of(request.config), item)
 
 

@@ -17,7 +17,7 @@ from pytest_lem.items import (
 )
 from pytest_lem.loop import interruptible, run_silently, run_turns, turns
 from pytest_lem.options import SETTINGS, add_options, check, resolve
-from pytest_lem.stash import CALLS, HELD_BACK, SESSION, SILENT
+from pytest_lem.stash import CALLS, HELD_BACK, LOOP, SESSION, SILENT
 
 if TYPE_CHECKING:
     from pytest_lem.session import LemSession
@@ -122,11 +122,22 @@ def pytest_runtest_protocol(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """A test that takes `lem` and measures nothing has not passed."""
+    """End the cycle of a test's own loop; a test that measured nothing has not passed.
+
+    It did so if it took `lem` and neither called it nor opened a window.
+    """
     __tracebackhide__ = True
-    yield
-    if is_measured(item) and CALLS in item.stash and not item.stash[CALLS]:
-        pytest.fail("took the `lem` fixture and never called lem()", pytrace=False)
+    try:
+        yield
+    except BaseException as error:
+        _finish_loop(item, error)
+        raise
+    measured = _finish_loop(item, None) or item.stash.get(CALLS, 1)
+    if is_measured(item) and not measured:
+        pytest.fail(
+            "took the `lem` fixture and never called lem() or opened lem.window()",
+            pytrace=False,
+        )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -195,6 +206,15 @@ def _plan(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     if problems or config.option.collectonly or config.stash[SETTINGS]["plan"]:
         return problems
     return state.open()
+
+
+def _finish_loop(item: pytest.Item, error: BaseException | None) -> bool:
+    """Keep the cycle that the body's own windows make; whether there were any."""
+    __tracebackhide__ = True
+    loop = item.stash.get(LOOP, None)
+    if loop is not None:
+        loop.finish(error)
+    return loop is not None
 
 
 def _may_change(call: pytest.CallInfo[None]) -> bool:

@@ -1,5 +1,7 @@
 """The program of a session: its experiments, what each is, and when each cycle runs."""
 
+import hashlib
+import json
 from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
@@ -18,6 +20,7 @@ from pytest_lem.items import (
     refusals,
     takes_backend,
 )
+from pytest_lem.measure.custom import Work
 from pytest_lem.measure.cycle import LEAST_SECONDS
 from pytest_lem.measure.prompting import recipe
 from pytest_lem.schedule.plan import Entry, Step, estimate_s, make_plan
@@ -67,6 +70,18 @@ class Program:
         self.identities[item_id] = found
         self.experiments[item_id] = late
         return late
+
+    def counted(self, item_id: str, work: Work, cycle: int) -> None:
+        """Take in what a test's own loop counted: the work of all its cycles."""
+        planned = self._identify(self.experiments[item_id])
+        known, found = self.identities[item_id], loop_identity(item_id, planned, work)
+        if cycle > 0 and found != known:
+            raise ConfigError(
+                f"cycle {cycle} counted other work than cycle 0 (identity {found}, was "
+                f"{known}): windows, requests and their tokens must be the same in "
+                "every cycle"
+            )
+        self.identities[item_id] = found
 
     @cached_property
     def entries(self) -> dict[str, Entry]:
@@ -145,6 +160,13 @@ def _deselect(
         program.skip(item.nodeid, "backend_not_in_marker")
     left_out = set(gone)
     found[:] = [item for item in found if item not in left_out]
+
+
+def loop_identity(item_id: str, planned: str, work: Work) -> str:
+    """Identity of a test's own loop: its node id, its engine, and what it counted."""
+    what = {"v": 1, "late": item_id, "planned": planned, "counted": work}
+    canonical = json.dumps(what, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def _window_s(effort: Effort) -> float:

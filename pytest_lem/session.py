@@ -14,6 +14,7 @@ from pytest_lem.errors import LemError
 from pytest_lem.items import registry_of
 from pytest_lem.live import progress_of
 from pytest_lem.machine import environment, gpu
+from pytest_lem.measure.custom import CustomCycle
 from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.measure.idle import IdlePolicy
 from pytest_lem.measure.laboratory import Bench, Conditions, Laboratory, Progress
@@ -108,6 +109,18 @@ class LemSession:
         self._look_around()
         run_cycle(laboratory, experiment, cycle, lambda one: self._keep(item_id, one))
         return self.result(item_id)
+
+    def custom(self, item_id: str, cycle: int) -> CustomCycle:
+        """One cycle of an experiment whose windows its test opens itself."""
+        laboratory = self._open()
+        self._look_around()
+        return CustomCycle(
+            laboratory,
+            self.program.experiments[item_id],
+            cycle,
+            identify=lambda work: self.program.counted(item_id, work, cycle),
+            keep=lambda one: self._keep(item_id, one),
+        )
 
     def result(self, item_id: str) -> Result:
         """The cycles of an experiment so far."""

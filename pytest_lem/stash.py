@@ -13,6 +13,9 @@ CYCLE = pytest.StashKey[int]()
 CALLS = pytest.StashKey[int]()
 """On an item: how often lem() was called in this cycle."""
 
+LOOP = pytest.StashKey[Any]()
+"""On an item: the `CustomCycle` of the windows that its body opens; None before."""
+
 SILENT = pytest.StashKey[bool]()
 """On an item: this run is not the last and gives no report."""
 

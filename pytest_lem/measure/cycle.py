@@ -34,18 +34,39 @@ def run_cycle(
     notes = Notebook(experiment=experiment, index=index, started_at=now())
     try:
         _measure(lab, notes)
-        cycle = cycle_record(lab, notes, "complete")
-        if lab.conditions.strict:
-            _require_energy(lab, cycle)
+        cycle = conclude(lab, notes)
     except BaseException as error:
-        lab.drop()
-        failed = isinstance(error, Exception)
-        keep(cycle_record(lab, notes, "failed" if failed else "interrupted", error))
+        keep(broken(lab, notes, error))
         raise
     finally:
         lab.progress.clear()
     keep(cycle)
     return cycle
+
+
+def conclude(lab: Laboratory, notes: Notebook) -> Cycle:
+    """The record of a cycle that came to its end; raises where it may not count."""
+    cycle = cycle_record(lab, notes, "complete")
+    if lab.conditions.strict:
+        _require_energy(lab, cycle)
+    return cycle
+
+
+def broken(lab: Laboratory, notes: Notebook, error: BaseException) -> Cycle:
+    """The record of a cycle that did not; its engine is thrown away."""
+    lab.drop()
+    failed = isinstance(error, Exception)
+    return cycle_record(lab, notes, "failed" if failed else "interrupted", error)
+
+
+def flag_short(lab: Laboratory, notes: Notebook) -> None:
+    """Flag a cycle that saw too few steps of the counter; a model has none."""
+    measured_s = sum(
+        p.generation.duration_s for p in notes.passes if p.kind == "energy"
+    )
+    staircase = lab.metering.basis != "estimated"
+    if staircase and measured_s < LEAST_PERIODS * lab.metering.period_s:
+        notes.flags.add("short_cycle")
 
 
 def _require_energy(lab: Laboratory, cycle: Cycle) -> None:
@@ -99,7 +120,6 @@ def _energy_passes(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
     """Windows one after another until there are enough, or time is up."""
     options, enough_s = _options(notes.experiment), _enough_s(lab)
     effort = notes.experiment.effort
-    short_s = LEAST_PERIODS * lab.metering.period_s
     began_s, measured_s, count = time.monotonic(), 0.0, 0
     while not _enough(effort.windows, count, measured_s, enough_s):
         if count and time.monotonic() - began_s >= effort.max_seconds:
@@ -113,9 +133,7 @@ def _energy_passes(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
         notes.passes.append(run)
         measured_s += generation.duration_s
         count += 1
-    staircase = lab.metering.basis != "estimated"
-    if staircase and measured_s < short_s:
-        notes.flags.add("short_cycle")
+    flag_short(lab, notes)
 
 
 def _enough(wanted: int | str, count: int, measured_s: float, enough_s: float) -> bool:

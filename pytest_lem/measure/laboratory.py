@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from pytest_lem.engines import Loaded
+from pytest_lem.engines import Generation, Loaded
 from pytest_lem.engines.registry import Registry
 from pytest_lem.measure.idle import IdlePolicy, IdleReading, read_idle
 from pytest_lem.meters.metering import Metering
@@ -19,6 +19,10 @@ from pytest_lem.workload.models import Model, resolve
 
 # Readings are kept this long, so that a night of campaigns does not fill the memory.
 KEEP_S = 3600.0
+
+
+Heard = list[tuple[Sequence[Sequence[int]], Generation]]
+"""Prompts as token ids, and what came of them, pass by pass."""
 
 
 class Progress(Protocol):
@@ -48,7 +52,10 @@ class Conditions:
 
 @dataclass(slots=True, kw_only=True)
 class Bench:
-    """One loaded engine: shared by the experiments of its spec within a pass."""
+    """One loaded engine: shared by the experiments of its spec within a pass.
+
+    `heard` takes what a test's own loop generates, while one of its windows is open.
+    """
 
     client: EngineClient
     model: Model
@@ -58,6 +65,7 @@ class Bench:
     devices: frozenset[str]
     idle: IdleReading | None = None
     texts: dict[str, tuple[list[list[int]], float]] = field(default_factory=dict)
+    heard: Heard | None = None
 
 
 class Laboratory:

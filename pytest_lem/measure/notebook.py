@@ -36,7 +36,10 @@ class Warmed:
 
 @dataclass(slots=True, kw_only=True)
 class Notebook:
-    """What a cycle has found so far; what is in it when it fails is kept."""
+    """What a cycle has found so far; what is in it when it fails is kept.
+
+    `prompts` says how they were made, where the workload does not.
+    """
 
     experiment: Experiment
     index: int
@@ -48,6 +51,7 @@ class Notebook:
     tokenise_s: float | None = None
     flags: set[str] = field(default_factory=set)
     nulls: dict[str, str] = field(default_factory=dict)
+    prompts: dict[str, Any] | None = None
 
 
 def cycle_record(
@@ -78,7 +82,7 @@ def cycle_record(
         windows=windows,
         metrics=_metrics(lab, notes, windows, load, warmup),
         timing={"tokenise_s": notes.tokenise_s},
-        prompts=recipe(notes.experiment.workload),
+        prompts=notes.prompts or recipe(notes.experiment.workload),
         flags=sorted(notes.flags),
         nulls=notes.nulls,
     )
