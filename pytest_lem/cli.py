@@ -1,6 +1,7 @@
 """The `lem` command."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -67,6 +68,31 @@ def meters(
     told = [json.dumps(one.to_json()) for one in found] if as_json else lines(found)
     for line in told:
         typer.echo(line)
+
+
+@app.command()
+def phases(
+    report: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A JSON report.")
+    ],
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line.")
+    ] = False,
+) -> None:
+    """Fit energy = fixed + b x input tokens + c x output tokens over a report."""
+    from pytest_lem.records.export import read_json
+    from pytest_lem.report.phases import lines, phases
+
+    try:
+        record = read_json(report)
+    except ValueError as error:
+        reason = str(error).splitlines()[1].strip()
+        typer.echo(f"{report} is no report of pytest-lem: {reason}", err=True)
+        raise typer.Exit(2) from error
+    for found in phases(record):
+        told = [json.dumps(found.to_json())] if as_json else lines(found)
+        typer.echo("\n".join(told))
 
 
 def main() -> None:

@@ -1,0 +1,81 @@
+"""`lem phases`: from the report of a designed experiment to the price of a token."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from pytest_lem.records.export import read_json
+from pytest_lem.report.phases import lines, phases
+
+SOURCE = """
+import pytest
+
+@pytest.mark.lem(fake={"prefill_s": 0.02, "token_s": 0.002})
+@pytest.mark.parametrize(
+    ("input_tokens", "output_tokens"), [(8, 6), (8, 21), (32, 6), (32, 21)]
+)
+def test_it(lem, input_tokens, output_tokens):
+    lem()
+
+@pytest.mark.lem(fake={"prefill_s": 0.02, "token_s": 0.002}, batch_size=2)
+def test_other(lem):
+    lem()
+"""
+
+OPTIONS = (
+    "--lem-backend=fake --lem-meter=fake:100 --lem-idle=off --lem-windows=2 "
+    "--lem-warmup=off --lem-cycles=2 --lem-json=r.json -p no:randomly"
+)
+
+
+@pytest.fixture
+def report(pytester):
+    pytester.makepyfile(test_it=SOURCE)
+    pytester.runpytest_subprocess(*OPTIONS.split()).assert_outcomes(passed=5)
+    return pytester.path / "r.json"
+
+
+def lem(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "pytest_lem.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_prices_of_a_scripted_engine_come_out(report):
+    """100 W over 20 ms and 2 ms a further token: 1.8 J fixed, 0.2 J a token out."""
+    found, other = phases(read_json(report))
+    assert len(found.experiments) == 4
+    assert found.fit.fixed.value == pytest.approx(1.8, rel=1e-3)
+    assert found.fit.per_input_token.value == pytest.approx(0, abs=1e-4)
+    assert found.fit.per_output_token.value == pytest.approx(0.2, rel=1e-3)
+    assert other.fit is None
+    assert "at least three different lengths" in other.reason
+    assert any("per output token" in line for line in lines(found))
+    assert lines(other)[-1].startswith("  no fit: ")
+
+
+def test_the_command_prints_both_for_people_and_as_json(report):
+    """One fit a set of experiments, in words or as one object a line."""
+    told = lem("phases", report)
+    assert told.returncode == 0
+    assert "per output token  0.2" in told.stdout
+    objects = [
+        json.loads(x) for x in lem("phases", report, "--json").stdout.split("\n") if x
+    ]
+    assert [len(one["experiments"]) for one in objects] == [4, 1]
+    assert objects[0]["fit"]["runs"] == 8
+
+
+def test_what_is_no_report_is_told_in_one_line(tmp_path):
+    """A file of something else ends with exit code 2 and no traceback."""
+    path = tmp_path / "x.json"
+    path.write_text("[]")
+    done = lem("phases", path)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "is no report of pytest-lem" in done.stderr
