@@ -76,6 +76,12 @@ class IdleError(LemError):
     kind = "idle"
 
 
+class ImpossibleNumber(LemError):
+    """What was measured breaks a law: a fault of meter or engine, not a result."""
+
+    kind = "impossible"
+
+
 class NullMetricError(LemError):
     """A metric without a value was used as a number."""
 
@@ -95,6 +101,7 @@ _KINDS: dict[str, type[LemError]] = {
         GenerationError,
         MeterError,
         IdleError,
+        ImpossibleNumber,
         NullMetricError,
     )
 }

@@ -290,6 +290,11 @@ def _conditions(
         ),
         pue=settings["pue"],
         warmup_unconverged=settings["warmup-unconverged"],
+        power_limits_w={
+            one.mig_parent or one.uuid: one.power_limit_w
+            for one in gpus
+            if one.power_limit_w is not None
+        },
     )
 
 

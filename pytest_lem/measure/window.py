@@ -1,10 +1,11 @@
 """One measured pass: run it first, cut its energy from the timeline afterwards."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pytest_lem.analysis.latency import Stamps, batched, streamed
+from pytest_lem.analysis.laws import Account, DeviceEnergy
 from pytest_lem.analysis.metrics import WindowFigures, net_energy_j, ratio
 from pytest_lem.engines import Generation
 from pytest_lem.measure.thermal import thermal, thermal_flags
@@ -89,6 +90,25 @@ def figures(window: Window) -> WindowFigures:
     )
 
 
+def account(run: Pass, window: Window) -> Account:
+    """What a costed pass claims, beside the parts that its claims are sums of."""
+    energy = window.energy
+    return Account(
+        name=f"{window.kind} window {window.index}",
+        duration_s=window.duration_s,
+        gross_j=energy.gross_j,
+        scope=energy.scope,
+        devices=[_device_energy(row) for row in energy.per_device],
+        requests=window.requests,
+        batches=window.batches,
+        input_tokens=window.tokens.input,
+        output_tokens=window.tokens.output,
+        request_tokens=[
+            (one.input_tokens, one.output_tokens) for one in run.generation.completions
+        ],
+    )
+
+
 def tokens(generation: Generation) -> Tokens:
     """Tokens of a pass, as the engine counted them."""
     return Tokens(
@@ -104,6 +124,15 @@ def stamps(run: Pass) -> Sequence[Stamps]:
         Stamps(one.sent_ns, one.ended_ns, one.token_ns)
         for one in run.generation.completions[run.left_out :]
     ]
+
+
+def _device_energy(row: Mapping[str, Any]) -> DeviceEnergy:
+    return DeviceEnergy(
+        device=row["device"],
+        scope=row["scope"],
+        energy_j=row["energy_j"],
+        uncertainty_j=row["uncertainty_j"],
+    )
 
 
 def _energy(reading: EnergyReading, idle_w: float | None, duration_s: float) -> Energy:
