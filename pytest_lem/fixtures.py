@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_lem.errors import ConfigError, NullMetricError
+from pytest_lem.errors import ConfigError, LemError, NullMetricError
 from pytest_lem.options import XDIST
 from pytest_lem.stash import CALLS, CYCLE, LOOP
 
@@ -158,7 +158,11 @@ class Lem:
             raise ConfigError("lem() was called twice: one test is one experiment")
         if (engine is None) != (workload is None):
             raise ConfigError("lem() takes nothing, or an engine and a Workload")
-        return self._session.measure(self._item.nodeid, self._begin(), workload)
+        try:
+            return self._session.measure(self._item.nodeid, self._begin(), workload)
+        except LemError as error:
+            # The line in the test and what went wrong; not the way through the house.
+            raise error.with_traceback(None) from None
 
     def window(self) -> "AbstractContextManager[LoopWindow]":
         """A window of the test's own loop; a cycle may have several.

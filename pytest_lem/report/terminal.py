@@ -266,6 +266,7 @@ def _spread(value: float, low: float | None, high: float | None) -> str:
 
 
 def _reasons(record: Record) -> list[str]:
-    """Why energy does not exist, each reason once."""
+    """Why energy of what was measured does not exist, each reason once."""
     name = "summary.energy_per_output_token_j"
-    return sorted({e.nulls[name] for e in record.experiments if name in e.nulls})
+    measured = [e for e in record.experiments if e.summary]
+    return sorted({e.nulls[name] for e in measured if name in e.nulls})

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -350,3 +351,20 @@ def test_any_lack_gives_a_valid_report(run, report, project, streaming, meter, i
         for name, value in cycle.metrics.items():
             assert (value is None) == (name in cycle.nulls), name
     assert len((project.path / "r.csv").read_text().splitlines()) == 2
+
+
+def test_a_failure_shows_the_test_s_line_and_what_went_wrong(run):
+    """No frame of the plugin stands between the test and the engine's failure."""
+    source = """
+    import pytest
+
+    @pytest.mark.lem(fake={"fail_at": "load", "fail_kind": "engine_load"})
+    def test_it(lem):
+        lem()
+    """
+    done = run(source)
+    done.assert_outcomes(failed=1)
+    frames = [line for line in done.outlines if re.match(r"\S+\.py:\d+: ", line)]
+    assert frames == ["test_it.py:5: EngineLoadError"]
+    done.stdout.fnmatch_lines(["E *EngineLoadError: *the script fails at load*"])
+    done.stdout.no_fnmatch_line("no energy:*")

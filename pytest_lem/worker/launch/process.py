@@ -74,11 +74,11 @@ class WorkerProcess:
                 return
 
     def log_tail(self) -> str:
-        """The last lines of the log, below a line that says where it is."""
+        """The last lines of the log, below where it is; nothing of an empty one."""
         with self._log_path.open("rb") as log:
             log.seek(max(self._log_start, self._log_bytes() - _TAIL_BYTES))
             lines = log.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
-        return "\n".join([f"end of {self._log_path}:", *lines])
+        return "\n".join([f"end of {self._log_path}:", *lines] if lines else [])
 
     def end(self, grace_s: float) -> str | None:
         """Terminate the group, then kill what is left; None, or who stays."""
