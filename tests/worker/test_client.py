@@ -414,5 +414,8 @@ def test_the_log_s_tail_is_the_worker_s_own(start):
     loaded(start, print_noise=True).close()
     with pytest.raises(WorkerDied) as caught:
         start().load({"engine": {"die_at": "load"}})
+    assert caught.value.detail == ""
+    with pytest.raises(WorkerDied) as caught:
+        start().load({"engine": {"die_at": "load", "print_noise": True}})
     assert "worker.log:" in caught.value.detail
-    assert "noise" not in caught.value.detail
+    assert "noise" in caught.value.detail
