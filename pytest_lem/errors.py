@@ -76,6 +76,12 @@ class IdleError(LemError):
     kind = "idle"
 
 
+class Throttled(LemError):
+    """The GPU was slowed down by heat or its power supply, and that may not be."""
+
+    kind = "throttled"
+
+
 class ImpossibleNumber(LemError):
     """What was measured breaks a law: a fault of meter or engine, not a result."""
 
@@ -101,6 +107,7 @@ _KINDS: dict[str, type[LemError]] = {
         GenerationError,
         MeterError,
         IdleError,
+        Throttled,
         ImpossibleNumber,
         NullMetricError,
     )

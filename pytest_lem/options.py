@@ -132,6 +132,14 @@ OPTIONS: tuple[Option, ...] = (
         help="idle power: off, auto, or required (default: auto)",
     ),
     Option(
+        name="throttle",
+        parse=one_of("warn", "fail"),
+        default="warn",
+        metavar="MODE",
+        help="what a window does in which heat or the power brake slowed a GPU down: "
+        "warn (a flag) or fail the cycle (default: warn)",
+    ),
+    Option(
         name="timeout",
         parse=number(float, 0, above=True),
         default=600.0,

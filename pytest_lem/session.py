@@ -290,6 +290,7 @@ def _conditions(
         ),
         pue=settings["pue"],
         warmup_unconverged=settings["warmup-unconverged"],
+        throttle=settings["throttle"],
         power_limits_w={
             one.mig_parent or one.uuid: one.power_limit_w
             for one in gpus

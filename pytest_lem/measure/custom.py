@@ -7,7 +7,8 @@ from itertools import groupby
 
 from pytest_lem.engines import Completion, Generation
 from pytest_lem.errors import ConfigError, NullMetricError
-from pytest_lem.measure.cycle import broken, conclude, flag_short
+from pytest_lem.measure.conclusion import broken, conclude
+from pytest_lem.measure.cycle import flag_short
 from pytest_lem.measure.laboratory import Bench, Heard, Laboratory
 from pytest_lem.measure.notebook import Notebook, now
 from pytest_lem.measure.window import Pass

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable, Sequence
 
-from pytest_lem.analysis.laws import broken_laws
 from pytest_lem.engines import GenerateOptions, Generation
-from pytest_lem.errors import GenerationError, ImpossibleNumber, MeterError
+from pytest_lem.errors import GenerationError
+from pytest_lem.measure.conclusion import broken, conclude
 from pytest_lem.measure.laboratory import Bench, Laboratory
-from pytest_lem.measure.notebook import Notebook, Warmed, cycle_record, now
+from pytest_lem.measure.notebook import Notebook, Warmed, now
 from pytest_lem.measure.prompting import WARMUP, prompts_for
 from pytest_lem.measure.warmup import warm_up
-from pytest_lem.measure.window import Pass, account
+from pytest_lem.measure.window import Pass
 from pytest_lem.records.record import Cycle
 from pytest_lem.spec.experiment import Experiment
 from pytest_lem.workload.prompts import token_sha256
@@ -45,22 +45,6 @@ def run_cycle(
     return cycle
 
 
-def conclude(lab: Laboratory, notes: Notebook) -> Cycle:
-    """The record of a cycle that came to its end; raises where it may not count."""
-    cycle = cycle_record(lab, notes, "complete")
-    _require_laws(lab, notes, cycle)
-    if lab.conditions.strict:
-        _require_energy(lab, cycle)
-    return cycle
-
-
-def broken(lab: Laboratory, notes: Notebook, error: BaseException) -> Cycle:
-    """The record of a cycle that did not; its engine is thrown away."""
-    lab.drop()
-    failed = isinstance(error, Exception)
-    return cycle_record(lab, notes, "failed" if failed else "interrupted", error)
-
-
 def flag_short(lab: Laboratory, notes: Notebook) -> None:
     """Flag a cycle that saw too few steps of the counter; a model has none."""
     measured_s = sum(
@@ -69,25 +53,6 @@ def flag_short(lab: Laboratory, notes: Notebook) -> None:
     staircase = lab.metering.basis != "estimated"
     if staircase and measured_s < LEAST_PERIODS * lab.metering.period_s:
         notes.flags.add("short_cycle")
-
-
-def _require_laws(lab: Laboratory, notes: Notebook, cycle: Cycle) -> None:
-    """A number that cannot be is never a result."""
-    costed = zip(notes.passes, cycle.windows, strict=True)
-    accounts = [account(run, window) for run, window in costed]
-    lines = broken_laws(accounts, cycle.metrics, lab.conditions.power_limits_w)
-    if lines:
-        raise ImpossibleNumber(f"the numbers cannot be: {'; '.join(lines)}")
-
-
-def _require_energy(lab: Laboratory, cycle: Cycle) -> None:
-    """A meter that was there and said nothing is an error where nothing may be lost."""
-    reason = cycle.nulls.get("windows.energy.gross_j")
-    if reason and lab.metering.names:
-        raise MeterError(
-            f"{', '.join(lab.metering.names)} gave no energy for a window: {reason} "
-            "(an error because of --lem-strict)"
-        )
 
 
 def _measure(lab: Laboratory, notes: Notebook) -> None:

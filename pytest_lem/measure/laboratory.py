@@ -48,6 +48,7 @@ class Conditions:
     carbon_intensity_g_per_kwh: float | None = None
     pue: float = 1.0
     warmup_unconverged: str = "warn"
+    throttle: str = "warn"
     power_limits_w: Mapping[str, float] = field(default_factory=dict)
 
 

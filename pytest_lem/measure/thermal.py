@@ -16,6 +16,8 @@ _FLAGS = {
 }
 # The power cap is normal at full load; the others make a window less trustworthy.
 _THROTTLES = frozenset(_FLAGS) - {"sw_power_cap"}
+# Drivers also tell `hw_slowdown` while a clock changes: it is flagged and no more.
+_FAULTS = frozenset({"sw_thermal", "hw_thermal", "hw_power_brake"})
 
 
 def thermal(samples: Sequence[Telemetry], duration_s: float) -> dict[str, Any] | None:
@@ -55,6 +57,14 @@ def throttle(samples: Sequence[Telemetry], duration_s: float) -> dict[str, Any]:
         "reasons": shares,
         "duration_s": slowed * duration_s,
     }
+
+
+def faults(block: dict[str, Any] | None) -> list[str] | None:
+    """Reasons of heat or power brake with their share of the span; None if unknown."""
+    reasons = None if block is None else block["throttle"]["reasons"]
+    if reasons is None:
+        return None
+    return [f"{k} {reasons[k]:.0%}" for k in sorted(_FAULTS.intersection(reasons))]
 
 
 def thermal_flags(block: dict[str, Any] | None) -> list[str]:

@@ -237,3 +237,12 @@ def test_markers_lists_ours(project):
     """`pytest --markers` documents the marker and its keys."""
     result = project.runpytest_inprocess("--markers")
     result.stdout.fnmatch_lines(["@pytest.mark.lem(model=..., *"])
+
+
+def test_a_mode_of_throttling_is_warn_or_fail(run, errors_of):
+    """Another word is a usage error that offers both."""
+    result = run(SOURCE, "--lem-throttle=rerun")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = errors_of(result)
+    assert line == "--lem-throttle='rerun' is none of warn, fail"
+    run(SOURCE, "--lem-throttle=fail").assert_outcomes(passed=1)

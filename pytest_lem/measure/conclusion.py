@@ -1,0 +1,63 @@
+"""How a cycle ends: what it must hold to count, and the record of one that broke."""
+
+from pytest_lem.analysis.laws import broken_laws
+from pytest_lem.errors import ImpossibleNumber, MeterError, Throttled
+from pytest_lem.measure.laboratory import Laboratory
+from pytest_lem.measure.notebook import Notebook, cycle_record
+from pytest_lem.measure.thermal import faults
+from pytest_lem.measure.window import account
+from pytest_lem.records.record import Cycle
+
+
+def conclude(lab: Laboratory, notes: Notebook) -> Cycle:
+    """The record of a cycle that came to its end; raises where it may not count."""
+    cycle = cycle_record(lab, notes, "complete")
+    _require_laws(lab, notes, cycle)
+    if lab.conditions.throttle == "fail":
+        cycle = _require_full_speed(notes, cycle)
+    if lab.conditions.strict:
+        _require_energy(lab, cycle)
+    return cycle
+
+
+def broken(lab: Laboratory, notes: Notebook, error: BaseException) -> Cycle:
+    """The record of a cycle that did not; its engine is thrown away."""
+    lab.drop()
+    failed = isinstance(error, Exception)
+    return cycle_record(lab, notes, "failed" if failed else "interrupted", error)
+
+
+def _require_laws(lab: Laboratory, notes: Notebook, cycle: Cycle) -> None:
+    """A number that cannot be is never a result."""
+    costed = zip(notes.passes, cycle.windows, strict=True)
+    accounts = [account(run, window) for run, window in costed]
+    lines = broken_laws(accounts, cycle.metrics, lab.conditions.power_limits_w)
+    if lines:
+        raise ImpossibleNumber(f"the numbers cannot be: {'; '.join(lines)}")
+
+
+def _require_full_speed(notes: Notebook, cycle: Cycle) -> Cycle:
+    """The cycle, flagged where nobody can tell whether a GPU was slowed down."""
+    found = {f"{w.kind} window {w.index}": faults(w.thermal) for w in cycle.windows}
+    slowed = [f"{name}: {', '.join(why)}" for name, why in found.items() if why]
+    if slowed:
+        raise Throttled(
+            f"a GPU was slowed down, in shares of the time: {'; '.join(slowed)} (an "
+            "error because of --lem-throttle=fail)"
+        )
+    on_cpu = notes.bench is not None and notes.bench.devices == {"cpu"}
+    if on_cpu or None not in found.values():
+        return cycle
+    return cycle.model_copy(
+        update={"flags": sorted({*cycle.flags, "throttle_unknown"})}
+    )
+
+
+def _require_energy(lab: Laboratory, cycle: Cycle) -> None:
+    """A meter that was there and said nothing is an error where nothing may be lost."""
+    reason = cycle.nulls.get("windows.energy.gross_j")
+    if reason and lab.metering.names:
+        raise MeterError(
+            f"{', '.join(lab.metering.names)} gave no energy for a window: {reason} "
+            "(an error because of --lem-strict)"
+        )
