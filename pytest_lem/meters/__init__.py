@@ -28,6 +28,9 @@ class Reading:
     """One look at a device: cumulative `energy_j`, or momentary `power_w`, or both.
 
     `before_s` and `after_s` are CLOCK_MONOTONIC seconds on each side of the read.
+    A meter whose driver keeps a ring of samples hands on each of them, once and in
+    order, as a reading of `ring_w` alone: both times are then the driver's stamp,
+    moved to that clock, and lie in the past by as much as the ring was left unread.
     """
 
     device: str
@@ -35,6 +38,7 @@ class Reading:
     after_s: float
     energy_j: float | None = None
     power_w: float | None = None
+    ring_w: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -208,7 +208,7 @@ class Metering:
                 "accuracy": meter.accuracy,
                 "period_s": self._meter_period_s(index),
                 "devices": [
-                    {"id": device.id, "scope": device.scope, "name": device.name}
+                    self._timelines[index][device.id].describe()
                     for device in self._devices[index]
                 ],
                 "sampler": self._sampler.state(index).to_json(),

@@ -1,4 +1,4 @@
-"""Readings of momentary power, for devices without an energy counter."""
+"""Readings of momentary power: to shape a counter, or to stand in for one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pytest_lem.meters.series import Rhythm
 
 
 class PowerSeries:
-    """Momentary power, integrated by trapezoids with both ends interpolated."""
+    """Momentary power, integrated by trapezoids with both ends interpolated.
 
-    method = "power_integrated"
+    `source` is whence it comes: `power` that is polled, or the driver's `ring`.
+    """
 
-    def __init__(self) -> None:
-        self.rhythm = Rhythm()
+    def __init__(self, source: str, rhythm: Rhythm) -> None:
+        self.source = source
+        self.rhythm = rhythm
         self.reads = 0
         self.times = array("d")
         self._powers = array("d")
@@ -47,6 +49,36 @@ class PowerSeries:
         del start_s, end_s
         return False
 
+    def method(self, start_s: float, end_s: float) -> str:
+        """Integration, wherever the span lies."""
+        del start_s, end_s
+        return f"{self.source}_integrated"
+
+    def holds(self, start_s: float, end_s: float) -> bool:
+        """Whether the readings tell all of a span, without a gap."""
+        times = self.times
+        if len(times) < 2 or not times[0] <= start_s < end_s <= times[-1]:
+            return False
+        return not self.rhythm.gap_in(start_s, end_s)
+
+    def integral(self, time_s: float) -> float:
+        """Energy from the first reading to an instant that the readings cover."""
+        return self._at(time_s)[1]
+
+    def power_at(self, time_s: float) -> tuple[float, float]:
+        """Power at an instant, and how far the integral up to it may be out in joules.
+
+        Between two readings that differ the change may have come all at once.
+        """
+        left = self._interval(time_s)
+        length_s = self.times[left + 1] - self.times[left]
+        part = (time_s - self.times[left]) / length_s
+        change_w = self._powers[left + 1] - self._powers[left]
+        return (
+            self._powers[left] + part * change_w,
+            part * (1 - part) * length_s * abs(change_w) / 2,
+        )
+
     def cut(self, start_s: float, end_s: float) -> tuple[float, float]:
         """Energy of a covered span, and its 95 % half-width."""
         start, start_j, start_u = self._at(start_s)
@@ -54,9 +86,12 @@ class PowerSeries:
         between_j2 = self._squares[end + 1] - self._squares[start]
         return end_j - start_j, sqrt(start_u**2 + end_u**2 + max(between_j2, 0.0))
 
+    def _interval(self, time_s: float) -> int:
+        return min(bisect_right(self.times, time_s), len(self.times) - 1) - 1
+
     def _at(self, time_s: float) -> tuple[int, float, float]:
         """The interval of an instant, the integral up to it, and its edge term."""
-        left = min(bisect_right(self.times, time_s), len(self.times) - 1) - 1
+        left = self._interval(time_s)
         past_s = time_s - self.times[left]
         length_s = self.times[left + 1] - self.times[left]
         slope = (self._powers[left + 1] - self._powers[left]) / length_s

@@ -14,6 +14,7 @@ from typing import Any
 from pytest_lem.errors import MeterError
 from pytest_lem.machine.gpu import Gpu, throttle_reasons
 from pytest_lem.meters import Basis, Device, Reading, Telemetry
+from pytest_lem.meters.timeline import Timeline
 
 _DEVICE = "replay:0"
 _POLL_S = 0.02
@@ -24,11 +25,13 @@ class ReplayMeter:
     """Plays a trace from its first counter step on, over and over.
 
     The trace is JSON, or JSON in gzip: `counter` holds [before_s, after_s, energy_mJ]
-    of each read that saw a step, `telemetry` holds [time_s, power_mW, temperature_C,
-    sm_MHz, memory_MHz, event_reasons, utilisation_pct, memory_MiB]. Reads that saw no
-    step are not in it; the one before each step is taken to have ended when the
-    recorded one began and to have lasted as long. The last step of a turn is followed
-    by the first of the next after one period.
+    of each read that saw a step, `ring` holds [time_s, power_mW] of the driver's power
+    samples, `telemetry` holds [time_s, power_mW, temperature_C, sm_MHz, memory_MHz,
+    event_reasons, utilisation_pct, memory_MiB]; the last two may be missing. Reads
+    that saw no step are not in it; the one before each step is taken to have ended
+    when the recorded one began and to have lasted as long, and as much longer as the
+    step is late. The last step of a turn is followed by the first of the next after
+    one period.
     """
 
     name = "replay"
@@ -51,9 +54,15 @@ class ReplayMeter:
         self._telemetry = [
             row for row in trace.get("telemetry", []) if _within(row[0], edges)
         ]
+        self._ring = [
+            row
+            for row in trace.get("ring", [])
+            if edges[0] <= row[0] < edges[0] + self._turn_s
+        ]
         self.version = str(self._meta.get("driver", "unknown"))
         self._start_s: float | None = None
         self._next_step = 0
+        self._next_sample = 0
         self._next_telemetry = 0
 
     def devices(self) -> list[Device]:
@@ -70,6 +79,12 @@ class ReplayMeter:
         while (pair := self._step(self._next_step))[1].after_s <= now_s:
             readings += pair
             self._next_step += 1
+        while self._ring:
+            sample = self._sample(self._next_sample)
+            if sample.after_s > now_s:
+                break
+            readings.append(sample)
+            self._next_sample += 1
         telemetry: list[Telemetry] = []
         while self._telemetry:
             entry = self._told(self._next_telemetry)
@@ -92,10 +107,11 @@ class ReplayMeter:
         shift_s = self._shift_s(turn)
         offset_mj = turn * (self._steps[-1][2] - self._first_mj)
         started_s, ended_s = before_s + shift_s, after_s + shift_s
+        length_s = after_s - before_s + self._lateness_s(place)
         return (
             Reading(
                 device=_DEVICE,
-                before_s=started_s - (after_s - before_s),
+                before_s=started_s - length_s,
                 after_s=started_s,
                 energy_j=(old_mj + offset_mj) / 1e3,
             ),
@@ -105,6 +121,21 @@ class ReplayMeter:
                 after_s=ended_s,
                 energy_j=(energy_mj + offset_mj) / 1e3,
             ),
+        )
+
+    def _lateness_s(self, place: int) -> float:
+        """By how much more than a period a step came after the one before."""
+        if not place:
+            return 0.0
+        interval_s = self._steps[place][0] - self._steps[place - 1][0]
+        return max(interval_s - self.period_s, 0.0)
+
+    def _sample(self, number: int) -> Reading:
+        turn, place = divmod(number, len(self._ring))
+        time_s, power_mw = self._ring[place]
+        time_s += self._shift_s(turn)
+        return Reading(
+            device=_DEVICE, before_s=time_s, after_s=time_s, ring_w=power_mw / 1e3
         )
 
     def _told(self, number: int) -> Telemetry:
@@ -132,6 +163,19 @@ class ReplayMeter:
         """Nothing is held open."""
 
 
+def whole_trace(path: Path) -> Timeline:
+    """A trace on a timeline at once, from its second counter row, on its own clock."""
+    steps = _load(path)["counter"]
+    now_s = steps[1][0]
+    meter = ReplayMeter(path, lambda: now_s)
+    timeline = Timeline(meter.devices()[0])
+    for time_s in (now_s, steps[-1][1]):
+        now_s = time_s
+        for reading in meter.poll()[0]:
+            timeline.add(reading)
+    return timeline
+
+
 def _within(time_s: float, edges: Sequence[float]) -> bool:
     return edges[0] <= time_s <= edges[-1]
 
@@ -150,8 +194,11 @@ def _load(path: Path) -> dict[str, Any]:
             f"replay: {path} is no trace; it needs `counter`, three or more rows of "
             "[before_s, after_s, energy_mJ]"
         )
-    if not _rows(trace.get("telemetry", []), 8, least=0):
-        raise MeterError(f"replay: {path} has `telemetry` rows that are not 8 numbers")
+    for key, width in (("telemetry", 8), ("ring", 2)):
+        if not _rows(trace.get(key, []), width, least=0):
+            raise MeterError(
+                f"replay: {path} has `{key}` rows that are not {width} numbers"
+            )
     counter = trace["counter"]
     if any(later[0] < row[1] or later[2] < row[2] for row, later in pairwise(counter)):
         raise MeterError(f"replay: {path} has `counter` rows out of order")

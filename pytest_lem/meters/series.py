@@ -44,9 +44,13 @@ class Span:
 
 
 class Rhythm:
-    """How regularly the points of a series come: their period, and the gaps."""
+    """How regularly the points of a series come: their period, and the gaps.
 
-    def __init__(self) -> None:
+    A gap is an interval of more than `gap_periods` periods.
+    """
+
+    def __init__(self, gap_periods: float = _GAP_PERIODS) -> None:
+        self._gap_periods = gap_periods
         self._intervals: deque[float] = deque(maxlen=64)
         self._gaps: list[tuple[float, float]] = []
 
@@ -60,7 +64,7 @@ class Rhythm:
     def note(self, earlier_s: float, later_s: float) -> None:
         """Take in the interval between two neighbouring points."""
         period_s = self.period_s
-        if period_s is not None and later_s - earlier_s > _GAP_PERIODS * period_s:
+        if period_s is not None and later_s - earlier_s > self._gap_periods * period_s:
             self._gaps.append((earlier_s, later_s))
         self._intervals.append(later_s - earlier_s)
 
@@ -86,8 +90,9 @@ class Rhythm:
 class Series(Protocol):
     """What a timeline asks of the readings of a device."""
 
-    method: str
-    rhythm: Rhythm
+    @property
+    def rhythm(self) -> Rhythm:
+        """How regularly its points come."""
 
     @property
     def reads(self) -> int:
@@ -102,6 +107,9 @@ class Series(Protocol):
 
     def cut(self, start_s: float, end_s: float) -> tuple[float, float]:
         """Energy of a covered span, and its 95 % half-width."""
+
+    def method(self, start_s: float, end_s: float) -> str:
+        """How the energy of a span is found."""
 
     def trim(self, before_s: float) -> None:
         """Forget what is not needed for spans that start at `before_s` or later."""

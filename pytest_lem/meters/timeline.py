@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from threading import Lock
+from typing import Any
 
 from pytest_lem.meters import Device, Reading
 from pytest_lem.meters.counter import CounterSeries
 from pytest_lem.meters.power import PowerSeries
-from pytest_lem.meters.series import Series, Span
+from pytest_lem.meters.series import Rhythm, Series, Span
+from pytest_lem.meters.shaped import RING_GAP_PERIODS, ShapedSeries
 
 __all__ = ["Span", "Timeline"]
 
@@ -16,11 +18,14 @@ __all__ = ["Span", "Timeline"]
 class Timeline:
     """All readings of one device; one thread adds, any thread asks.
 
-    Energy at an instant is the counter, interpolated linearly between the two edges
-    around it, so spans that partition a span add up to it. Without a counter it is
-    the integral of power. Nothing is extrapolated.
+    Energy at an instant is the counter between the two edges around it, shaped by the
+    driver's ring of power samples, or interpolated linearly where there is none: one
+    function of time, so spans that partition a span add up to it. Without a counter
+    it is the integral of the ring, or of polled power where the ring does not hold
+    the span. Nothing is extrapolated.
 
-    The 95 % half-width of a span joins in quadrature, for each of its two ends,
+    The 95 % half-width of a span that a ring shapes is told in `shaped`. Without a
+    ring it joins in quadrature, for each of its two ends,
 
     - jitter: P x b, with P the mean power of the step that holds the end and b half
       the time in which its edges may lie, interpolated to the end;
@@ -36,7 +41,9 @@ class Timeline:
     def __init__(self, device: Device) -> None:
         self.device = device
         self._counter = CounterSeries(device.refresh_s)
-        self._power = PowerSeries()
+        self._power = PowerSeries("power", Rhythm())
+        self._ring = PowerSeries("ring", Rhythm(RING_GAP_PERIODS))
+        self._shaped = ShapedSeries(self._counter, self._ring)
         self._lock = Lock()
 
     def add(self, reading: Reading) -> None:
@@ -46,9 +53,20 @@ class Timeline:
                 self._counter.add(reading.before_s, reading.after_s, reading.energy_j)
             elif reading.power_w is not None:
                 self._power.add(reading.before_s, reading.after_s, reading.power_w)
+            elif reading.ring_w is not None:
+                self._ring.add(reading.before_s, reading.after_s, reading.ring_w)
+                self._shaped.learn()
 
     def _series(self) -> Series:
-        return self._counter if self._counter.reads else self._power
+        if self._counter.reads:
+            return self._shaped if self._ring.reads else self._counter
+        return self._power if self._power.reads else self._ring
+
+    def _series_of(self, start_s: float, end_s: float) -> Series:
+        """The best series that tells of a span."""
+        if not self._counter.reads and self._ring.holds(start_s, end_s):
+            return self._ring
+        return self._series()
 
     @property
     def period_s(self) -> float | None:
@@ -59,34 +77,56 @@ class Timeline:
     def covers(self, end_s: float) -> bool:
         """Whether the energy up to then is known."""
         with self._lock:
-            times = self._series().times
-            return bool(times) and times[-1] >= end_s
+            series = self._series()
+            if not series.times or series.times[-1] < end_s:
+                return False
+            if series is not self._shaped or len(series.times) < 2:
+                return True
+            return not self._shaped.awaited(end_s)
 
     def energy(self, start_s: float, end_s: float) -> Span:
         """The energy between two instants, or null with the reason."""
         with self._lock:
-            series = self._series()
+            series = self._series_of(start_s, end_s)
             flags = series.rhythm.flags(start_s, end_s)
             reason = _why_null(series, start_s, end_s)
             if reason == "counter_reset":
                 flags += ("counter_reset",)
-            energy_j, uncertainty_j = (
-                (None, None) if reason else series.cut(start_s, end_s)
-            )
+            energy_j = uncertainty_j = None
+            method = "none"
+            if reason is None:
+                energy_j, uncertainty_j = series.cut(start_s, end_s)
+                method = series.method(start_s, end_s)
+                if series is self._shaped:
+                    flags += self._shaped.flags(start_s, end_s)
         return Span(
             start_s=start_s,
             end_s=end_s,
             energy_j=energy_j,
             uncertainty_j=uncertainty_j,
-            method=series.method if series.reads else "none",
+            method=method,
             flags=flags,
             reason=reason,
         )
 
+    def describe(self) -> dict[str, Any]:
+        """The device, and what was found out about its ring if it has one."""
+        device = self.device
+        told = {"id": device.id, "scope": device.scope, "name": device.name}
+        with self._lock:
+            if not self._ring.reads:
+                return dict(told)
+            ring = {
+                "spacing_s": self._ring.rhythm.period_s,
+                "lag_s": self._shaped.lag.measured_s,
+                "lag_steps": self._shaped.lag.steps,
+            }
+        return {**told, "ring": ring}
+
     def trim(self, before_s: float) -> None:
         """Forget what is not needed for spans that start at `before_s` or later."""
         with self._lock:
-            self._counter.trim(before_s)
+            self._shaped.trim(before_s)
             self._power.trim(before_s)
 
 

@@ -27,16 +27,20 @@ class Driver:
 
     NVMLError = NVMLError
     NVML_ERROR_NOT_SUPPORTED = 3
+    NVML_ERROR_NOT_FOUND = 6
     NVML_ERROR_DRIVER_NOT_LOADED = 9
     NVML_ERROR_LIBRARY_NOT_FOUND = 12
+    NVML_TOTAL_POWER_SAMPLES = 0
     NVML_TEMPERATURE_GPU = 0
     NVML_CLOCK_SM = 1
     NVML_CLOCK_MEM = 2
 
-    def __init__(self, powers_w, *, no_counter=(), old_name=False, mig=()):
+    def __init__(self, powers_w, *, no_counter=(), old_name=False, mig=(), ring=False):
         self.powers_w = powers_w
         self.no_counter = no_counter
         self.mig = mig
+        if ring:
+            self.nvmlDeviceGetSamples = self.samples
         self.lost = set()
         self.users = 0
         if old_name:
@@ -95,6 +99,17 @@ class Driver:
             raise NVMLError(15)
         return self.powers_w[handle] * 1e3
 
+    def samples(self, handle, kind, last_seen_us):
+        assert kind == self.NVML_TOTAL_POWER_SAMPLES
+        last = int(time.time() / 0.02)
+        value = SimpleNamespace(uiVal=round(self.powers_w[handle] * 1e3))
+        stamps_us = [round(k * 20_000) for k in range(last - 119, last + 1)]
+        return 1, [
+            SimpleNamespace(timeStamp=stamp_us, sampleValue=value)
+            for stamp_us in stamps_us
+            if stamp_us > last_seen_us
+        ]
+
     def nvmlDeviceGetTemperature(self, handle, sensor):
         return 50 + handle
 
@@ -151,12 +166,33 @@ def test_each_gpu_is_metered_by_its_counter(driver):
     assert rows["GPU-1"] / seconds == pytest.approx(100, rel=0.1)
     assert reading.gross_j == pytest.approx(sum(rows.values()))
     assert reading.method == "counter_interpolated"
+    assert told["facts"]["GPU-0"]["ring"]["given_up"] == "code 3"
     assert told["period_s"] == pytest.approx(0.05, rel=0.2)
     assert told["version"] == "1.2"
     assert {entry.temperature_c for entry in telemetry} == {50, 51}
     assert telemetry[0].throttle_reasons == ("sw_power_cap",)
     assert (telemetry[0].pstate, telemetry[0].sm_clock_mhz) == (None, None)
     assert simulated.users == 0
+
+
+@pytest.mark.parametrize(
+    ("no_counter", "method"), [((), "counter_ring"), ({0}, "ring_integrated")]
+)
+def test_the_driver_s_samples_shape_the_counter_or_stand_in_for_it(
+    driver, no_counter, method
+):
+    """With the ring the method says so, and the record what it was like."""
+    driver([250.0], ring=True, no_counter=no_counter)
+    with open_meters(["nvml"], gpus=gpu.discover()) as metering:
+        start_s = time.monotonic()
+        time.sleep(1.6)
+        # Polled power reaches the present before the ring does.
+        reading = metering.energy(start_s, start_s + 0.8)
+        (told,) = metering.describe()
+    assert reading.method == method
+    assert reading.gross_j == pytest.approx(250 * 0.8, rel=0.05)
+    assert told["devices"][0]["ring"]["spacing_s"] == pytest.approx(0.02, abs=0.002)
+    assert told["facts"]["GPU-0"]["ring"]["samples"] > 100
 
 
 @pytest.mark.parametrize("broken", ["unsupported", "zero"])

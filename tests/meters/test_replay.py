@@ -9,7 +9,7 @@ import pytest
 
 from pytest_lem.errors import MeterError
 from pytest_lem.meters.metering import open_meters
-from pytest_lem.meters.replay import ReplayMeter
+from pytest_lem.meters.replay import ReplayMeter, whole_trace
 from pytest_lem.meters.timeline import Timeline
 
 TRACE = Path(__file__).parents[1] / "data" / "h100_llm_trace.json.gz"
@@ -24,8 +24,9 @@ class Hand:
         return self.now_s
 
 
-def write(path, counter, telemetry=()):
-    path.write_text(json.dumps({"counter": counter, "telemetry": list(telemetry)}))
+def write(path, counter, telemetry=(), ring=()):
+    trace = {"counter": counter, "telemetry": list(telemetry), "ring": list(ring)}
+    path.write_text(json.dumps(trace))
     return path
 
 
@@ -67,6 +68,30 @@ def test_a_trace_loops_without_a_seam(tmp_path):
         )
 
 
+def test_the_ring_is_played_in_step_with_the_counter(tmp_path):
+    """Its samples shape the steps, in the second turn as in the first."""
+    clock = Hand()
+    ring = [[5.0 + i * 0.02, 1e5] for i in range(200)]
+    meter = ReplayMeter(write(tmp_path / "t.json", steps(11), ring=ring), clock)
+    timeline = Timeline(meter.devices()[0])
+    for _ in range(400):
+        for reading in meter.poll()[0]:
+            assert reading.after_s <= clock.now_s
+            timeline.add(reading)
+        clock.now_s += 0.01
+    for start_s in (1000.23, 1001.23):
+        span = timeline.energy(start_s, start_s + 0.53)
+        assert (span.method, span.flags) == ("counter_ring", ())
+        assert span.power_w == pytest.approx(100, rel=1e-3)
+
+
+def test_the_whole_trace_keeps_its_own_clock():
+    """At once and without playing: what a mark names is found at its own times."""
+    span = whole_trace(TRACE).energy(107.0, 112.0)
+    assert span.method == "counter_ring"
+    assert span.power_w == pytest.approx(698, rel=0.01)
+
+
 def test_nothing_is_played_before_its_time(tmp_path):
     """A reading comes when its end is past, and not before."""
     clock = Hand()
@@ -91,6 +116,7 @@ def test_nothing_is_played_before_its_time(tmp_path):
             b'{"counter": [[1,1,1],[2,2,2],[3,3,3]], "telemetry": [[1]]}',
             "not 8 numbers",
         ),
+        (b'{"counter": [[1,1,1],[2,2,2],[3,3,3]], "ring": [[1]]}', "not 2 numbers"),
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path, content, told):

@@ -277,12 +277,25 @@ def test_covers_tells_when_an_instant_is_reached():
     assert not timeline.covers(2.04)
 
 
-def test_one_edge_seen_late_is_left_out():
-    """A missed edge between sharp ones costs no accuracy: its neighbours stand in."""
+def test_one_edge_seen_late_is_put_on_the_beat():
+    """A missed edge between sharp ones costs no accuracy: steps keep their beat."""
     timeline = Timeline(device())
     for time_s in np.arange(0, 4, 0.004):
         if not 1.9 < time_s < 2.09:
             read(timeline, time_s, energy_j=50.0 * np.floor(time_s * 10 + 1e-9))
     span = timeline.energy(1.04, 2.0)
     assert span.energy_j == pytest.approx(0.96 * 500, rel=0.005)
+    assert span.uncertainty_j < 5.0
     assert span.flags == ()
+
+
+def test_a_counter_that_leaves_its_beat_is_followed():
+    """The beat chooses inside what was seen, and never against it."""
+    timeline = Timeline(device())
+    for tick in range(2000):
+        time_s = tick * 0.004 + 0.002
+        phase_s = 0.0 if time_s < 4 else 0.05
+        steps = np.floor((time_s - phase_s) / PERIOD_S + 1e-9)
+        read(timeline, time_s, energy_j=50.0 * steps, length_s=0.0)
+    assert timeline.energy(4.35, 6.85).energy_j == pytest.approx(1250, rel=0.002)
+    assert timeline.energy(1.0, 3.5).energy_j == pytest.approx(1250, rel=0.002)
