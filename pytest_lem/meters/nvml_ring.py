@@ -13,7 +13,8 @@ _POLL_S = 0.5
 # What the ring can hold: 120 samples 20 ms apart, and some more.
 _RING_S = 3.0
 # Clocks that drift or are slewed stay below this between two polls.
-_STEP_S = 0.05
+_STEP_S = 0.01
+_AHEAD_S = 0.05
 _FAILURES_IN_A_ROW = 5
 # The member of a sample's union that holds its value, by NVML's value type.
 _MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
@@ -44,6 +45,7 @@ class PowerRing:
         self._wall_s = wall_s
         self._due_s = float("-inf")
         self._offset_s: float | None = None
+        self._blur_s = 0.0
         self._seen_us = 0
         self._samples = 0
         self._rejected = 0
@@ -65,7 +67,7 @@ class PowerRing:
         fresh = [sample for sample in samples if sample[0] > self._seen_us]
         self._seen_us = max((stamp_us for stamp_us, _ in fresh), default=self._seen_us)
         readings = [self._reading(*sample) for sample in sorted(fresh)]
-        latest_s = self._clock_s() + _STEP_S
+        latest_s = self._clock_s() + _AHEAD_S
         held = [
             reading
             for reading in readings
@@ -79,8 +81,11 @@ class PowerRing:
         """Relate the clocks; whether they have moved against each other."""
         before_s, wall_s, after_s = self._clock_s(), self._wall_s(), self._clock_s()
         offset_s, earlier_s = wall_s - (before_s + after_s) / 2, self._offset_s
-        self._offset_s = offset_s
-        if earlier_s is None or abs(offset_s - earlier_s) <= _STEP_S:
+        # Between two looks at a clock the thread may have been put aside.
+        blur_s = after_s - before_s
+        tolerance_s = _STEP_S + blur_s + self._blur_s
+        self._offset_s, self._blur_s = offset_s, blur_s
+        if earlier_s is None or abs(offset_s - earlier_s) <= tolerance_s:
             return False
         self._clock_steps += 1
         self._seen_us = 0
