@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from pytest_lem.errors import ConfigError
-from pytest_lem.values import assignment, names, number, one_of, truth, windows
+from pytest_lem.values import (
+    assignment,
+    names,
+    number,
+    one_of,
+    thermal,
+    truth,
+    windows,
+)
 
 if TYPE_CHECKING:
     from pytest_lem.meters.registry import Registry
@@ -130,6 +138,14 @@ OPTIONS: tuple[Option, ...] = (
         default="auto",
         metavar="MODE",
         help="idle power: off, auto, or required (default: auto)",
+    ),
+    Option(
+        name="thermal",
+        parse=thermal,
+        default=None,
+        metavar="C[,TIMEOUT]",
+        help="before each cycle wait until all GPUs of the run are at or below so many "
+        "degrees, for at most TIMEOUT seconds, or 600 (default: do not wait)",
     ),
     Option(
         name="throttle",

@@ -10,10 +10,11 @@ from typing import Any, Literal
 import pytest
 
 import pytest_lem
-from pytest_lem.errors import LemError
+from pytest_lem.errors import ConfigError, LemError
 from pytest_lem.items import registry_of
 from pytest_lem.live import progress_of
 from pytest_lem.machine import environment, gpu
+from pytest_lem.measure.cooling import ThermalPolicy
 from pytest_lem.measure.custom import CustomCycle
 from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.measure.idle import IdlePolicy
@@ -190,16 +191,18 @@ class LemSession:
         if self._laboratory is None:
             settings = self.settings
             self._gpus = _select_gpus(settings, self.program)
+            thermal = _thermal(settings, self._gpus)
             metering = open_meters(
                 settings["meter"], gpus=self._gpus, registry=meters_of(self.config)
             )
             self._laboratory = Laboratory(
                 metering=metering,
-                conditions=_conditions(settings, self._gpus, metering),
+                conditions=_conditions(settings, self._gpus, metering, thermal),
                 registry=registry_of(self.config),
                 log_directory=self._directory,
                 progress=self._progress,
             )
+            self._laboratory.check_thermal()
         return self._laboratory
 
     def _look_around(self) -> None:
@@ -278,7 +281,10 @@ def _cpu_asked(experiment: Experiment) -> bool:
 
 
 def _conditions(
-    settings: Settings, gpus: list[gpu.Gpu], metering: Metering
+    settings: Settings,
+    gpus: list[gpu.Gpu],
+    metering: Metering,
+    thermal: ThermalPolicy | None,
 ) -> Conditions:
     intensity = settings["carbon-intensity"]
     return Conditions(
@@ -291,12 +297,27 @@ def _conditions(
         pue=settings["pue"],
         warmup_unconverged=settings["warmup-unconverged"],
         throttle=settings["throttle"],
+        thermal=thermal,
         power_limits_w={
             one.mig_parent or one.uuid: one.power_limit_w
             for one in gpus
             if one.power_limit_w is not None
         },
     )
+
+
+def _thermal(settings: Settings, gpus: list[gpu.Gpu]) -> ThermalPolicy | None:
+    """The temperature that cycles begin at; raises ConfigError without a GPU."""
+    if settings["thermal"] is None:
+        return None
+    if not gpus:
+        raise ConfigError(
+            f"{settings.says('thermal')}: no GPU is part of this run, so there is no "
+            "temperature to wait for"
+        )
+    limit_c, timeout_s = settings["thermal"]
+    devices = tuple(dict.fromkeys(one.mig_parent or one.uuid for one in gpus))
+    return ThermalPolicy(limit_c=limit_c, timeout_s=timeout_s, devices=devices)
 
 
 def _modelled_intensity(metering: Metering) -> float | None:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+THERMAL_TIMEOUT_S = 600.0
+
 
 def names(text: str) -> tuple[str, ...]:
     """`A,B`: at least one name."""
@@ -52,6 +54,16 @@ def windows(text: str) -> int | str:
         return int(number(int, 1)(text))
     except ValueError as error:
         raise ValueError(f"{error}, nor auto") from None
+
+
+def thermal(text: str) -> tuple[float, float]:
+    """`C` or `C,TIMEOUT`: degrees Celsius, and seconds to wait for them at most."""
+    heat, comma, limit = text.partition(",")
+    above = number(float, 0, above=True)
+    try:
+        return above(heat), above(limit) if comma else THERMAL_TIMEOUT_S
+    except ValueError as error:
+        raise ValueError(f"{error}; write C or C,TIMEOUT") from None
 
 
 def truth(text: str) -> bool:

@@ -2,7 +2,16 @@
 
 import pytest
 
-from pytest_lem.values import assignment, names, number, one_of, truth, windows
+from pytest_lem.values import (
+    THERMAL_TIMEOUT_S,
+    assignment,
+    names,
+    number,
+    one_of,
+    thermal,
+    truth,
+    windows,
+)
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-1", "1e999", "many", ""])
@@ -64,3 +73,12 @@ def test_an_assignment_has_a_key():
     for text in ("a", "=1"):
         with pytest.raises(ValueError, match="is not KEY=VALUE"):
             assignment(text)
+
+
+def test_a_temperature_has_a_timeout_of_its_own_or_the_usual():
+    """Both are above 0, and the error shows how they are written."""
+    assert thermal("55") == (55.0, THERMAL_TIMEOUT_S)
+    assert thermal("55.5,30") == (55.5, 30.0)
+    for text in ("", "0", "warm", "55,", "55,0", "55,30,1", ",30"):
+        with pytest.raises(ValueError, match="write C or C,TIMEOUT"):
+            thermal(text)

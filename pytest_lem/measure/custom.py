@@ -168,6 +168,8 @@ class CustomCycle:
     def _ready(self) -> Bench:
         notes, spec = self._notes, self._notes.experiment.spec
         timeout_s = notes.experiment.effort.timeout
+        if notes.bench is None:
+            notes.note_cooling(self._lab.cool())
         bench = self._lab.bench(spec, notes.index, timeout_s)
         if notes.bench is None:
             notes.bench = bench

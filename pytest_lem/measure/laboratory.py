@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pytest_lem.engines import Generation, Loaded
 from pytest_lem.engines.registry import Registry
+from pytest_lem.measure.cooling import ThermalPolicy, cool_down, hottest
 from pytest_lem.measure.idle import IdlePolicy, IdleReading, read_idle
 from pytest_lem.meters.metering import Metering
 from pytest_lem.spec.engine import EngineSpec
@@ -49,7 +50,16 @@ class Conditions:
     pue: float = 1.0
     warmup_unconverged: str = "warn"
     throttle: str = "warn"
+    thermal: ThermalPolicy | None = None
     power_limits_w: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cooled:
+    """A wait for a temperature: whether it was reached, and how long that took."""
+
+    in_time: bool
+    wait_s: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,6 +121,25 @@ class Laboratory:
         bench = self._load(client, spec)
         self._benches[id(client)] = bench
         return bench
+
+    def check_thermal(self) -> None:
+        """Raises MeterError where a temperature is asked for that no meter tells."""
+        policy = self.conditions.thermal
+        if policy is not None:
+            self.metering.start()
+            hottest(self.metering, policy.devices, wait=self.wait)
+
+    def cool(self) -> Cooled | None:
+        """Wait for the temperature that a cycle begins at; None if none was asked."""
+        policy = self.conditions.thermal
+        if policy is None:
+            return None
+        self.metering.start()
+        start_s = time.monotonic()
+        in_time = cool_down(
+            self.metering, policy, wait=self._wait_ticking, show=self.progress.phase
+        )
+        return Cooled(in_time=in_time, wait_s=time.monotonic() - start_s)
 
     def idle_of(self, bench: Bench) -> IdleReading:
         """Idle power with the model loaded; read once for each load."""

@@ -10,7 +10,7 @@ from pytest_lem.analysis.latency import batched, streamed
 from pytest_lem.analysis.metrics import emissions_g, pooled
 from pytest_lem.errors import LemError
 from pytest_lem.measure.idle import IdleReading
-from pytest_lem.measure.laboratory import Bench, Laboratory
+from pytest_lem.measure.laboratory import Bench, Cooled, Laboratory
 from pytest_lem.measure.prompting import recipe
 from pytest_lem.measure.warmup import WarmupOutcome
 from pytest_lem.measure.window import Pass, cost, figures, stamps
@@ -52,6 +52,14 @@ class Notebook:
     flags: set[str] = field(default_factory=set)
     nulls: dict[str, str] = field(default_factory=dict)
     prompts: dict[str, Any] | None = None
+    thermal_wait_s: float | None = None
+
+    def note_cooling(self, cooled: Cooled | None) -> None:
+        """Take in the wait for a temperature, if one was asked for."""
+        if cooled is not None:
+            self.thermal_wait_s = cooled.wait_s
+            if not cooled.in_time:
+                self.flags.add("thermal_wait_timeout")
 
 
 def cycle_record(
@@ -81,7 +89,10 @@ def cycle_record(
         native=dict(notes.passes[-1].generation.native) if notes.passes else {},
         windows=windows,
         metrics=_metrics(lab, notes, windows, load, warmup),
-        timing={"tokenise_s": notes.tokenise_s},
+        timing={
+            "tokenise_s": notes.tokenise_s,
+            "thermal_wait_s": notes.thermal_wait_s,
+        },
         prompts=notes.prompts or recipe(notes.experiment.workload),
         flags=sorted(notes.flags),
         nulls=notes.nulls,

@@ -46,6 +46,7 @@ FLAGS = {
     "throttled_power_brake": "the GPU was slowed down by its power supply",
     "throttled_slowdown": "the hardware slowed the GPU down",
     "throttle_unknown": "--lem-throttle=fail, and no telemetry for a window",
+    "thermal_wait_timeout": "a GPU was warmer than --lem-thermal asks for",
     "temperature_rise": "the GPU warmed by more than 10 C in a window",
     "revision_ignored_local": "a revision means nothing for a local model",
     "sampler_failed": "a meter stopped answering",

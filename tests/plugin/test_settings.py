@@ -246,3 +246,15 @@ def test_a_mode_of_throttling_is_warn_or_fail(run, errors_of):
     (line,) = errors_of(result)
     assert line == "--lem-throttle='rerun' is none of warn, fail"
     run(SOURCE, "--lem-throttle=fail").assert_outcomes(passed=1)
+
+
+def test_a_temperature_is_degrees_and_perhaps_a_timeout(run, errors_of):
+    """What is neither is refused, and so is waiting where there is no GPU."""
+    (line,) = errors_of(run(SOURCE, "--lem-thermal=50,soon"))
+    assert line == (
+        "--lem-thermal='50,soon' is not a number above 0; write C or C,TIMEOUT"
+    )
+    result = run(SOURCE, "--lem-thermal=50")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = errors_of(result)
+    assert line.startswith("--lem-thermal: no GPU is part of this run")
