@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pytest_lem.analysis.metrics import ratio, total
 
 POWER_EXCESS = 0.10
+# A power limit is kept by control: an H100 with 700 W drew 874 W over a recorded 0.1 s
+# and 799 W over 0.2 s, by its own counter.
+POWER_EXCESS_SHORT = 1.0
+CONTROLLED_S = 1.0
 ROUNDING = 0.001
 
 
@@ -57,17 +61,19 @@ def broken_laws(
 
 
 def _power_limit(one: Account, limits_w: Mapping[str, float]) -> Iterator[str]:
-    """Mean power is not above the limit by over 10 %, even at the interval's low end.
+    """Mean power is not far above the limit, even at the interval's low end.
 
-    Over spans shorter than a step of the counter the interval is wide: what may still
-    be right is not impossible.
+    Not by over 10 %, or within a second, in which real GPUs overshoot, not twice it.
+    What may be right within its uncertainty is not impossible.
     """
+    controlled = one.duration_s >= CONTROLLED_S
+    most = 1 + (POWER_EXCESS if controlled else POWER_EXCESS_SHORT)
     for device in one.devices:
         limit_w = limits_w.get(device.device)
         if limit_w is None or device.energy_j is None:
             continue
         least_j = device.energy_j - (device.uncertainty_j or 0.0)
-        if least_j > limit_w * (1 + POWER_EXCESS) * one.duration_s:
+        if least_j > limit_w * most * one.duration_s:
             yield (
                 f"power_limit: {one.name}: {device.device} drew "
                 f"{device.energy_j:.6g} J in {one.duration_s:.6g} s, at least "

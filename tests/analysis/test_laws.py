@@ -89,9 +89,23 @@ def test_power_above_the_limit_is_impossible(energy_j, uncertainty_j, possible):
 
 
 def test_power_is_energy_over_the_window_s_own_time():
-    """Half the time makes twice the power."""
-    (line,) = laws(duration_s=0.5, devices=[gpu()], gross_j=600.0)
-    assert "600 J in 0.5 s" in line
+    """Half the power in twice the time is the same energy."""
+    assert laws(duration_s=2.0, devices=[gpu("GPU-0", 1500.0)], gross_j=1500.0) == []
+    (line,) = laws(duration_s=2.0, devices=[gpu("GPU-0", 1600.0)], gross_j=1600.0)
+    assert "1600 J in 2 s" in line
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "power_w", "possible"),
+    [(0.1, 874.0, True), (0.999, 1390.0, True), (0.1, 1410.0, False)],
+)
+def test_within_a_second_a_gpu_may_overshoot(duration_s, power_w, possible):
+    """The control of power takes its time; twice the limit is too much even then."""
+    energy_j = duration_s * power_w
+    lines = laws(
+        duration_s=duration_s, devices=[gpu("GPU-0", energy_j, 0.0)], gross_j=energy_j
+    )
+    assert (lines == []) is possible
 
 
 def test_every_gpu_is_held_against_its_own_limit():

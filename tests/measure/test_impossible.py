@@ -1,10 +1,17 @@
 """Cycles whose numbers cannot be."""
 
+from pathlib import Path
+from random import Random
+
 import pytest
 
+from pytest_lem.analysis.laws import Account, DeviceEnergy, broken_laws
 from pytest_lem.errors import ImpossibleNumber, from_kind
 from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.meters.fake import FakeMeter
+from pytest_lem.meters.replay import whole_trace
+
+TRACE = Path(__file__).parents[1] / "data" / "h100_llm_trace.json.gz"
 
 LIMITS_W = {"fake:0": 700.0}
 
@@ -13,13 +20,46 @@ def test_a_cycle_above_the_power_limit_fails_by_name(make_lab, experiment):
     """It is kept with its windows, as failed, and says which law was broken."""
     lab = make_lab(FakeMeter(2000.0), power_limits_w=LIMITS_W)
     kept = []
-    one = experiment(script={"prefill_s": 0.3})
+    one = experiment(script={"prefill_s": 0.5})
     with pytest.raises(ImpossibleNumber, match=r"power_limit: energy window 0: fake:0"):
         run_cycle(lab, one, 0, kept.append)
     (cycle,) = kept
     assert (cycle.status, cycle.error.kind) == ("failed", "impossible")
     assert len(cycle.windows) == 3
     assert "its limit is 700 W" in cycle.error.message
+
+
+@pytest.mark.parametrize("duration_s", [0.05, 0.1, 0.2, 0.5, 1.0, 2.0])
+def test_a_real_gpu_at_its_limit_breaks_no_law(duration_s):
+    """Spans of a recorded H100 with 700 W, which drew up to 950 W in bursts."""
+    timeline = whole_trace(TRACE)
+    draw = Random(1)
+    powers_w = []
+    for _ in range(1000):
+        start_s = draw.uniform(31.0, 153.0 - duration_s)
+        span = timeline.energy(start_s, start_s + duration_s)
+        account = Account(
+            name="span",
+            duration_s=duration_s,
+            gross_j=span.energy_j,
+            scope=["gpu"],
+            devices=[
+                DeviceEnergy(
+                    device="GPU-0",
+                    scope="gpu",
+                    energy_j=span.energy_j,
+                    uncertainty_j=span.uncertainty_j,
+                )
+            ],
+            requests=0,
+            batches=[],
+            input_tokens=0,
+            output_tokens=0,
+            request_tokens=[],
+        )
+        assert broken_laws([account], {}, {"GPU-0": 700.0}) == []
+        powers_w.append(span.energy_j / duration_s)
+    assert max(powers_w) > 650.0
 
 
 @pytest.mark.parametrize("power_w", [0.0, 700.0])
