@@ -30,7 +30,7 @@ DECODER_KEYS = (
     "num_beams",
 )
 
-_PACKAGES = ("torch", "accelerate", "tokenizers", "safetensors", "huggingface_hub")
+_PACKAGES = ("accelerate", "tokenizers", "safetensors", "huggingface_hub")
 
 
 class TransformersEngine:
@@ -49,7 +49,11 @@ class TransformersEngine:
 
     def packages(self) -> dict[str, str]:
         """Versions of torch and what it was built with, and of the loaders."""
-        found = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+        found = {
+            "torch": torch.__version__,  # names the build, which its metadata may not
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+        }
         for name in _PACKAGES:
             try:
                 found[name] = importlib.metadata.version(name)
