@@ -5,15 +5,8 @@ import os
 import re
 from pathlib import Path
 
-# pytester forgets what an inner session imports; these cannot be imported twice.
-import numpy  # noqa: F401
 import pytest
-import rich.console
-import rich.table  # noqa: F401
-import scipy.special  # noqa: F401
-import yaml  # noqa: F401
 
-import pytest_lem.session  # noqa: F401
 from pytest_lem.records.record import Record
 from pytest_lem.worker import group
 

@@ -4,8 +4,6 @@ import json
 import subprocess
 import sys
 
-# pytester forgets what a test imports; numpy cannot be imported twice.
-import numpy  # noqa: F401
 import pytest
 
 from pytest_lem.records.export import read_json
