@@ -1,4 +1,4 @@
-"""Modules that cannot be imported twice: pytester forgets what an inner test imports."""
+"""Modules that cannot be imported twice: pytester forgets what inner tests import."""
 
 import numpy  # noqa: F401
 import rich.console
