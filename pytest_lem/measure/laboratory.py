@@ -103,7 +103,7 @@ class Laboratory:
         self._registry = registry
         self._logs = log_directory
         self._pool = EnginePool()
-        self._benches: dict[int, Bench] = {}
+        self._bench: Bench | None = None
         self._started = 0
 
     def bench(self, spec: EngineSpec, turn: int, timeout_s: float) -> Bench:
@@ -114,13 +114,10 @@ class Laboratory:
         """
         key = f"{turn}:{spec.model_dump_json()}"
         client = self._pool.get(key, lambda: self._start(spec, timeout_s))
-        known = self._benches.get(id(client))
-        if known is not None:
-            return known
-        self._benches.clear()
-        bench = self._load(client, spec)
-        self._benches[id(client)] = bench
-        return bench
+        if self._bench is None or self._bench.client is not client:
+            self._bench = None
+            self._bench = self._load(client, spec)
+        return self._bench
 
     def check_thermal(self) -> None:
         """Raises MeterError where a temperature is asked for that no meter tells."""
@@ -154,7 +151,7 @@ class Laboratory:
 
     def drop(self) -> None:
         """Throw the engine away: after a failure it is never used again."""
-        self._benches.clear()
+        self._bench = None
         self._pool.drop()
 
     @property
@@ -165,7 +162,7 @@ class Laboratory:
     def close(self) -> None:
         """End the engine in order, then the meters."""
         try:
-            self._benches.clear()
+            self._bench = None
             self._pool.close()
         finally:
             self.metering.stop()
