@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_lem.errors import ConfigError, LemError, NullMetricError
-from pytest_lem.options import XDIST
+from pytest_lem.settings import XDIST
 from pytest_lem.stash import CALLS, CYCLE, LOOP
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_lem.errors import ConfigError
-from pytest_lem.options import SETTINGS, Settings
+from pytest_lem.settings import SETTINGS, Settings
 
 if TYPE_CHECKING:
     from pytest_lem.engines.registry import Registry

@@ -16,7 +16,8 @@ from pytest_lem.items import (
     takes_backend,
 )
 from pytest_lem.loop import interruptible, run_silently, run_turns, turns
-from pytest_lem.options import SETTINGS, add_options, check, resolve
+from pytest_lem.options import add_options
+from pytest_lem.settings import SETTINGS, check, resolve
 from pytest_lem.stash import CALLS, HELD_BACK, LOOP, SESSION, SILENT
 
 if TYPE_CHECKING:

@@ -10,17 +10,20 @@ from typing import Any, Literal
 import pytest
 
 import pytest_lem
-from pytest_lem.errors import ConfigError, LemError
+from pytest_lem.conditions import (
+    carbon_factors,
+    conditions_of,
+    select_gpus,
+    thermal_policy,
+)
+from pytest_lem.errors import LemError
 from pytest_lem.items import registry_of
 from pytest_lem.live import progress_of
 from pytest_lem.machine import environment, gpu
-from pytest_lem.measure.cooling import ThermalPolicy
 from pytest_lem.measure.custom import CustomCycle
 from pytest_lem.measure.cycle import run_cycle
-from pytest_lem.measure.idle import IdlePolicy
-from pytest_lem.measure.laboratory import Bench, Conditions, Laboratory, Progress
+from pytest_lem.measure.laboratory import Bench, Laboratory, Progress
 from pytest_lem.meters.metering import Metering, open_meters
-from pytest_lem.options import SETTINGS, Settings, meters_of
 from pytest_lem.program import Program
 from pytest_lem.records.assemble import experiment_record
 from pytest_lem.records.export import write_csv, write_json
@@ -28,10 +31,9 @@ from pytest_lem.records.journal import Journal
 from pytest_lem.records.record import Cycle, Plan, Record, Session
 from pytest_lem.records.result import Result
 from pytest_lem.report.terminal import Outline
-from pytest_lem.spec.experiment import Experiment
+from pytest_lem.settings import SETTINGS, Settings, meters_of
 from pytest_lem.spec.workload import Workload
 from pytest_lem.stash import SESSION
-from pytest_lem.worker.devices import select
 
 
 class LemSession:
@@ -190,14 +192,14 @@ class LemSession:
     def _open(self) -> Laboratory:
         if self._laboratory is None:
             settings = self.settings
-            self._gpus = _select_gpus(settings, self.program)
-            thermal = _thermal(settings, self._gpus)
+            self._gpus = select_gpus(settings, self.program)
+            thermal = thermal_policy(settings, self._gpus)
             metering = open_meters(
                 settings["meter"], gpus=self._gpus, registry=meters_of(self.config)
             )
             self._laboratory = Laboratory(
                 metering=metering,
-                conditions=_conditions(settings, self._gpus, metering, thermal),
+                conditions=conditions_of(settings, self._gpus, metering, thermal),
                 registry=registry_of(self.config),
                 log_directory=self._directory,
                 progress=self._progress,
@@ -247,7 +249,7 @@ class LemSession:
             seed=self.program.seed,
             git=environment.git(self.config.rootpath),
             meters=self._laboratory.metering.describe() if self._laboratory else [],
-            carbon=_carbon(settings, self._laboratory),
+            carbon=carbon_factors(settings, self._laboratory),
             status=status,
         )
 
@@ -259,84 +261,6 @@ def session_of(config: pytest.Config) -> LemSession:
         config.stash[SESSION] = LemSession(config, settings, progress_of(config))
     found: LemSession = config.stash[SESSION]
     return found
-
-
-def _select_gpus(settings: Settings, program: Program) -> list[gpu.Gpu]:
-    """The GPUs of the run: those asked for, else the first visible one."""
-    there = {one.uuid: one for one in gpu.discover()}
-    on_cpu = [_cpu_asked(one) for one in program.experiments.values()]
-    chosen = select(
-        list(there),
-        environ=os.environ,
-        asked=settings["gpus"],
-        cpu_asked=bool(on_cpu) and all(on_cpu),
-    )
-    found = [there[uuid] for uuid in chosen if uuid in there]
-    return found if settings["gpus"] else found[:1]
-
-
-def _cpu_asked(experiment: Experiment) -> bool:
-    spec = experiment.spec
-    return spec.backend == "fake" or spec.engine.get("device") == "cpu"
-
-
-def _conditions(
-    settings: Settings,
-    gpus: list[gpu.Gpu],
-    metering: Metering,
-    thermal: ThermalPolicy | None,
-) -> Conditions:
-    intensity = settings["carbon-intensity"]
-    return Conditions(
-        idle=IdlePolicy(mode=settings["idle"], seconds=settings["idle-seconds"]),
-        gpus=[one.uuid for one in gpus],
-        strict=settings["strict"],
-        carbon_intensity_g_per_kwh=(
-            _modelled_intensity(metering) if intensity is None else intensity
-        ),
-        pue=settings["pue"],
-        warmup_unconverged=settings["warmup-unconverged"],
-        throttle=settings["throttle"],
-        thermal=thermal,
-        power_limits_w={
-            one.mig_parent or one.uuid: one.power_limit_w
-            for one in gpus
-            if one.power_limit_w is not None
-        },
-    )
-
-
-def _thermal(settings: Settings, gpus: list[gpu.Gpu]) -> ThermalPolicy | None:
-    """The temperature that cycles begin at; raises ConfigError without a GPU."""
-    if settings["thermal"] is None:
-        return None
-    if not gpus:
-        raise ConfigError(
-            f"{settings.says('thermal')}: no GPU is part of this run, so there is no "
-            "temperature to wait for"
-        )
-    limit_c, timeout_s = settings["thermal"]
-    devices = tuple(dict.fromkeys(one.mig_parent or one.uuid for one in gpus))
-    return ThermalPolicy(limit_c=limit_c, timeout_s=timeout_s, devices=devices)
-
-
-def _modelled_intensity(metering: Metering) -> float | None:
-    """What a meter takes the grid's carbon intensity to be, in g/kWh."""
-    key = "carbon_intensity_g_per_kwh"
-    known = [meter["facts"].get(key) for meter in metering.describe()]
-    return next((value for value in known if value is not None), None)
-
-
-def _carbon(settings: Settings, laboratory: Laboratory | None) -> dict[str, Any]:
-    """Both factors of the emissions, and who gave the first."""
-    conditions = laboratory.conditions if laboratory else None
-    intensity = conditions.carbon_intensity_g_per_kwh if conditions else None
-    source = "meter" if settings["carbon-intensity"] is None else "setting"
-    return {
-        "intensity_g_per_kwh": intensity,
-        "source": None if intensity is None else source,
-        "pue": settings["pue"],
-    }
 
 
 def _meter(metering: Metering | None) -> str:

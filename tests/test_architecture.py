@@ -38,6 +38,8 @@ ROOMS = (
         "live",
         "program",
         "session",
+        "conditions",
+        "settings",
         "stash",
     ),
     ("cli",),

@@ -1,0 +1,94 @@
+"""What the settings and this machine make of every experiment of a session."""
+
+import os
+from typing import Any
+
+from pytest_lem.errors import ConfigError
+from pytest_lem.machine import gpu
+from pytest_lem.measure.cooling import ThermalPolicy
+from pytest_lem.measure.idle import IdlePolicy
+from pytest_lem.measure.laboratory import Conditions, Laboratory
+from pytest_lem.meters.metering import Metering
+from pytest_lem.program import Program
+from pytest_lem.settings import Settings
+from pytest_lem.spec.experiment import Experiment
+from pytest_lem.worker.devices import select
+
+
+def select_gpus(settings: Settings, program: Program) -> list[gpu.Gpu]:
+    """The GPUs of the run: those asked for, else the first visible one."""
+    there = {one.uuid: one for one in gpu.discover()}
+    on_cpu = [_cpu_asked(one) for one in program.experiments.values()]
+    chosen = select(
+        list(there),
+        environ=os.environ,
+        asked=settings["gpus"],
+        cpu_asked=bool(on_cpu) and all(on_cpu),
+    )
+    found = [there[uuid] for uuid in chosen if uuid in there]
+    return found if settings["gpus"] else found[:1]
+
+
+def _cpu_asked(experiment: Experiment) -> bool:
+    spec = experiment.spec
+    return spec.backend == "fake" or spec.engine.get("device") == "cpu"
+
+
+def conditions_of(
+    settings: Settings,
+    gpus: list[gpu.Gpu],
+    metering: Metering,
+    thermal: ThermalPolicy | None,
+) -> Conditions:
+    """What holds for every experiment, by the settings and what was opened."""
+    intensity = settings["carbon-intensity"]
+    return Conditions(
+        idle=IdlePolicy(mode=settings["idle"], seconds=settings["idle-seconds"]),
+        gpus=[one.uuid for one in gpus],
+        strict=settings["strict"],
+        carbon_intensity_g_per_kwh=(
+            _modelled_intensity(metering) if intensity is None else intensity
+        ),
+        pue=settings["pue"],
+        warmup_unconverged=settings["warmup-unconverged"],
+        throttle=settings["throttle"],
+        thermal=thermal,
+        power_limits_w={
+            one.mig_parent or one.uuid: one.power_limit_w
+            for one in gpus
+            if one.power_limit_w is not None
+        },
+    )
+
+
+def thermal_policy(settings: Settings, gpus: list[gpu.Gpu]) -> ThermalPolicy | None:
+    """The temperature that cycles begin at; raises ConfigError without a GPU."""
+    if settings["thermal"] is None:
+        return None
+    if not gpus:
+        raise ConfigError(
+            f"{settings.says('thermal')}: no GPU is part of this run, so there is no "
+            "temperature to wait for"
+        )
+    limit_c, timeout_s = settings["thermal"]
+    devices = tuple(dict.fromkeys(one.mig_parent or one.uuid for one in gpus))
+    return ThermalPolicy(limit_c=limit_c, timeout_s=timeout_s, devices=devices)
+
+
+def _modelled_intensity(metering: Metering) -> float | None:
+    """What a meter takes the grid's carbon intensity to be, in g/kWh."""
+    key = "carbon_intensity_g_per_kwh"
+    known = [meter["facts"].get(key) for meter in metering.describe()]
+    return next((value for value in known if value is not None), None)
+
+
+def carbon_factors(settings: Settings, laboratory: Laboratory | None) -> dict[str, Any]:
+    """Both factors of the emissions, and who gave the first."""
+    conditions = laboratory.conditions if laboratory else None
+    intensity = conditions.carbon_intensity_g_per_kwh if conditions else None
+    source = "meter" if settings["carbon-intensity"] is None else "setting"
+    return {
+        "intensity_g_per_kwh": intensity,
+        "source": None if intensity is None else source,
+        "pue": settings["pue"],
+    }

@@ -1,0 +1,145 @@
+"""What the options say in a session, resolved once to one frozen `Settings`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from pytest_lem.errors import ConfigError
+from pytest_lem.options import OPTIONS, Option
+
+if TYPE_CHECKING:
+    from pytest_lem.meters.registry import Registry
+
+Origin = Literal["cli", "ini", "default"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every option's effective value, and where it came from.
+
+    `values` and `origins` have one entry for each of `OPTIONS`, by its name. `said`
+    has what each place says; of a repeatable option places add up, key by key.
+    """
+
+    values: Mapping[str, Any]
+    origins: Mapping[str, Origin]
+    said: Mapping[Origin, Mapping[str, Any]]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    def says(self, name: str) -> str:
+        """How a user would name the place this value came from."""
+        option = next(one for one in OPTIONS if one.name == name)
+        return option.flag if self.origins[name] == "cli" else option.dest
+
+
+SETTINGS = pytest.StashKey[Settings]()
+METERS = pytest.StashKey["Registry"]()
+
+
+def resolve(config: pytest.Config) -> Settings:
+    """The settings of this session; raises UsageError naming option and origin."""
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    said: dict[Origin, dict[str, Any]] = {"default": {}, "ini": {}, "cli": {}}
+    problems = []
+    for option in OPTIONS:
+        places = _raw(config, option)
+        for raw, origin in places if option.many else places[-1:]:
+            try:
+                value = _parsed(option, raw)
+            except ValueError as error:
+                shown = option.flag if origin == "cli" else f"ini {option.dest}"
+                problems.append(f"{shown}={raw!r} {error}")
+                continue
+            said[origin][option.name] = values[option.name] = value
+            origins[option.name] = origin
+    if problems:
+        raise pytest.UsageError(*problems)
+    return Settings(values=values, origins=origins, said=said)
+
+
+def _raw(config: pytest.Config, option: Option) -> list[tuple[Any, Origin]]:
+    """What each place says of the option; the last of them wins."""
+    places: list[tuple[Any, Origin]] = [(None, "default")]
+    written = config.getini(option.dest)
+    if written is not None and written != "":
+        places.append((written, "ini"))
+    typed = None if option.ini_only else config.getoption(option.dest)
+    if typed is not None:
+        places.append((typed, "cli"))
+    return places
+
+
+def _parsed(option: Option, raw: Any) -> Any:
+    if raw is None:
+        return option.default
+    if option.many:
+        lines = raw if isinstance(raw, list) else str(raw).splitlines()
+        return tuple(option.parse(line) for line in lines if line.strip())
+    return option.parse(str(raw))
+
+
+def check(config: pytest.Config, settings: Settings) -> None:
+    """Refuse values that can be seen to be wrong before anything is collected."""
+    problems = [*_bad_paths(settings), *_bad_effort(settings)]
+    problems += _bad_names(config, settings)
+    typed = [o.flag for o in OPTIONS if settings.origins[o.name] == "cli"]
+    if typed and config.getoption("numprocesses", None):
+        problems.append(f"{typed[0]}: {XDIST}")
+    if problems:
+        raise pytest.UsageError(*problems)
+
+
+XDIST = (
+    "pytest -n measures several experiments at once with the same meters, and their "
+    "energy cannot be told apart: run lem tests without -n"
+)
+
+
+def _bad_paths(settings: Settings) -> Iterator[str]:
+    for name in ("json", "csv"):
+        path = settings[name]
+        if path is None:
+            continue
+        if path.is_dir():
+            yield f"{settings.says(name)}={path}: is a directory"
+        elif not path.parent.is_dir():
+            yield f"{settings.says(name)}={path}: {path.parent} is no directory"
+
+
+def _bad_effort(settings: Settings) -> Iterator[str]:
+    from pytest_lem.spec.effort import Effort, Warmup
+
+    try:
+        Warmup.parse(settings["warmup"])
+    except ConfigError as error:
+        yield f"{settings.says('warmup')}: {error}"
+    try:
+        Effort(cycles=settings["cycles"])
+    except ConfigError as error:
+        yield f"{settings.says('cycles')}: {error}"
+
+
+def meters_of(config: pytest.Config) -> "Registry":
+    """The meters there are, also those of other plugins and conftest files."""
+    if METERS not in config.stash:
+        from pytest_lem.meters.registry import Registry
+
+        registry = config.stash[METERS] = Registry()
+        config.hook.pytest_lem_register_meters(registry=registry)
+    return config.stash[METERS]
+
+
+def _bad_names(config: pytest.Config, settings: Settings) -> Iterator[str]:
+    """Names are looked up only where somebody wrote some."""
+    try:
+        if settings.origins["meter"] != "default":
+            from pytest_lem.meters.registry import check_names
+
+            check_names(settings["meter"], meters_of(config))
+    except ConfigError as error:
+        yield f"{settings.says('meter')}: {error}"
