@@ -1,9 +1,157 @@
-"""Modules that cannot be imported twice: pytester forgets what inner tests import."""
+"""A simulated NVIDIA driver, for machines without a GPU.
+
+What is imported for nothing cannot be imported twice: pytester forgets the modules that
+inner tests import.
+"""
+
+# ruff: noqa: N802  the simulated driver has NVML's own names
+
+import sys
+import time
+from types import SimpleNamespace
 
 import numpy  # noqa: F401
+import pytest
 import rich.console
 import rich.table  # noqa: F401
 import scipy.special  # noqa: F401
 import yaml  # noqa: F401
 
 import pytest_lem.session  # noqa: F401
+
+
+class NVMLError(Exception):
+    def __init__(self, value):
+        super().__init__(f"code {value}")
+        self.value = value
+
+
+class Driver:
+    """As much of `pynvml` as is used: GPUs under constant power since boot.
+
+    `fails` has the error that a GPU gives in place of its energy and power.
+    """
+
+    NVMLError = NVMLError
+    NVML_ERROR_NOT_SUPPORTED = 3
+    NVML_ERROR_NOT_FOUND = 6
+    NVML_ERROR_DRIVER_NOT_LOADED = 9
+    NVML_ERROR_LIBRARY_NOT_FOUND = 12
+    NVML_ERROR_GPU_IS_LOST = 15
+    NVML_TOTAL_POWER_SAMPLES = 0
+    NVML_TEMPERATURE_GPU = 0
+    NVML_CLOCK_SM = 1
+    NVML_CLOCK_MEM = 2
+
+    def __init__(self, powers_w, *, no_counter=(), old_name=False, mig=(), ring=False):
+        self.powers_w = powers_w
+        self.no_counter = no_counter
+        self.mig = mig
+        if ring:
+            self.nvmlDeviceGetSamples = self.samples
+        self.fails = {}
+        self.users = 0
+        if old_name:
+            self.nvmlDeviceGetCurrentClocksThrottleReasons = lambda handle: 0x20
+        else:
+            self.nvmlDeviceGetCurrentClocksEventReasons = lambda handle: 0x4
+
+    def __getattr__(self, name):
+        if not name.startswith("nvml"):
+            raise AttributeError(name)
+        if name.endswith(("ThrottleReasons", "EventReasons")):
+            raise AttributeError(name)
+
+        def unsupported(*args):
+            raise NVMLError(self.NVML_ERROR_NOT_SUPPORTED)
+
+        return unsupported
+
+    def _check(self, handle):
+        if handle in self.fails:
+            raise NVMLError(self.fails[handle])
+
+    def nvmlInit(self):
+        self.users += 1
+
+    def nvmlShutdown(self):
+        self.users -= 1
+
+    def nvmlDeviceGetCount(self):
+        return len(self.powers_w)
+
+    def nvmlDeviceGetHandleByIndex(self, index):
+        return index
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):
+        uuid = uuid.decode() if isinstance(uuid, bytes) else uuid
+        if not uuid.startswith("GPU-"):
+            raise NVMLError(6)
+        return int(uuid.removeprefix("GPU-"))
+
+    def nvmlDeviceGetUUID(self, handle):
+        return f"GPU-{handle}" if isinstance(handle, int) else handle
+
+    def nvmlDeviceGetName(self, handle):
+        return b"Simulated"
+
+    def nvmlSystemGetDriverVersion(self):
+        return "1.2"
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle):
+        self._check(handle)
+        if handle in self.no_counter:
+            raise NVMLError(self.NVML_ERROR_NOT_SUPPORTED)
+        steps = int(time.monotonic() / 0.05)
+        return round(steps * 0.05 * self.powers_w[handle] * 1e3)
+
+    def nvmlDeviceGetPowerUsage(self, handle):
+        self._check(handle)
+        return self.powers_w[handle] * 1e3
+
+    def samples(self, handle, kind, last_seen_us):
+        self._check(handle)
+        assert kind == self.NVML_TOTAL_POWER_SAMPLES
+        last = int(time.time() / 0.02)
+        value = SimpleNamespace(uiVal=round(self.powers_w[handle] * 1e3))
+        stamps_us = [round(k * 20_000) for k in range(last - 119, last + 1)]
+        return 1, [
+            SimpleNamespace(timeStamp=stamp_us, sampleValue=value)
+            for stamp_us in stamps_us
+            if stamp_us > last_seen_us
+        ]
+
+    def nvmlDeviceGetTemperature(self, handle, sensor):
+        return 50 + handle
+
+    def nvmlDeviceGetPerformanceState(self, handle):
+        return 32
+
+    def nvmlDeviceGetMigMode(self, handle):
+        return (int(handle in self.mig), 0)
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, handle):
+        return 7
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle, place):
+        if place > 1:
+            raise NVMLError(6)
+        return f"MIG-{handle}-{place}"
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        return [
+            SimpleNamespace(pid=10, usedGpuMemory=2_000_000),
+            SimpleNamespace(pid=11, usedGpuMemory=None),
+        ]
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """Put a simulated driver in place of the real one."""
+
+    def put(powers_w, **kwargs):
+        simulated = Driver(powers_w, **kwargs)
+        monkeypatch.setitem(sys.modules, "pynvml", simulated)
+        return simulated
+
+    return put

@@ -1,10 +1,6 @@
 """The NVML meter against a simulated driver, and against a real one where there is."""
 
-# ruff: noqa: N802  the simulated driver has NVML's own names
-
-import sys
 import time
-from types import SimpleNamespace
 
 import pytest
 
@@ -14,136 +10,6 @@ from pytest_lem.meters import nvml
 from pytest_lem.meters.metering import Metering, open_meters
 
 REAL_ABSENCE = gpu.absence()
-
-
-class NVMLError(Exception):
-    def __init__(self, value):
-        super().__init__(f"code {value}")
-        self.value = value
-
-
-class Driver:
-    """As much of `pynvml` as is used: GPUs under constant power since boot."""
-
-    NVMLError = NVMLError
-    NVML_ERROR_NOT_SUPPORTED = 3
-    NVML_ERROR_NOT_FOUND = 6
-    NVML_ERROR_DRIVER_NOT_LOADED = 9
-    NVML_ERROR_LIBRARY_NOT_FOUND = 12
-    NVML_TOTAL_POWER_SAMPLES = 0
-    NVML_TEMPERATURE_GPU = 0
-    NVML_CLOCK_SM = 1
-    NVML_CLOCK_MEM = 2
-
-    def __init__(self, powers_w, *, no_counter=(), old_name=False, mig=(), ring=False):
-        self.powers_w = powers_w
-        self.no_counter = no_counter
-        self.mig = mig
-        if ring:
-            self.nvmlDeviceGetSamples = self.samples
-        self.lost = set()
-        self.users = 0
-        if old_name:
-            self.nvmlDeviceGetCurrentClocksThrottleReasons = lambda handle: 0x20
-        else:
-            self.nvmlDeviceGetCurrentClocksEventReasons = lambda handle: 0x4
-
-    def __getattr__(self, name):
-        if not name.startswith("nvml"):
-            raise AttributeError(name)
-        if name.endswith(("ThrottleReasons", "EventReasons")):
-            raise AttributeError(name)
-
-        def unsupported(*args):
-            raise NVMLError(self.NVML_ERROR_NOT_SUPPORTED)
-
-        return unsupported
-
-    def nvmlInit(self):
-        self.users += 1
-
-    def nvmlShutdown(self):
-        self.users -= 1
-
-    def nvmlDeviceGetCount(self):
-        return len(self.powers_w)
-
-    def nvmlDeviceGetHandleByIndex(self, index):
-        return index
-
-    def nvmlDeviceGetHandleByUUID(self, uuid):
-        uuid = uuid.decode() if isinstance(uuid, bytes) else uuid
-        if not uuid.startswith("GPU-"):
-            raise NVMLError(6)
-        return int(uuid.removeprefix("GPU-"))
-
-    def nvmlDeviceGetUUID(self, handle):
-        return f"GPU-{handle}" if isinstance(handle, int) else handle
-
-    def nvmlDeviceGetName(self, handle):
-        return b"Simulated"
-
-    def nvmlSystemGetDriverVersion(self):
-        return "1.2"
-
-    def nvmlDeviceGetTotalEnergyConsumption(self, handle):
-        if handle in self.lost:
-            raise NVMLError(15)
-        if handle in self.no_counter:
-            raise NVMLError(self.NVML_ERROR_NOT_SUPPORTED)
-        steps = int(time.monotonic() / 0.05)
-        return round(steps * 0.05 * self.powers_w[handle] * 1e3)
-
-    def nvmlDeviceGetPowerUsage(self, handle):
-        if handle in self.lost:
-            raise NVMLError(15)
-        return self.powers_w[handle] * 1e3
-
-    def samples(self, handle, kind, last_seen_us):
-        assert kind == self.NVML_TOTAL_POWER_SAMPLES
-        last = int(time.time() / 0.02)
-        value = SimpleNamespace(uiVal=round(self.powers_w[handle] * 1e3))
-        stamps_us = [round(k * 20_000) for k in range(last - 119, last + 1)]
-        return 1, [
-            SimpleNamespace(timeStamp=stamp_us, sampleValue=value)
-            for stamp_us in stamps_us
-            if stamp_us > last_seen_us
-        ]
-
-    def nvmlDeviceGetTemperature(self, handle, sensor):
-        return 50 + handle
-
-    def nvmlDeviceGetPerformanceState(self, handle):
-        return 32
-
-    def nvmlDeviceGetMigMode(self, handle):
-        return (int(handle in self.mig), 0)
-
-    def nvmlDeviceGetMaxMigDeviceCount(self, handle):
-        return 7
-
-    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle, place):
-        if place > 1:
-            raise NVMLError(6)
-        return f"MIG-{handle}-{place}"
-
-    def nvmlDeviceGetComputeRunningProcesses(self, handle):
-        return [
-            SimpleNamespace(pid=10, usedGpuMemory=2_000_000),
-            SimpleNamespace(pid=11, usedGpuMemory=None),
-        ]
-
-
-@pytest.fixture
-def driver(monkeypatch):
-    """Put a simulated driver in place of the real one."""
-
-    def put(powers_w, **kwargs):
-        simulated = Driver(powers_w, **kwargs)
-        monkeypatch.setitem(sys.modules, "pynvml", simulated)
-        return simulated
-
-    return put
 
 
 def measured(metering, seconds=0.6, **kwargs):
@@ -213,7 +79,7 @@ def test_a_lost_gpu_is_counted_and_the_other_goes_on(driver):
     """Errors of one GPU make its own energy null, and are in the facts."""
     simulated = driver([300.0, 100.0])
     with open_meters(["nvml"], gpus=gpu.discover()) as metering:
-        simulated.lost.add(0)
+        simulated.fails[0] = simulated.NVML_ERROR_GPU_IS_LOST
         time.sleep(0.1)
         reading, _ = measured(metering, 0.3)
         facts = metering.describe()[0]["facts"]
@@ -230,7 +96,7 @@ def test_when_all_gpus_are_lost_the_meter_fails(driver):
     """Five polls without any answer end the meter with the driver's word."""
     simulated = driver([300.0])
     with open_meters(["nvml"], gpus=gpu.discover()) as metering:
-        simulated.lost.add(0)
+        simulated.fails[0] = simulated.NVML_ERROR_GPU_IS_LOST
         time.sleep(1.0)
         state = metering.describe()[0]["sampler"]
     assert state["failed"]
