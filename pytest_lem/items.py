@@ -142,6 +142,7 @@ def refusals(config: pytest.Config, found: Sequence[pytest.Item]) -> Iterator[st
 
 def _layers(item: pytest.Item, settings: Settings) -> "Iterator[Layer]":
     from pytest_lem.spec.experiment import MARKER_KEYS
+    from pytest_lem.spec.nearest import unknown
     from pytest_lem.spec.provenance import Layer
 
     yield _typed("default", settings)
@@ -150,7 +151,7 @@ def _layers(item: pytest.Item, settings: Settings) -> "Iterator[Layer]":
         if marker.args:
             raise ConfigError(f"lem{marker.args!r}: the marker takes only keywords")
         if "backend" in marker.kwargs:
-            raise ConfigError("unknown key 'backend'; did you mean 'backends'?")
+            raise ConfigError(unknown("key", "backend", MARKER_KEYS))
         values = {k: v for k, v in marker.kwargs.items() if k != "backends"}
         yield Layer(origin="marker", values=values)
     chosen = {k: v for k, v in _parameters(item).items() if k in MARKER_KEYS}

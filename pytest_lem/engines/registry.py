@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import sys
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from pytest_lem.engines import Capabilities
 from pytest_lem.errors import ConfigError
+from pytest_lem.spec.nearest import unknown
 
 GROUP = "pytest_lem.engines"
 
@@ -98,13 +98,14 @@ class Registry:
         return None
 
     def _unknown(self, name: str, names: list[str]) -> str:
-        there_are = f"there are: {', '.join(names)}"
         if name in _PLANNED:
-            return f"backend {name!r}: this version has no such engine yet; {there_are}"
+            there_are = ", ".join(names)
+            return (
+                f"backend {name!r}: this version has no such engine yet "
+                f"(choices: {there_are})"
+            )
         aliases = [alias for e in self._entries.values() for alias in e.aliases]
-        near = difflib.get_close_matches(name, [*names, *aliases], n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"no backend {name!r}; {hint}{there_are}"
+        return unknown("backend", name, [*names, *aliases])
 
 
 def available(entry: EngineEntry) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import difflib
 import json
 import logging
 import re
@@ -24,6 +23,7 @@ from transformers import (
 from transformers.utils import cached_file
 
 from pytest_lem.errors import ConfigError, EngineLoadError, LemError, OutOfMemory
+from pytest_lem.spec.nearest import unknown
 from pytest_lem.workload.models import directory_sha256
 
 ENGINE_KEYS = ("device", "attn_implementation")
@@ -243,9 +243,7 @@ def refuse_unknown(
     """Refuse the first option that is set and that this engine does not know."""
     for key, value in given.items():
         if key not in known and value is not None:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-            msg = f"{where} option {key!r} is unknown: did you mean {near[0]!r}?"
-            raise ConfigError(msg)
+            raise ConfigError(unknown("key", key, known, within=f"{where}."))
 
 
 def first_line(error: BaseException) -> str:

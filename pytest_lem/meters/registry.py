@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Any
 
 from pytest_lem.errors import ConfigError, MeterError
 from pytest_lem.machine.gpu import Gpu, absence
 from pytest_lem.meters import Meter
+from pytest_lem.spec.nearest import unknown
 
 GROUP = "pytest_lem.meters"
 
@@ -54,24 +54,20 @@ class Registry:
         kind, colon, argument = name.partition(":")
         if kind in ("auto", "none") and not colon:
             return
-        if kind in ("auto", "none") or self._target(kind) is None:
-            raise ConfigError(self._unknown(name, kind))
+        plain = kind in ("auto", "none")
+        if not plain and self._target(kind) is None:
+            raise ConfigError(self._unknown(kind))
         if kind == "replay" and not argument:
             raise ConfigError("meter 'replay' needs a recorded trace: replay:FILE")
-        if colon and kind in _BUILT_IN and kind not in _WITH_ARGUMENT:
+        if plain or (colon and kind in _BUILT_IN and kind not in _WITH_ARGUMENT):
             raise ConfigError(
                 f"meter {name!r}: {kind} takes no argument; write {kind!r}"
             )
 
-    def _unknown(self, name: str, kind: str) -> str:
+    def _unknown(self, kind: str) -> str:
         installed = [entry.name for entry in entry_points(group=GROUP)]
-        known = ["auto", "none", *self._targets, *installed]
-        close = get_close_matches(kind.lower(), known, n=1, cutoff=0.0)
-        others = sorted({*self._targets, *installed} - set(_BUILT_IN))
-        return (
-            f"meter {name!r} is unknown; did you mean {close[0]!r}? "
-            f"(choices: {', '.join([*_CHOICES, *others])})"
-        )
+        others = {*self._targets, *installed} - set(_BUILT_IN)
+        return unknown("meter", kind, [*_CHOICES, *others])
 
     def open(self, name: str, gpus: Sequence[Gpu]) -> Meter:
         """The meter of that name, ready to be polled."""

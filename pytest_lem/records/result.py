@@ -9,7 +9,7 @@ from pytest_lem.analysis.stats import Summary
 from pytest_lem.errors import NullMetricError
 from pytest_lem.records.assemble import all_flags, complete, null_reasons, summaries
 from pytest_lem.records.record import Cycle
-from pytest_lem.spec.experiment import nearest
+from pytest_lem.spec.nearest import unknown
 
 
 @total_ordering
@@ -111,8 +111,7 @@ class Result:
 
     def __getattr__(self, name: str) -> Metric:
         if name.startswith("_") or name not in self._metrics:
-            msg = f"a result has no metric {name!r}{nearest(name, METRICS)}"
-            raise AttributeError(msg)
+            raise AttributeError(unknown("metric", name, METRICS))
         return self._metrics[name]
 
     def __dir__(self) -> list[str]:

@@ -1,6 +1,5 @@
 """One thing measured: engine spec and workload, with its identity."""
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec.effort import EFFORT_KEYS, Effort, Warmup
 from pytest_lem.spec.engine import EngineSpec
+from pytest_lem.spec.nearest import unknown
 from pytest_lem.spec.parameters import SECTIONS
 from pytest_lem.spec.parameters.other import OtherParameters
 from pytest_lem.spec.provenance import Layer, merge
@@ -58,7 +58,7 @@ def plan_experiment(
     sections = {**others, **SECTIONS}
     allowed = {*MARKER_KEYS, *sections}
     problems = [
-        f"unknown key {key!r}{nearest(key, allowed)}"
+        unknown("key", key, allowed)
         for key in values
         if key not in allowed and key != "backend"
     ]
@@ -95,15 +95,6 @@ def identity(
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the nearest choice, else all choices in a list."""
-    options = sorted(choices)
-    close = difflib.get_close_matches(word, options, n=1)
-    return (
-        f"; did you mean {close[0]!r}?" if close else f"; valid: {', '.join(options)}"
-    )
-
-
 def _spec(
     values: Mapping[str, Any],
     backend: str,
@@ -134,7 +125,7 @@ def _line(model: type[BaseModel], detail: Any, prefix: str) -> str:
     where = (prefix + ".".join(str(part) for part in detail["loc"])).rstrip(".")
     if detail["type"] == "extra_forbidden":
         name = str(detail["loc"][-1])
-        return f"unknown key {where!r}{nearest(name, model.model_fields)}"
+        return unknown("key", name, model.model_fields, within=where.removesuffix(name))
     if detail["type"] == "missing":
         return f"{where} is missing"
     if detail["type"] == "model_type":

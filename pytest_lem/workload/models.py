@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import json
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pytest_lem.errors import ConfigError
+from pytest_lem.spec.nearest import unknown
 from pytest_lem.workload import checkpoint
 
 Weights = Literal["checkpoint", "random"]
@@ -147,10 +147,7 @@ def _synthetic_parts(model: str) -> tuple[str, int]:
     """Name and seed of `synthetic:NAME` or `synthetic:NAME@SEED`."""
     name, at, seed = model.removeprefix(_PREFIX).partition("@")
     if name not in _shapes():
-        near = difflib.get_close_matches(name.lower(), _shapes(), n=1, cutoff=0.0)
-        known = ", ".join(synthetic_names())
-        msg = f"model {model!r}: did you mean {_PREFIX}{near[0]}? (known: {known})"
-        raise ConfigError(msg)
+        raise ConfigError(unknown("model", name, synthetic_names(), within=_PREFIX))
     if at and not re.fullmatch(r"[0-9]{1,9}", seed):
         msg = f"model {model!r}: the seed after @ must be a whole number below 10**9"
         raise ConfigError(msg)

@@ -46,14 +46,14 @@ def test_an_unknown_name_tells_the_nearest():
     with pytest.raises(ConfigError) as error:
         Registry().find("transformer")
     assert error.value.message == (
-        "no backend 'transformer'; did you mean 'transformers'? "
-        "there are: fake, transformers"
+        "backend 'transformer' is unknown; did you mean 'transformers'? "
+        "(choices: fake, pytorch, transformers)"
     )
 
 
 def test_a_name_like_no_other_is_answered_without_a_guess():
     """Where nothing is near, only what there is is told."""
-    with pytest.raises(ConfigError, match=r"^no backend 'zzz'; there are: fake, tr"):
+    with pytest.raises(ConfigError, match=r"^backend 'zzz' is unknown \(choices"):
         Registry().find("zzz")
 
 
@@ -63,8 +63,8 @@ def test_engines_of_later_versions_say_so(name):
     with pytest.raises(ConfigError) as error:
         Registry().find(name)
     assert error.value.message == (
-        f"backend {name!r}: this version has no such engine yet; "
-        "there are: fake, transformers"
+        f"backend {name!r}: this version has no such engine yet "
+        "(choices: fake, transformers)"
     )
 
 

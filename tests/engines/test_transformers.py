@@ -452,7 +452,7 @@ def test_more_work_than_asked_is_an_error():
         ([[1]], {"batch_size": 0}, "batch_size 0"),
         ([[1]], {"output_tokens": 0}, "output_tokens 0"),
         ([[1]], {"min_output_tokens": 13}, "min_output_tokens 13"),
-        ([[1]], {"decoder": {"temprature": 1.0}}, "did you mean 'temperature'"),
+        ([[1]], {"decoder": {"temprature": 1.0}}, "did you mean 'decoder.temperature'"),
         ([[1]], {"decoder": {"num_beams": 2}, "stamps": True}, "num_beams=1"),
     ],
     ids=["context", "empty", "batch", "zero", "minimum", "typo", "beams"],
@@ -593,7 +593,10 @@ def test_a_gpu_that_is_not_there_is_an_error(tiny, engine, expected):
     [
         ({"engine": {"device": "gpu0"}}, "device 'gpu0'"),
         ({"engine": {"device": "meta"}}, "device 'meta'"),
-        ({"engine": {"atn_implementation": "sdpa"}}, "did you mean 'attn_impl"),
+        (
+            {"engine": {"atn_implementation": "sdpa"}},
+            "mean 'transformers.attn_impl",
+        ),
         ({"precision": "float8"}, "precision 'float8'"),
     ],
     ids=["device", "meta", "typo", "precision"],

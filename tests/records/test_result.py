@@ -142,7 +142,7 @@ def test_every_metric_of_the_table_is_an_attribute(result):
 def test_an_unknown_attribute_names_the_nearest_metric(result):
     """A typo in a test is found at once."""
     with pytest.raises(
-        AttributeError, match="no metric 'ttft_p50'; did you mean 'ttft_p50_ms'"
+        AttributeError, match="'ttft_p50' is unknown; did you mean 'ttft_p50_ms'"
     ):
         _ = result.ttft_p50
     assert not hasattr(result, "_private")

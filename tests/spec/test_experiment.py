@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec.effort import Effort, Warmup
 from pytest_lem.spec.engine import EngineSpec
-from pytest_lem.spec.experiment import MARKER_KEYS, identity, nearest, plan_experiment
+from pytest_lem.spec.experiment import MARKER_KEYS, identity, plan_experiment
 from pytest_lem.spec.provenance import Layer
 from pytest_lem.spec.workload import Workload
 from pytest_lem.workload.models import resolve
@@ -83,8 +83,9 @@ def test_all_problems_are_told_at_once_one_line_each():
     )
     assert len(told) == 6
     text = "\n".join(told)
-    assert "unknown key 'batch_sise'; did you mean 'batch_size'?" in told
-    assert "unknown key 'transformers.devise'; did you mean 'device'?" in told
+    assert "key 'batch_sise' is unknown; did you mean 'batch_size'?" in text
+    devise = "key 'transformers.devise' is unknown; did you mean 'transformers.device'?"
+    assert devise in text
     assert "output_tokens=0: Input should be greater than or equal to 1" in told
     assert "precision='fp8': Input should be 'float32', 'float16' or" in text
     assert "warmup='long' is none of" in text
@@ -96,7 +97,7 @@ def test_all_problems_are_told_at_once_one_line_each():
     [
         (
             {"outputtokens": 5},
-            "unknown key 'outputtokens'; did you mean 'output_tokens'?",
+            "key 'outputtokens' is unknown; did you mean 'output_tokens'?",
         ),
         ({"transformers": 5}, "transformers=5 is no mapping of parameters"),
         ({"transformers": None}, "transformers=None is no mapping of parameters"),
@@ -110,7 +111,7 @@ def test_all_problems_are_told_at_once_one_line_each():
 )
 def test_each_problem_names_its_key(values, told):
     """At every level of the marker."""
-    assert told in problems(**values)
+    assert told in "\n".join(problems(**values))
 
 
 def test_a_missing_backend_is_told_by_name():
@@ -119,16 +120,10 @@ def test_a_missing_backend_is_told_by_name():
         plan_experiment("n", [])
 
 
-def test_a_word_near_no_choice_gets_the_list():
-    """Where nothing is near, everything is shown."""
-    assert nearest("zzzz", ["b", "a"]) == "; valid: a, b"
-    assert nearest("batchsize", MARKER_KEYS) == "; did you mean 'batch_size'?"
-
-
 @pytest.mark.parametrize("key", sorted({*MARKER_KEYS} - {"backends"}))
 def test_every_marker_key_reaches_the_experiment(key):
     """No key is taken and then forgotten: a value that is none is refused."""
-    assert "unknown key" not in "\n".join(problems(**{key: object()}))
+    assert "is unknown" not in "\n".join(problems(**{key: object()}))
 
 
 def name(spec=None, workload=None, fingerprint=None, prompts=None):

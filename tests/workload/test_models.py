@@ -256,10 +256,10 @@ def test_checking_writes_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("asked", "named"),
     [
-        ("synthetic:llama-tinny", "did you mean synthetic:llama-tiny?"),
-        ("synthetic:Llama-3.2-1B", "did you mean synthetic:llama-3.2-1b?"),
-        ("synthetic:", "did you mean synthetic:"),
-        ("synthetic:../x", "did you mean synthetic:"),
+        ("synthetic:llama-tinny", "did you mean 'synthetic:llama-tiny'?"),
+        ("synthetic:Llama-3.2-1B", "did you mean 'synthetic:llama-3.2-1b'?"),
+        ("synthetic:", "'synthetic:' is unknown"),
+        ("synthetic:../x", "is unknown"),
         ("synthetic:llama-tiny@x", "the seed after @"),
         ("synthetic:llama-tiny@../x", "the seed after @"),
         ("synthetic:llama-tiny@", "the seed after @"),
