@@ -29,7 +29,8 @@ class NVMLError(Exception):
 class Driver:
     """As much of `pynvml` as is used: GPUs under constant power since boot.
 
-    `fails` has the error that a GPU gives in place of its energy and power.
+    `fails` has the error that a GPU gives in place of its energy and power, `hanging`
+    the event that a read of its counter waits for. A read takes `read_s`.
     """
 
     NVMLError = NVMLError
@@ -43,8 +44,21 @@ class Driver:
     NVML_CLOCK_SM = 1
     NVML_CLOCK_MEM = 2
 
-    def __init__(self, powers_w, *, no_counter=(), old_name=False, mig=(), ring=False):
+    def __init__(
+        self,
+        powers_w,
+        *,
+        no_counter=(),
+        old_name=False,
+        mig=(),
+        ring=False,
+        period_s=0.05,
+        read_s=0.0,
+    ):
         self.powers_w = powers_w
+        self.period_s = period_s
+        self.read_s = read_s
+        self.hanging = {}
         self.no_counter = no_counter
         self.mig = mig
         if ring:
@@ -102,8 +116,11 @@ class Driver:
         self._check(handle)
         if handle in self.no_counter:
             raise NVMLError(self.NVML_ERROR_NOT_SUPPORTED)
-        steps = int(time.monotonic() / 0.05)
-        return round(steps * 0.05 * self.powers_w[handle] * 1e3)
+        steps = int(time.monotonic() / self.period_s)
+        time.sleep(self.read_s)
+        if handle in self.hanging:
+            self.hanging[handle].wait(30)
+        return round(steps * self.period_s * self.powers_w[handle] * 1e3)
 
     def nvmlDeviceGetPowerUsage(self, handle):
         self._check(handle)

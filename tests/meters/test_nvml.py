@@ -1,6 +1,9 @@
 """The NVML meter against a simulated driver, and against a real one where there is."""
 
+import threading
 import time
+from itertools import pairwise
+from statistics import median
 
 import pytest
 
@@ -92,15 +95,65 @@ def test_a_lost_gpu_is_counted_and_the_other_goes_on(driver):
     assert not state["failed"]
 
 
-def test_when_all_gpus_are_lost_the_meter_fails(driver):
+@pytest.mark.parametrize("powers_w", [[300.0], [300.0, 100.0]])
+def test_when_all_gpus_are_lost_the_meter_fails(driver, powers_w):
     """Five polls without any answer end the meter with the driver's word."""
-    simulated = driver([300.0])
+    simulated = driver(powers_w)
     with open_meters(["nvml"], gpus=gpu.discover()) as metering:
-        simulated.fails[0] = simulated.NVML_ERROR_GPU_IS_LOST
-        time.sleep(1.0)
+        code = simulated.NVML_ERROR_GPU_IS_LOST
+        simulated.fails |= {0: code, 1: code}
+        time.sleep(1.2)
         state = metering.describe()[0]["sampler"]
     assert state["failed"]
     assert state["reason"] == "NVMLError: code 15"
+
+
+def test_eight_gpus_that_step_together_are_each_seen_closely(driver):
+    """Reads of 4 ms, one after another, would take 32 ms; none waits for another."""
+    driver([300.0 + k for k in range(8)], period_s=0.1, read_s=0.004)
+    meter = nvml.NvmlMeter(gpu.discover())
+    seen = {device.id: [] for device in meter.devices()}
+    end_s = time.monotonic() + 3.0
+    while time.monotonic() < end_s:
+        for reading in meter.poll()[0]:
+            seen[reading.device].append(reading)
+        time.sleep(0.02)
+    facts = meter.facts()
+    meter.close()
+    for place, (device, readings) in enumerate(seen.items()):
+        step_j = 0.1 * (300.0 + place)
+        edges = [(a, b) for a, b in pairwise(readings) if b.energy_j > a.energy_j]
+        assert len(edges) >= 27
+        assert all(b.energy_j - a.energy_j < 1.5 * step_j for a, b in edges)
+        brackets_s = sorted(b.after_s - a.before_s for a, b in edges)
+        assert median(brackets_s) < 0.02
+        assert facts[device]["read_ms"]["median"] >= 4.0
+        assert facts[device]["thread_cpu_s"] > 0
+
+
+def test_a_read_that_hangs_holds_up_its_own_gpu_only(driver):
+    """The other GPU is measured on; NVML is not shut down under a call."""
+    simulated = driver([300.0, 100.0])
+    released = threading.Event()
+    with open_meters(["nvml"], gpus=gpu.discover()) as metering:
+        simulated.hanging[0] = released
+        time.sleep(0.1)
+        reading, seconds = measured(metering, 0.3, devices=["GPU-1"])
+        assert measured(metering, 0.1, devices=["GPU-0"])[0].gross_j is None
+    assert reading.gross_j / seconds == pytest.approx(100, rel=0.2)
+    assert simulated.users == 1
+    released.set()
+
+
+def test_slow_reads_are_counted_and_widen_the_uncertainty(driver):
+    """A read of 15 ms tells of an edge no more sharply than that."""
+    driver([300.0], period_s=0.1, read_s=0.015)
+    with open_meters(["nvml"], gpus=gpu.discover()) as metering:
+        time.sleep(0.3)
+        reading, _ = measured(metering)
+        facts = metering.describe()[0]["facts"]["GPU-0"]
+    assert facts["slow_reads"] == facts["reads"] > 10
+    assert reading.uncertainty_j > 300 * 0.015 / 2
 
 
 def test_the_older_name_of_the_reasons_is_tried(driver):
