@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any
 
 from pytest_lem.errors import MeterError
+from pytest_lem.machine.peaks import peak_of
 
 _THROTTLE_BITS: Mapping[int, str] = {
     0x001: "gpu_idle",
@@ -60,8 +61,9 @@ class Gpu:
     throttle_reasons: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for the record."""
-        data = asdict(self)
+        """Plain values for the record, with the peak of a known model beside them."""
+        peak = peak_of(self.name)
+        data = asdict(self) | {"peak": asdict(peak) if peak else None}
         if self.throttle_reasons is not None:
             data["throttle_reasons"] = list(self.throttle_reasons)
         return data
