@@ -61,6 +61,16 @@ def conditions_of(
     )
 
 
+def measured_gpus(metering: Metering) -> list[str]:
+    """The GPUs whose energy is read from the GPU itself, and not played or modelled."""
+    return [
+        device["id"]
+        for meter in metering.describe()
+        for device in meter["devices"]
+        if meter["basis"] == "measured" and device["scope"] == "gpu"
+    ]
+
+
 def thermal_policy(settings: Settings, gpus: list[gpu.Gpu]) -> ThermalPolicy | None:
     """The temperature that cycles begin at; raises ConfigError without a GPU."""
     if settings["thermal"] is None:

@@ -171,6 +171,13 @@ OPTIONS: tuple[Option, ...] = (
         "(default: false)",
     ),
     Option(
+        name="no-lock",
+        parse=truth,
+        default=False,
+        help="measure a GPU that another session of yours measures as well "
+        "(default: false)",
+    ),
+    Option(
         name="json",
         parse=Path,
         default=None,
@@ -215,7 +222,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )
 
-_FLAGS = {"strict", "plan"}
+_FLAGS = {"no-lock", "plan", "strict"}
 
 
 def add_options(parser: pytest.Parser) -> None:

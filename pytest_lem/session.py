@@ -13,13 +13,15 @@ import pytest_lem
 from pytest_lem.conditions import (
     carbon_factors,
     conditions_of,
+    measured_gpus,
     select_gpus,
     thermal_policy,
 )
-from pytest_lem.errors import LemError
+from pytest_lem.errors import ConfigError, LemError
 from pytest_lem.items import registry_of
 from pytest_lem.live import progress_of
 from pytest_lem.machine import environment, gpu
+from pytest_lem.machine.locks import GpuLocks
 from pytest_lem.measure.custom import CustomCycle
 from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.measure.laboratory import Bench, Laboratory, Progress
@@ -62,6 +64,7 @@ class LemSession:
         self._executed: list[dict[str, Any]] = []
         self._gpus: list[gpu.Gpu] = []
         self._laboratory: Laboratory | None = None
+        self._locks = GpuLocks()
         self._journal: Journal | None = None
         self._environment: dict[str, Any] | None = None
 
@@ -144,6 +147,7 @@ class LemSession:
                 laboratory.kill()
             raise
         finally:
+            self._locks.release()
             self.problems += laboratory.problems if laboratory else []
             if self._cycles:
                 self.final = self._record("interrupted" if interrupted else "complete")
@@ -197,6 +201,7 @@ class LemSession:
             metering = open_meters(
                 settings["meter"], gpus=self._gpus, registry=meters_of(self.config)
             )
+            self._lock(metering)
             self._laboratory = Laboratory(
                 metering=metering,
                 conditions=conditions_of(settings, self._gpus, metering, thermal),
@@ -206,6 +211,16 @@ class LemSession:
             )
             self._laboratory.check_thermal()
         return self._laboratory
+
+    def _lock(self, metering: Metering) -> None:
+        """Keep other sessions off the GPUs that are measured; closes meters if not."""
+        if self.settings["no-lock"]:
+            return
+        try:
+            self._locks.take(dict.fromkeys(measured_gpus(metering)), session=self._id)
+        except ConfigError:
+            metering.stop()
+            raise
 
     def _look_around(self) -> None:
         """Facts of the machine, once, before anything is measured."""

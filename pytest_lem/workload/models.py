@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pytest_lem.errors import ConfigError
+from pytest_lem.machine.cache import user_cache
 from pytest_lem.spec.nearest import unknown
 from pytest_lem.workload import checkpoint
 
@@ -125,7 +125,7 @@ def _synthetic(model: str, *, cache_dir: Path | None, write: bool) -> Model:
     path = model
     if write:
         folder = checkpoint.write(
-            (cache_dir or _user_cache()) / "models",
+            (cache_dir or user_cache()) / "models",
             name=name,
             config=config,
             seed=seed,
@@ -182,14 +182,6 @@ def _local_config(model: str) -> dict[str, Any]:
         msg = f"model {model!r}: {path} holds no JSON object"
         raise ConfigError(msg)
     return config
-
-
-def _user_cache() -> Path:
-    """Where models are kept that were made on the spot."""
-    if own := os.environ.get("LEM_CACHE_DIR"):
-        return Path(own).expanduser()
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache") / "pytest-lem"
 
 
 def _contents(path: Path, names: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
