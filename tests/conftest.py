@@ -31,6 +31,7 @@ class Driver:
 
     `fails` has the error that a GPU gives in place of its energy and power, `hanging`
     the event that a read of its counter waits for. A read takes `read_s`.
+    `throttle` has how fast the counter of a field grows, in seconds per second.
     """
 
     NVMLError = NVMLError
@@ -64,6 +65,8 @@ class Driver:
         if ring:
             self.nvmlDeviceGetSamples = self.samples
         self.fails = {}
+        self.throttle = {}
+        self.began_s = time.monotonic()
         self.users = 0
         if old_name:
             self.nvmlDeviceGetCurrentClocksThrottleReasons = lambda handle: 0x20
@@ -136,6 +139,20 @@ class Driver:
             SimpleNamespace(timeStamp=stamp_us, sampleValue=value)
             for stamp_us in stamps_us
             if stamp_us > last_seen_us
+        ]
+
+    def nvmlDeviceGetFieldValues(self, handle, fields):
+        self._check(handle)
+        spent_ns = round((time.monotonic() - self.began_s) * 1e9)
+        return [
+            SimpleNamespace(
+                nvmlReturn=0 if field in self.throttle else 3,
+                valueType=3,
+                value=SimpleNamespace(
+                    ullVal=round(self.throttle.get(field, 0.0) * spent_ns)
+                ),
+            )
+            for field in fields
         ]
 
     def nvmlDeviceGetTemperature(self, handle, sensor):

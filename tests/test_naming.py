@@ -115,6 +115,7 @@ UNITLESS = {
     "requests": "count",
     "samples": "count",
     "seed": "number",
+    "starved_share": "ratio: share of samples without work",
     "streaming_warmup_requests": "count",
     "sw_thermal": "ratio: share of samples with that reason",
     "timeout": "seconds; the word that pytest-timeout made known",

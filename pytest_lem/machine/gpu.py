@@ -23,6 +23,9 @@ _THROTTLE_BITS: Mapping[int, str] = {
     0x100: "display",
 }
 
+# The member of a value's union that holds it, by NVML's value type.
+MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+
 _users = 0
 _users_lock = Lock()
 

@@ -1,32 +1,30 @@
 """Temperature, clocks and throttling over a span, from telemetry."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_lem.measure.throttle import FLAGS, throttle
 from pytest_lem.meters import Telemetry
 
 RISE_LIMIT_C = 10.0
 
-_FLAGS = {
-    "sw_thermal": "throttled_thermal",
-    "hw_thermal": "throttled_thermal",
-    "hw_slowdown": "throttled_slowdown",
-    "hw_power_brake": "throttled_power_brake",
-    "sw_power_cap": "power_capped",
-}
-# The power cap is normal at full load; the others make a window less trustworthy.
-_THROTTLES = frozenset(_FLAGS) - {"sw_power_cap"}
-# Drivers also tell `hw_slowdown` while a clock changes: it is flagged and no more.
-_FAULTS = frozenset({"sw_thermal", "hw_thermal", "hw_power_brake"})
+# A GPU that shows less than this has nothing to do; decoding at batch 1 shows 40 %.
+STARVED_PCT = 5.0
+STARVED_SHARE = 0.5
+STARVED_SAMPLES = 5
 
 
-def thermal(samples: Sequence[Telemetry], duration_s: float) -> dict[str, Any] | None:
-    """What the samples of a span say; None without samples.
+def thermal(
+    samples: Sequence[Telemetry],
+    duration_s: float,
+    counted_s: Mapping[str, Mapping[str, float]] | None = None,
+) -> dict[str, Any] | None:
+    """What the samples of a span and its throttle counters say; None without either.
 
-    `throttle.throttled` is None where the driver gives no reasons. Shares are of the
-    samples, `duration_s` is that share of the span.
+    `starved_share` is the share of a GPU's samples in which it had nothing to do, of
+    the GPU with the most; None of less than five samples, or where none says so.
     """
-    if not samples:
+    if not samples and not counted_s:
         return None
     heat = _known(s.temperature_c for s in samples)
     return {
@@ -39,41 +37,21 @@ def thermal(samples: Sequence[Telemetry], duration_s: float) -> dict[str, Any] |
         "utilisation_mean_pct": _mean(_known(s.utilisation_pct for s in samples)),
         "sm_clock_mean_mhz": _mean(_known(s.sm_clock_mhz for s in samples)),
         "memory_clock_mean_mhz": _mean(_known(s.memory_clock_mhz for s in samples)),
-        "pstate": samples[-1].pstate,
-        "throttle": throttle(samples, duration_s),
+        "pstate": samples[-1].pstate if samples else None,
+        "starved_share": max(_starved(samples), default=None),
+        "throttle": throttle(samples, duration_s, counted_s or {}),
     }
-
-
-def throttle(samples: Sequence[Telemetry], duration_s: float) -> dict[str, Any]:
-    """Which reasons were active and for which share; None where unknown."""
-    known = [s.throttle_reasons for s in samples if s.throttle_reasons is not None]
-    if not known:
-        return {"throttled": None, "reasons": None, "duration_s": None}
-    names = sorted({name for reasons in known for name in reasons if name in _FLAGS})
-    shares = {name: sum(name in r for r in known) / len(known) for name in names}
-    slowed = sum(bool(_THROTTLES.intersection(r)) for r in known) / len(known)
-    return {
-        "throttled": slowed > 0,
-        "reasons": shares,
-        "duration_s": slowed * duration_s,
-    }
-
-
-def faults(block: dict[str, Any] | None) -> list[str] | None:
-    """Reasons of heat or power brake with their share of the span; None if unknown."""
-    reasons = None if block is None else block["throttle"]["reasons"]
-    if reasons is None:
-        return None
-    return [f"{k} {reasons[k]:.0%}" for k in sorted(_FAULTS.intersection(reasons))]
 
 
 def thermal_flags(block: dict[str, Any] | None) -> list[str]:
-    """Flags for what happened: throttling by kind, power cap, a large rise."""
+    """Flags for what happened: throttling by kind, power cap, a rise, starving."""
     if block is None:
         return []
-    flags = {_FLAGS[name] for name in block["throttle"]["reasons"] or ()}
+    flags = {FLAGS[name] for name in block["throttle"]["reasons"] or ()}
     if (block["temperature_rise_c"] or 0.0) > RISE_LIMIT_C:
         flags.add("temperature_rise")
+    if (block["starved_share"] or 0.0) >= STARVED_SHARE:
+        flags.add("starved")
     return sorted(flags)
 
 
@@ -83,6 +61,25 @@ def _rises_c(samples: Sequence[Telemetry]) -> Iterator[float]:
         heat = _known(s.temperature_c for s in samples if s.device == device)
         if heat:
             yield max(heat) - heat[0]
+
+
+def _starved(samples: Sequence[Telemetry]) -> Iterator[float]:
+    """In which share of its samples each GPU waited for work."""
+    for device in sorted({sample.device for sample in samples}):
+        told = [
+            one
+            for one in samples
+            if one.device == device
+            and (one.utilisation_pct is not None or one.throttle_reasons is not None)
+        ]
+        if len(told) >= STARVED_SAMPLES:
+            yield sum(map(_waits, told)) / len(told)
+
+
+def _waits(sample: Telemetry) -> bool:
+    busy_pct = sample.utilisation_pct
+    idle = "gpu_idle" in (sample.throttle_reasons or ())
+    return idle or (busy_pct is not None and busy_pct < STARVED_PCT)
 
 
 def _known(values: Iterable[float | None]) -> list[float]:

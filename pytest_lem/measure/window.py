@@ -42,9 +42,11 @@ def cost(
     """The window's record with the energy between its marks; the reason if none."""
     generation, duration_s = run.generation, run.generation.duration_s
     reading = metering.energy(run.start_s, run.end_s, devices=devices)
-    replayed = metering.basis == "replayed"
-    seen = metering.telemetry(run.start_s, run.end_s)
-    heat = thermal([t for t in seen if replayed or t.device in devices], duration_s)
+    heat = thermal(
+        metering.telemetry(run.start_s, run.end_s, devices=devices),
+        duration_s,
+        metering.throttle_s(run.start_s, run.end_s, devices=devices),
+    )
     inference_s = _inference_s(generation)
     flags = [*reading.flags, *thermal_flags(heat)]
     if duration_s - inference_s > HOST_OVERHEAD * duration_s:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -43,7 +44,11 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telemetry:
-    """Cheap facts of one GPU at one instant; `None` where the driver has none."""
+    """Cheap facts of one GPU at one instant; `None` where the driver has none.
+
+    `throttle_ns` says for how long, by reason, the GPU has been slowed down since the
+    driver was loaded. It costs more to read: an entry that has it has nothing else.
+    """
 
     device: str
     time_s: float
@@ -55,6 +60,7 @@ class Telemetry:
     memory_used_mb: float | None = None
     throttle_reasons: tuple[str, ...] | None = None
     pstate: int | None = None
+    throttle_ns: Mapping[str, int] | None = None
 
 
 class Meter(Protocol):

@@ -101,6 +101,7 @@ class Metering:
     def settle(self, end_s: float, timeout_s: float | None = None) -> bool:
         """Wait until every timeline covers an instant; False if one does not in time.
 
+        Throttle counters that are being read are waited for as well.
         Without a limit of its own it waits for three of the longest periods and a
         second. A meter that has failed is not waited for.
         """
@@ -115,7 +116,7 @@ class Metering:
         )
 
     def _awaited(self, end_s: float) -> bool:
-        return any(
+        return not self._telemetry.counted(end_s) or any(
             not timeline.covers(end_s)
             for index, timelines in enumerate(self._timelines)
             if not self._sampler.state(index).failed
@@ -167,9 +168,30 @@ class Metering:
             flags=flags,
         )
 
-    def telemetry(self, start_s: float, end_s: float) -> list[Telemetry]:
-        """The cheap facts of all GPUs between two instants, both included."""
-        return self._telemetry.between(start_s, end_s)
+    def telemetry(
+        self, start_s: float, end_s: float, *, devices: Collection[str] | None = None
+    ) -> list[Telemetry]:
+        """The cheap facts between two instants, both included, of all GPUs or some.
+
+        A MIG instance is told by its GPU; a replayed GPU stands for any.
+        """
+        found = self._telemetry.between(start_s, end_s)
+        return [one for one in found if self._concerns(one.device, devices)]
+
+    def throttle_s(
+        self, start_s: float, end_s: float, *, devices: Collection[str] | None = None
+    ) -> dict[str, dict[str, float]]:
+        """Seconds by reason that GPUs were slowed down, by their drivers' counters.
+
+        GPUs without such counters, or without reads around the span, are left out.
+        """
+        found = self._telemetry.throttle_s(start_s, end_s)
+        return {k: one for k, one in found.items() if self._concerns(k, devices)}
+
+    def _concerns(self, device: str, devices: Collection[str] | None) -> bool:
+        if devices is None or self.basis == "replayed":
+            return True
+        return device in {self._parents.get(uuid, uuid) for uuid in devices}
 
     def trim(self, before_s: float) -> None:
         """Forget what is not needed for spans that start at `before_s` or later."""

@@ -20,7 +20,8 @@ class NvmlMeter:
     A read of the counter keeps a core of the host busy for 3 to 5 ms (seen on H100 and
     H200), and an edge takes two or three of them: 7 to 8 % of one core for each GPU,
     outside the worker. All other questions together take some 10 us; twice a second
-    the driver's ring of power samples is taken over as well, in less than 1 ms.
+    the driver's ring of power samples is taken over as well, in less than 1 ms, and
+    its throttle counters are read, in 1 to 2 ms.
 
     Of several GPUs each has a thread of its own, so that none waits for another's
     read. A GPU that fails to answer is counted and asked again a period later; a poll

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from pytest_lem.machine.gpu import MEMBERS
 from pytest_lem.meters import Reading
 
 _POLL_S = 0.5
@@ -16,8 +17,6 @@ _RING_S = 3.0
 _STEP_S = 0.01
 _AHEAD_S = 0.05
 _FAILURES_IN_A_ROW = 5
-# The member of a sample's union that holds its value, by NVML's value type.
-_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 
 
 class PowerRing:
@@ -105,7 +104,7 @@ class PowerRing:
             return []
         self._failures_in_a_row = 0
         return [
-            (sample.timeStamp, getattr(sample.sampleValue, _MEMBERS[kind]) / 1e3)
+            (sample.timeStamp, getattr(sample.sampleValue, MEMBERS[kind]) / 1e3)
             for sample in samples
             if sample.timeStamp
         ]

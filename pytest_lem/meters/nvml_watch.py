@@ -12,6 +12,7 @@ from pytest_lem.errors import MeterError
 from pytest_lem.machine import gpu as machine
 from pytest_lem.meters import Reading, Telemetry
 from pytest_lem.meters.nvml_ring import PowerRing
+from pytest_lem.meters.nvml_throttle import ThrottleCounters
 from pytest_lem.meters.phase import PhaseLock
 
 # NVML documents no period; 0.1 s is what Volta to Hopper show, used until measured.
@@ -49,6 +50,7 @@ class WatchedGpu:
             )
         self._questions = _cheap_questions(pynvml, self._handle)
         self._ring = PowerRing(pynvml, self._handle, uuid)
+        self._throttle = ThrottleCounters(pynvml, self._handle, uuid)
 
     def _probe(self, question: Callable[..., Any]) -> Any:
         return machine.ask(self._pynvml, question, self._handle)
@@ -63,7 +65,7 @@ class WatchedGpu:
     def look(self) -> tuple[list[Reading], list[Telemetry]]:
         """All that is due now; raises NVMLError where its source does not answer."""
         readings = [self._read()]
-        telemetry = self._telemetry()
+        telemetry = [*self._telemetry(), *self._throttle.poll()]
         return readings + self._ring.poll(), telemetry
 
     def _read(self) -> Reading:
@@ -110,7 +112,7 @@ class WatchedGpu:
         return [Telemetry(device=self.uuid, time_s=now_s, **answers)]
 
     def facts(self) -> dict[str, Any]:
-        """Source, measured period, reads and their cost, missed edges, errors, ring.
+        """Source, period, reads and their cost, missed edges, errors, ring, throttle.
 
         A slow read took over 10 ms; it counts, in a bracket as wide as it was slow.
         """
@@ -123,6 +125,7 @@ class WatchedGpu:
             "missed_edges": self._phase.missed,
             "errors": dict(self._errors),
             "ring": self._ring.facts(),
+            "throttle": self._throttle.facts(),
         }
 
 

@@ -14,11 +14,13 @@ from typing import Any
 from pytest_lem.errors import MeterError
 from pytest_lem.machine.gpu import Gpu, throttle_reasons
 from pytest_lem.meters import Basis, Device, Reading, Telemetry
+from pytest_lem.meters.nvml_throttle import FIELDS
 from pytest_lem.meters.timeline import Timeline
 
 _DEVICE = "replay:0"
 _POLL_S = 0.02
 _MB_PER_MIB = 1.048576
+_VIOLATION_FIELDS = (74, 75, 76, 77, 269, 270, 271)
 
 
 class ReplayMeter:
@@ -27,7 +29,9 @@ class ReplayMeter:
     The trace is JSON, or JSON in gzip: `counter` holds [before_s, after_s, energy_mJ]
     of each read that saw a step, `ring` holds [time_s, power_mW] of the driver's power
     samples, `telemetry` holds [time_s, power_mW, temperature_C, sm_MHz, memory_MHz,
-    event_reasons, utilisation_pct, memory_MiB]; the last two may be missing. Reads
+    event_reasons, utilisation_pct, memory_MiB], and `violation` holds [time_s, then
+    the nanosecond counters of NVML's fields 74, 75, 76, 77, 269, 270, 271]; the last
+    three may be missing. Reads
     that saw no step are not in it; the one before each step is taken to have ended
     when the recorded one began and to have lasted as long, and as much longer as the
     step is late. The last step of a turn is followed by the first of the next after
@@ -54,6 +58,9 @@ class ReplayMeter:
         self._telemetry = [
             row for row in trace.get("telemetry", []) if _within(row[0], edges)
         ]
+        self._violation = [
+            row for row in trace.get("violation", []) if _within(row[0], edges)
+        ]
         self._ring = [
             row
             for row in trace.get("ring", [])
@@ -64,6 +71,7 @@ class ReplayMeter:
         self._next_step = 0
         self._next_sample = 0
         self._next_telemetry = 0
+        self._next_violation = 0
 
     def devices(self) -> list[Device]:
         """The one GPU of the trace."""
@@ -92,6 +100,12 @@ class ReplayMeter:
                 break
             telemetry.append(entry)
             self._next_telemetry += 1
+        while self._violation:
+            entry = self._slowed(self._next_violation)
+            if entry.time_s > now_s:
+                break
+            telemetry.append(entry)
+            self._next_violation += 1
         return readings, telemetry, _POLL_S
 
     def _shift_s(self, turn: int) -> float:
@@ -155,6 +169,20 @@ class ReplayMeter:
             throttle_reasons=throttle_reasons(int(reasons)),
         )
 
+    def _slowed(self, number: int) -> Telemetry:
+        turn, place = divmod(number, len(self._violation))
+        time_s, *now_ns = self._violation[place]
+        first_ns, last_ns = self._violation[0][1:], self._violation[-1][1:]
+        told = {
+            FIELDS[field]: round(ns + turn * (last - first))
+            for field, ns, first, last in zip(
+                _VIOLATION_FIELDS, now_ns, first_ns, last_ns, strict=True
+            )
+        }
+        return Telemetry(
+            device=_DEVICE, time_s=time_s + self._shift_s(turn), throttle_ns=told
+        )
+
     def facts(self) -> dict[str, Any]:
         """The file, its length, and what it says of itself."""
         return {"file": self._path.name, "length_s": self._turn_s, "trace": self._meta}
@@ -194,7 +222,7 @@ def _load(path: Path) -> dict[str, Any]:
             f"replay: {path} is no trace; it needs `counter`, three or more rows of "
             "[before_s, after_s, energy_mJ]"
         )
-    for key, width in (("telemetry", 8), ("ring", 2)):
+    for key, width in (("telemetry", 8), ("ring", 2), ("violation", 8)):
         if not _rows(trace.get(key, []), width, least=0):
             raise MeterError(
                 f"replay: {path} has `{key}` rows that are not {width} numbers"

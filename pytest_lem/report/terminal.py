@@ -47,6 +47,8 @@ FLAGS = {
     "throttled_slowdown": "the hardware slowed the GPU down",
     "throttle_unknown": "--lem-throttle=fail, and no telemetry for a window",
     "thermal_wait_timeout": "a GPU was warmer than --lem-thermal asks for",
+    "throttled_board_limit": "the board's limit slowed the GPU down",
+    "starved": "a GPU had nothing to do in half of a window's samples",
     "temperature_rise": "the GPU warmed by more than 10 C in a window",
     "revision_ignored_local": "a revision means nothing for a local model",
     "sampler_failed": "a meter stopped answering",

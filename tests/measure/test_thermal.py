@@ -2,8 +2,21 @@
 
 import pytest
 
-from pytest_lem.measure.thermal import thermal, thermal_flags, throttle
+from pytest_lem.measure.thermal import thermal, thermal_flags
+from pytest_lem.measure.throttle import throttle
 from pytest_lem.meters import Telemetry
+
+SAMPLED = {
+    "throttled": False,
+    "method": "sampled_reasons",
+    "reasons": {},
+    "duration_s": 0.0,
+}
+
+
+def whole(block):
+    """What is said of all GPUs together."""
+    return {k: v for k, v in block["throttle"].items() if k != "per_device"}
 
 
 def sample(time_s=0.0, device="GPU-a", **facts):
@@ -54,7 +67,8 @@ def test_what_the_samples_say():
         "sm_clock_mean_mhz": 1800.0,
         "memory_clock_mean_mhz": 2600.0,
         "pstate": 0,
-        "throttle": {"throttled": False, "reasons": {}, "duration_s": 0.0},
+        "starved_share": None,
+        "throttle": {**SAMPLED, "per_device": {"GPU-a": SAMPLED}},
     }
 
 
@@ -62,7 +76,12 @@ def test_a_driver_that_tells_nothing_leaves_nulls():
     """Unknown throttling is None, not False."""
     block = thermal([sample()], 1.0)
     assert block["samples"] == 1
-    assert block["throttle"] == {"throttled": None, "reasons": None, "duration_s": None}
+    assert whole(block) == {
+        "throttled": None,
+        "method": "unknown",
+        "reasons": None,
+        "duration_s": None,
+    }
     others = {k: v for k, v in block.items() if k not in ("samples", "throttle")}
     assert set(others.values()) == {None}
     assert thermal_flags(block) == []
@@ -82,8 +101,9 @@ def test_each_reason_has_its_flag(reason, flag, throttled):
     """Running at the power limit is told, and is no throttling."""
     block = thermal(reasons((reason,), ()), 4.0)
     assert thermal_flags(block) == [flag]
-    assert block["throttle"] == {
+    assert whole(block) == {
         "throttled": throttled,
+        "method": "sampled_reasons",
         "reasons": {reason: 0.5},
         "duration_s": 2.0 if throttled else 0.0,
     }
@@ -93,18 +113,71 @@ def test_each_reason_has_its_flag(reason, flag, throttled):
 def test_reasons_that_slow_nothing_down_are_left_out(reason):
     """An idle clock between two requests is no throttling."""
     block = thermal(reasons((reason,)), 1.0)
-    assert block["throttle"] == {"throttled": False, "reasons": {}, "duration_s": 0.0}
+    assert whole(block) == SAMPLED
     assert thermal_flags(block) == []
 
 
 def test_shares_are_of_the_samples_that_know():
     """A sample without an answer counts neither way; two reasons at once count once."""
     seen = [("sw_thermal", "hw_slowdown"), (), None, ("sw_thermal",), ()]
-    assert throttle(reasons(*seen), 8.0) == {
+    block = throttle(reasons(*seen), 8.0, {})
+    assert block["reasons"] == {"hw_slowdown": 0.25, "sw_thermal": 0.5}
+    assert (block["throttled"], block["duration_s"]) == (True, 4.0)
+
+
+def test_counters_tell_what_falls_between_two_samples():
+    """A GPU that has them is told by them: 40 ms of heat within 2 s is 2 %."""
+    grown_s = {"GPU-a": {"sw_power_cap": 2.0, "sw_thermal": 0.04, "reliability": 1.0}}
+    block = thermal(reasons((), ()), 2.0, grown_s)
+    assert whole(block) == {
         "throttled": True,
-        "reasons": {"sw_thermal": 0.5, "hw_slowdown": 0.25},
-        "duration_s": 4.0,
+        "method": "violation_counters",
+        "reasons": {"sw_power_cap": 1.0, "sw_thermal": pytest.approx(0.02)},
+        "duration_s": pytest.approx(0.04),
     }
+    assert thermal_flags(block) == ["power_capped", "throttled_thermal"]
+
+
+def test_the_worst_gpu_stands_for_all():
+    """One of four slowed down half of the time is half of the time, not an eighth."""
+    seen = [sample(device=f"GPU-{k}", throttle_reasons=()) for k in range(3)]
+    block = throttle(seen, 4.0, {"GPU-3": {"hw_thermal": 2.0}})
+    assert block["reasons"] == {"hw_thermal": 0.5}
+    assert block["duration_s"] == 2.0
+    assert block["method"] == "sampled_reasons+violation_counters"
+    assert block["per_device"]["GPU-0"]["throttled"] is False
+
+
+def test_one_silent_gpu_leaves_all_unknown_unless_another_is_known_to_be_slow():
+    """What nobody tells is not well."""
+    silent = sample(device="GPU-b")
+    assert throttle([*reasons(()), silent], 1.0, {})["throttled"] is None
+    slow = throttle([*reasons(("hw_thermal",)), silent], 1.0, {})
+    assert slow["throttled"] is True
+    assert slow["per_device"]["GPU-b"]["method"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("told", "starved"),
+    [
+        ([{"utilisation_pct": 0.0}] * 5, True),
+        ([{"throttle_reasons": ("gpu_idle",)}] * 5, True),
+        ([{"utilisation_pct": 0.0}] * 4, False),
+        ([{"utilisation_pct": 40.0}] * 3 + [{"utilisation_pct": 1.0}] * 2, False),
+        ([{}] * 9, False),
+    ],
+)
+def test_a_gpu_without_work_half_of_the_time_is_starved(told, starved):
+    """By its utilisation or its idle clocks, over five samples and more."""
+    block = thermal([sample(float(k), **facts) for k, facts in enumerate(told)], 1.0)
+    assert thermal_flags(block) == (["starved"] if starved else [])
+
+
+def test_one_starved_gpu_among_busy_ones_is_flagged():
+    """Each GPU is looked at by itself."""
+    busy = [sample(device="GPU-a", utilisation_pct=99.0)] * 8
+    waiting = [sample(device="GPU-b", utilisation_pct=0.0)] * 8
+    assert thermal_flags(thermal([*busy, *waiting], 1.0)) == ["starved"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 
 from pytest_lem.errors import Throttled
 from pytest_lem.measure.cycle import run_cycle
-from pytest_lem.measure.thermal import faults, thermal
+from pytest_lem.measure.thermal import thermal
+from pytest_lem.measure.throttle import faults
 from pytest_lem.meters import Telemetry
 from pytest_lem.meters.fake import FakeMeter
 

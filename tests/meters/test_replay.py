@@ -10,6 +10,7 @@ import pytest
 from pytest_lem.errors import MeterError
 from pytest_lem.meters.metering import open_meters
 from pytest_lem.meters.replay import ReplayMeter, whole_trace
+from pytest_lem.meters.telemetry import TelemetryLog
 from pytest_lem.meters.timeline import Timeline
 
 TRACE = Path(__file__).parents[1] / "data" / "h100_llm_trace.json.gz"
@@ -66,6 +67,41 @@ def test_a_trace_loops_without_a_seam(tmp_path):
         assert timeline.energy(start_s, start_s + 1.3).power_w == pytest.approx(
             100, rel=1e-3
         )
+
+
+def test_the_throttle_counters_of_a_recorded_gpu_agree_with_its_samples():
+    """At its power cap in steady products, below it while it decodes, never hot."""
+    trace = json.loads(gzip.decompress(TRACE.read_bytes()))
+    clock, log = Hand(), TelemetryLog()
+    clock.now_s = trace["counter"][1][0]
+    meter = ReplayMeter(TRACE, clock)
+    log.add(meter.poll()[1])
+    clock.now_s = trace["counter"][-1][1]
+    log.add(meter.poll()[1])
+
+    def share(name, mark):
+        spans = [(m["start"], m["end"]) for m in trace["marks"] if m["name"] == mark]
+        grown = [log.throttle_s(*span)["replay:0"] for span in spans]
+        assert not any(one["sw_thermal"] or one["hw_thermal"] for one in grown)
+        return sum(one[name] for one in grown) / sum(b - a for a, b in spans)
+
+    assert share("sw_power_cap", "gemm_steady") == pytest.approx(1, abs=0.02)
+    assert share("sw_power_cap", "decode_b8") == 0.0
+
+
+def test_throttle_counters_go_on_over_the_seam(tmp_path):
+    """Played again, they begin where they ended."""
+    path = write(tmp_path / "t.json", steps(11))
+    trace = json.loads(path.read_text())
+    rows = [[5.15 + k * 0.4, 10**9 + k * 10**8, *[0] * 6] for k in range(2)]
+    path.write_text(json.dumps({**trace, "violation": rows}))
+    clock, log = Hand(), TelemetryLog()
+    meter = ReplayMeter(path, clock)
+    meter.poll()
+    clock.now_s += 3.0
+    log.add(meter.poll()[1])
+    grown_s = log.throttle_s(1000.1, 1002.25)["replay:0"]
+    assert grown_s["sw_power_cap"] == pytest.approx(0.2375)
 
 
 def test_the_ring_is_played_in_step_with_the_counter(tmp_path):
