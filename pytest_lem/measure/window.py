@@ -149,6 +149,7 @@ def _energy(reading: EnergyReading, idle_w: float | None, duration_s: float) -> 
         cpu_j=reading.cpu_j,
         dram_j=reading.dram_j,
         per_device=list(reading.per_device),
+        crosscheck=list(reading.crosscheck),
         scope=list(reading.scope),
         method=reading.method,
         meter=reading.meter,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from math import sqrt
 from typing import Any
 
 from pytest_lem.meters import Basis, Device, Scope
-from pytest_lem.meters.series import Span
+from pytest_lem.meters.crosscheck import held_against
+from pytest_lem.meters.parts import Part, half_width, total, why_null, worst_basis
 
-# From the best to the worst; a sum is worth as much as its worst part.
-_BASES: tuple[Basis, ...] = ("measured", "estimated", "replayed", "synthetic")
 _BASIS_FLAGS: dict[Basis, str] = {
     "estimated": "estimated_energy",
     "replayed": "replayed_energy",
@@ -28,6 +26,8 @@ class EnergyReading:
     `uncertainty_j` is the half-width at 95 %, independent devices in quadrature,
     without the sensors' gain. `per_device` has a dict for each device: device, scope,
     energy_j, uncertainty_j, method, meter, reason. A sum with a missing part is null.
+    `crosscheck` has a dict for what each further meter of a scope says, which is in no
+    sum; `meters_disagree` is flagged where that puts `gross_j` in doubt.
     """
 
     gross_j: float | None
@@ -37,6 +37,7 @@ class EnergyReading:
     basis: Basis | None
     scope: list[str]
     per_device: list[dict[str, Any]]
+    crosscheck: list[dict[str, Any]]
     cpu_j: float | None
     dram_j: float | None
     flags: list[str]
@@ -47,34 +48,35 @@ class EnergyReading:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """What one device drew, and the meter that says so."""
+def combine(
+    parts: Sequence[Part],
+    *,
+    unmetered: Iterable[str] = (),
+    others: Sequence[Sequence[Part]] = (),
+) -> EnergyReading:
+    """The sum over devices; `unmetered` names GPUs that drew and were not metered.
 
-    device: Device
-    span: Span
-    meter: str
-    basis: Basis
-    flags: tuple[str, ...] = ()
-
-
-def combine(parts: Sequence[Part], *, unmetered: Iterable[str] = ()) -> EnergyReading:
-    """The sum over devices; `unmetered` names GPUs that drew and were not metered."""
+    `others` has, for each further meter of a scope, what it says of its devices.
+    """
     gpus = [part for part in parts if part.device.scope == "gpu"]
     counted = gpus or list(parts)
     missing = sorted(unmetered)
-    reason = f"not_metered: {', '.join(missing)}" if missing else _why_null(counted)
+    reason = f"not_metered: {', '.join(missing)}" if missing else why_null(counted)
+    scope = _scopes(counted)
+    checks = [held_against(parts, other) for other in others if other]
+    doubted = any(doubt and row["scope"] in scope for row, doubt in checks)
     return EnergyReading(
-        gross_j=None if reason else _total(counted),
-        uncertainty_j=None if reason else _half_width(counted),
+        gross_j=None if reason else total(counted),
+        uncertainty_j=None if reason else half_width(counted),
         method=_joined(part.span.method for part in counted),
         meter=_joined(part.meter for part in counted),
         basis=worst_basis(part.basis for part in counted),
-        scope=_scopes(counted),
+        scope=scope,
         per_device=[_row(part) for part in parts],
-        cpu_j=_total([part for part in parts if part.device.scope == "cpu"]),
-        dram_j=_total([part for part in parts if part.device.scope == "dram"]),
-        flags=_flags(counted),
+        crosscheck=[row for row, _ in checks],
+        cpu_j=total([part for part in parts if part.device.scope == "cpu"]),
+        dram_j=total([part for part in parts if part.device.scope == "dram"]),
+        flags=[*_flags(counted), *(["meters_disagree"] if doubted else [])],
         reason=reason,
     )
 
@@ -89,6 +91,7 @@ def nothing(reason: str) -> EnergyReading:
         basis=None,
         scope=[],
         per_device=[],
+        crosscheck=[],
         cpu_j=None,
         dram_j=None,
         flags=[],
@@ -96,49 +99,24 @@ def nothing(reason: str) -> EnergyReading:
     )
 
 
-def primary(devices: Sequence[Sequence[Device]]) -> list[tuple[int, Device]]:
+def tellers(
+    devices: Sequence[Sequence[Device]],
+) -> tuple[list[tuple[int, Device]], list[tuple[int, list[Device]]]]:
     """Of the devices of several meters those that count, with their meter's place.
 
-    Each scope is told by the first meter that has it.
+    Each scope is told by the first meter that has it. What the others have of it comes
+    second, a list for each meter and scope.
     """
-    teller: dict[Scope, int] = {}
+    first: dict[Scope, int] = {}
+    further: dict[tuple[int, Scope], list[Device]] = {}
+    counting: list[tuple[int, Device]] = []
     for index, own in enumerate(devices):
         for device in own:
-            teller.setdefault(device.scope, index)
-    return [
-        (index, device)
-        for index, own in enumerate(devices)
-        for device in own
-        if teller[device.scope] == index
-    ]
-
-
-def worst_basis(bases: Iterable[Basis]) -> Basis | None:
-    """What a sum of parts is worth; `None` of none."""
-    return max(bases, key=_BASES.index, default=None)
-
-
-def _why_null(parts: Sequence[Part]) -> str | None:
-    if not parts:
-        return "no_device"
-    lacking = [part for part in parts if part.span.energy_j is None]
-    return (
-        "; ".join(f"{part.span.reason}: {part.device.id}" for part in lacking) or None
-    )
-
-
-def _total(parts: Sequence[Part]) -> float | None:
-    energies = [part.span.energy_j for part in parts]
-    known = [energy_j for energy_j in energies if energy_j is not None]
-    return sum(known) if known and len(known) == len(energies) else None
-
-
-def _half_width(parts: Sequence[Part]) -> float | None:
-    widths = [part.span.uncertainty_j for part in parts]
-    known = [width_j for width_j in widths if width_j is not None]
-    if not known or len(known) != len(widths):
-        return None
-    return sqrt(sum(width_j**2 for width_j in known))
+            if first.setdefault(device.scope, index) == index:
+                counting.append((index, device))
+            else:
+                further.setdefault((index, device.scope), []).append(device)
+    return counting, [(index, own) for (index, _), own in further.items()]
 
 
 def _joined(names: Iterable[str]) -> str | None:

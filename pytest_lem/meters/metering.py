@@ -9,14 +9,8 @@ from typing import Any, Self
 
 from pytest_lem.machine.gpu import Gpu
 from pytest_lem.meters import Basis, Device, Meter, Reading, Telemetry
-from pytest_lem.meters.energy import (
-    EnergyReading,
-    Part,
-    combine,
-    nothing,
-    primary,
-    worst_basis,
-)
+from pytest_lem.meters.energy import EnergyReading, combine, nothing, tellers
+from pytest_lem.meters.parts import Part, worst_basis
 from pytest_lem.meters.registry import Registry, check_names, open_what_there_is
 from pytest_lem.meters.sampler import Sampler
 from pytest_lem.meters.telemetry import TelemetryLog
@@ -32,7 +26,8 @@ _SETTLE_S = 1.0
 class Metering:
     """Meters, a timeline for each device, and the sampler that fills them.
 
-    Each scope is told by the first meter that has it: two of one thing never add.
+    Each scope is told by the first meter that has it, and the others are held against
+    it: two of one thing never add.
     `absent` says why there is no meter; `parents` maps MIG instances to their GPUs.
     """
 
@@ -51,7 +46,7 @@ class Metering:
             {device.id: Timeline(device) for device in devices}
             for devices in self._devices
         ]
-        self._primary = primary(self._devices)
+        self._primary, self._others = tellers(self._devices)
         self._telemetry = TelemetryLog()
         self._arrived = Condition()
         self._sampler = Sampler(self._meters, self._take)
@@ -106,7 +101,10 @@ class Metering:
         second. A meter that has failed is not waited for.
         """
         if timeout_s is None:
-            timeout_s = _SETTLE_PERIODS * self.period_s + _SETTLE_S
+            longest_s = max(
+                map(self._meter_period_s, range(len(self._meters))), default=0
+            )
+            timeout_s = _SETTLE_PERIODS * longest_s + _SETTLE_S
         with self._arrived:
             self._arrived.wait_for(lambda: not self._awaited(end_s), timeout_s)
         return all(
@@ -149,7 +147,15 @@ class Metering:
             part.device.scope == "gpu" and _stands_in(part.basis) for part in parts
         )
         unmetered = set() if wanted is None or stands_in else wanted - told
-        return combine(parts, unmetered=unmetered)
+        others = [
+            [
+                self._part(index, device, start_s, end_s)
+                for device in own
+                if self._counts(index, device, wanted)
+            ]
+            for index, own in self._others
+        ]
+        return combine(parts, unmetered=unmetered, others=others)
 
     def _counts(self, index: int, device: Device, wanted: set[str] | None) -> bool:
         if wanted is None or device.scope != "gpu":
@@ -165,6 +171,7 @@ class Metering:
             span=self._timelines[index][device.id].energy(start_s, end_s),
             meter=self._meters[index].name,
             basis=self._meters[index].basis,
+            period_s=self._meter_period_s(index),
             flags=flags,
         )
 
@@ -202,8 +209,13 @@ class Metering:
 
     @property
     def period_s(self) -> float:
-        """The longest period of a counter: measured, else as stated; 0 without any."""
-        return max(map(self._meter_period_s, range(len(self._meters))), default=0.0)
+        """The longest period of a counter that tells; 0 without any.
+
+        It is measured, or as the meter states it until it can be.
+        """
+        return max(
+            (self._meter_period_s(index) for index, _ in self._primary), default=0.0
+        )
 
     def _meter_period_s(self, index: int) -> float:
         stated_s = self._meters[index].period_s

@@ -53,7 +53,11 @@ class _Part(BaseModel):
 
 
 class Energy(_Part):
-    """Energy of a span. Null `gross_j` has its reason in the experiment's `nulls`."""
+    """Energy of a span. Null `gross_j` has its reason in the experiment's `nulls`.
+
+    `crosscheck` has what further meters of a scope say: meter, scope, energy_j,
+    uncertainty_j, difference_pct, reason. It is in no sum.
+    """
 
     gross_j: Number
     net_j: Number
@@ -61,6 +65,7 @@ class Energy(_Part):
     cpu_j: Number
     dram_j: Number
     per_device: list[Json]
+    crosscheck: list[Json] = Field(default_factory=list)
     scope: list[str]
     method: str | None
     meter: str | None

@@ -36,6 +36,7 @@ FLAGS = {
     "reading_gap": "the meter missed readings inside a window",
     "ring_gap": "the driver's power samples have a hole inside a window",
     "counter_ring_disagree": "energy counter and power samples differ by over 5 %",
+    "meters_disagree": "two meters of the same thing differ by over 5 %",
     "net_clamped": "idle power was above the power measured",
     "host_overhead": "over 1 % of window time was spent outside generation",
     "attention_fallback": "another attention kernel than asked for was used",

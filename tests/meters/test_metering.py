@@ -133,6 +133,63 @@ def test_two_meters_of_one_scope_are_never_added():
     assert (reading.meter, reading.basis) == ("rapl", "measured")
 
 
+def also_gpus(factor, name="zeus", **kwargs):
+    drawn = {device: (scope, factor * w) for device, (scope, w) in GPUS.items()}
+    return Scripted(name, drawn, **kwargs)
+
+
+@pytest.mark.parametrize(("factor", "doubted"), [(0.97, False), (1.06, True)])
+def test_a_second_meter_of_a_scope_is_held_against_the_first(factor, doubted):
+    """Its energy stands beside the first one's, and over 5 % apart is flagged."""
+    metering = sampled(Scripted("nvml", GPUS), also_gpus(factor))
+    reading = metering.energy(1.0, 3.0, devices={"GPU-b"})
+    (row,) = reading.crosscheck
+    assert reading.gross_j == pytest.approx(1000)
+    assert [part["meter"] for part in reading.per_device] == ["nvml"]
+    assert (row["meter"], row["scope"], row["reason"]) == ("zeus", "gpu", None)
+    assert row["energy_j"] == pytest.approx(1000 * factor)
+    assert row["difference_pct"] == pytest.approx(100 * (factor - 1))
+    assert reading.flags == (["meters_disagree"] if doubted else [])
+
+
+@pytest.mark.parametrize(
+    ("end_s", "half_s", "basis"),
+    [(1.5, 0.0, "measured"), (3.0, 0.2, "measured"), (3.0, 0.0, "estimated")],
+)
+def test_short_spans_blurred_edges_and_models_put_no_meter_in_doubt(
+    end_s, half_s, basis
+):
+    """What a difference of 10 % means nothing against is told and not flagged."""
+    other = also_gpus(1.1, half_s=half_s, basis=basis)
+    reading = sampled(Scripted("nvml", GPUS), other).energy(1.0, end_s)
+    assert reading.crosscheck[0]["difference_pct"] == pytest.approx(10)
+    assert reading.flags == []
+
+
+def test_meters_of_different_gpus_are_not_compared():
+    """What the other one says is told, with the reason."""
+    other = Scripted("zeus", {"GPU-z": ("gpu", 1.0)})
+    reading = sampled(Scripted("nvml", GPUS), other).energy(1.0, 3.0)
+    (row,) = reading.crosscheck
+    assert (row["energy_j"], row["difference_pct"]) == (pytest.approx(2.0), None)
+    assert (row["reason"], reading.flags) == ("other_devices", [])
+
+
+def test_meters_of_the_host_are_compared_as_a_whole():
+    """Two RAPL domains and one modelled CPU are the same thing by other names."""
+    host = {"package-0": ("cpu", 30.0), "package-1": ("cpu", 50.0)}
+    model = Scripted("model", {"cpu": ("cpu", 100.0)}, basis="estimated")
+    reading = sampled(Scripted("rapl", host), model).energy(1.0, 3.0)
+    assert reading.crosscheck[0]["difference_pct"] == pytest.approx(25)
+
+
+def test_only_meters_that_tell_set_the_pace():
+    """A slow meter that is there for comparison makes no window longer."""
+    slow = also_gpus(1.0)
+    slow.period_s = 7.0
+    assert Metering([Scripted("nvml", GPUS), slow]).period_s == 0.1
+
+
 def test_a_sum_is_worth_as_much_as_its_worst_part():
     """Measured CPU with estimated memory is an estimate."""
     cpu = Scripted("rapl", {"p": ("cpu", 80.0)})
