@@ -9,7 +9,6 @@ the usual way, the difference of two reads of the counter.
 """
 
 import argparse
-import gzip
 import json
 import random
 import statistics
@@ -19,9 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
 
-from pytest_lem.meters.replay import whole_trace
+from pytest_lem.meters.trace import read_trace
 
 Span = tuple[float, float]
 Joules = Callable[[float, float], float]
@@ -55,23 +53,21 @@ class Trace:
     """A recorded trace, and the three ways to the energy of a span of it."""
 
     def __init__(self, path: Path) -> None:
-        raw = path.read_bytes()
-        if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
-        trace: dict[str, Any] = json.loads(raw)
-        self.timeline = whole_trace(path)
-        self.marks = trace["marks"]
-        self.meta = trace["meta"]
-        ring = [(time_s, power_mw / 1e3) for time_s, power_mw in trace["ring"]]
+        trace = read_trace(path)
+        track = trace.tracks[0]
+        self.timeline = track.timeline()
+        self.marks = trace.marks
+        self.meta = trace.meta
+        ring = [(one.after_s, one.ring_w) for one in track.ring]
         self._times = [time_s for time_s, _ in ring]
         self._powers = [power_w for _, power_w in ring]
         parts = ((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(ring))
         self._totals = [0.0, *accumulate(parts)]
-        self._seen = [row[1] for row in trace["counter"]]
-        self._counts = [row[2] / 1e3 for row in trace["counter"]]
+        self._seen = [one.after_s for one in track.counter]
+        self._counts = [one.energy_j for one in track.counter]
         self.lag_s: float = self.timeline.describe()["ring"]["lag_s"] or 0.0
-        first_s = max(self._times[0], trace["counter"][2][1])
-        last_s = min(self._times[-1] - self.lag_s, trace["counter"][-2][0])
+        first_s = max(self._times[0], track.counter[3].after_s)
+        last_s = min(self._times[-1] - self.lag_s, track.counter[-3].before_s)
         self.overlap: Span = (first_s, last_s)
 
     def ring_j(self, start_s: float, end_s: float) -> float:
@@ -123,8 +119,8 @@ def p95(values: Sequence[float]) -> float:
 
 def steady(trace: Trace, count: int, draw: random.Random) -> list[Figure]:
     """Against the long-run mean of a load that stays the same."""
-    marks = [mark for mark in trace.marks if mark["name"] == "gemm_steady"]
-    within = (marks[0]["start"] + 1.0, marks[-1]["end"])
+    marks = [mark for mark in trace.marks if mark.name == "gemm_steady"]
+    within = (marks[0].start_s + 1.0, marks[-1].end_s)
     mean_w = trace.energy_j(*within) / (within[1] - within[0])
 
     def mean_j(start_s: float, end_s: float) -> float:
@@ -174,9 +170,9 @@ def phases(trace: Trace) -> list[Figure]:
     figures = []
     for name, most in (("square_high", 5.0), ("square_low", 8.0)):
         spans = [
-            (mark["start"], mark["end"])
+            (mark.start_s, mark.end_s)
             for mark in trace.marks
-            if mark["name"] == name and mark["end"] - mark["start"] > SHORTEST_PHASE_S
+            if mark.name == name and mark.end_s - mark.start_s > SHORTEST_PHASE_S
         ]
         figures += compared(trace, spans, f"{name}, 0.15 s and more", {"median": most})
     return figures
@@ -247,7 +243,7 @@ def main() -> int:
     show(trace, found)
     if arguments.json is not None:
         rows = [{**asdict(one), "holds": one.holds} for one in found]
-        data = {"trace": trace.meta, "lag_s": trace.lag_s, "figures": rows}
+        data = {"trace": dict(trace.meta), "lag_s": trace.lag_s, "figures": rows}
         arguments.json.write_text(json.dumps(data, indent=2) + "\n")
     return int(not all(one.holds for one in found))
 

@@ -1,249 +1,202 @@
-"""A recorded trace of one GPU, played in real time through the same estimator."""
+"""A recorded trace, played in real time through the same estimator."""
 
 from __future__ import annotations
 
-import gzip
-import json
+import math
 import time
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count, pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pytest_lem.errors import MeterError
-from pytest_lem.machine.gpu import Gpu, throttle_reasons
+from pytest_lem.machine.gpu import Gpu
 from pytest_lem.meters import Basis, Device, Reading, Telemetry
-from pytest_lem.meters.nvml_throttle import FIELDS
-from pytest_lem.meters.timeline import Timeline
+from pytest_lem.meters.energy import worst_basis
+from pytest_lem.meters.trace import Trace, Track, read_trace
 
-_DEVICE = "replay:0"
 _POLL_S = 0.02
-_MB_PER_MIB = 1.048576
-_VIOLATION_FIELDS = (74, 75, 76, 77, 269, 270, 271)
+
+Told = TypeVar("Told", Reading, Telemetry)
 
 
 class ReplayMeter:
-    """Plays a trace from its first counter step on, over and over.
+    """Plays a trace over and over, in the time in which all its devices are told.
 
-    The trace is JSON, or JSON in gzip: `counter` holds [before_s, after_s, energy_mJ]
-    of each read that saw a step, `ring` holds [time_s, power_mW] of the driver's power
-    samples, `telemetry` holds [time_s, power_mW, temperature_C, sm_MHz, memory_MHz,
-    event_reasons, utilisation_pct, memory_MiB], and `violation` holds [time_s, then
-    the nanosecond counters of NVML's fields 74, 75, 76, 77, 269, 270, 271]; the last
-    three may be missing. Reads
-    that saw no step are not in it; the one before each step is taken to have ended
-    when the recorded one began and to have lasted as long, and as much longer as the
-    step is late. The last step of a turn is followed by the first of the next after
-    one period.
+    That begins where the last of them has seen its first step, and ends where the
+    first of them has seen its last; so counters rise from turn to turn without a seam.
     """
 
     name = "replay"
-    basis: Basis = "replayed"
     accuracy = "none: the energy was drawn by another machine at another time"
 
     def __init__(
         self, path: Path, clock_s: Callable[[], float] = time.monotonic
     ) -> None:
-        trace = _load(path)
-        self._path = path
+        self._trace = read_trace(path)
         self._clock_s = clock_s
-        self._meta: dict[str, Any] = dict(trace.get("meta", {}))
-        first, *steps = trace["counter"]
-        self._steps: list[list[float]] = steps
-        self._first_mj: float = first[2]
-        edges: list[float] = [step[1] for step in steps]
-        self.period_s = median(later - earlier for earlier, later in pairwise(edges))
-        self._turn_s: float = edges[-1] - edges[0] + self.period_s
-        self._telemetry = [
-            row for row in trace.get("telemetry", []) if _within(row[0], edges)
-        ]
-        self._violation = [
-            row for row in trace.get("violation", []) if _within(row[0], edges)
-        ]
-        self._ring = [
-            row
-            for row in trace.get("ring", [])
-            if edges[0] <= row[0] < edges[0] + self._turn_s
-        ]
-        self.version = str(self._meta.get("driver", "unknown"))
-        self._start_s: float | None = None
-        self._next_step = 0
-        self._next_sample = 0
-        self._next_telemetry = 0
-        self._next_violation = 0
+        self.version = str(self._trace.meta.get("driver", "unknown"))
+        bases = [track.basis for track in self._trace.tracks]
+        self.basis: Basis = worst_basis(["replayed", *bases]) or "replayed"
+        points = [track.points() for track in self._trace.tracks]
+        self._span = self._begin_s, self._end_s = _common(self._trace, points)
+        self.period_s = max(map(_period_s, points))
+        self._loops: list[_Loop[Reading]] = []
+        self._told: list[_Loop[Telemetry]] = []
 
     def devices(self) -> list[Device]:
-        """The one GPU of the trace."""
-        name = str(self._meta.get("gpu", self._path.name))
-        return [Device(id=_DEVICE, scope="gpu", name=name)]
+        """The devices of the trace, under names that no machine has."""
+        return [
+            replace(track.device, id=_name(place))
+            for place, track in enumerate(self._trace.tracks)
+        ]
 
     def poll(self) -> tuple[list[Reading], list[Telemetry], float]:
         """What the recording saw up to now; the first poll starts the playing."""
         now_s = self._clock_s()
-        if self._start_s is None:
-            self._start_s = now_s
-        readings: list[Reading] = []
-        while (pair := self._step(self._next_step))[1].after_s <= now_s:
-            readings += pair
-            self._next_step += 1
-        while self._ring:
-            sample = self._sample(self._next_sample)
-            if sample.after_s > now_s:
-                break
-            readings.append(sample)
-            self._next_sample += 1
-        telemetry: list[Telemetry] = []
-        while self._telemetry:
-            entry = self._told(self._next_telemetry)
-            if entry.time_s > now_s:
-                break
-            telemetry.append(entry)
-            self._next_telemetry += 1
-        while self._violation:
-            entry = self._slowed(self._next_violation)
-            if entry.time_s > now_s:
-                break
-            telemetry.append(entry)
-            self._next_violation += 1
+        if not self._loops:
+            self._start(now_s)
+        readings = [one for loop in self._loops for one in loop.until(now_s)]
+        telemetry = [one for loop in self._told for one in loop.until(now_s)]
         return readings, telemetry, _POLL_S
 
-    def _shift_s(self, turn: int) -> float:
-        assert self._start_s is not None
-        begin_s: float = self._start_s - self._steps[0][0]
-        return begin_s + turn * self._turn_s
+    def _start(self, now_s: float) -> None:
+        for place, track in enumerate(self._trace.tracks):
+            move = self._mover(track, _name(place), now_s)
+            for series in (track.counter, track.power, track.ring):
+                self._loops.append(_Loop(self._turns(series, move)))
+            for told in (track.telemetry, track.throttle):
+                self._told.append(_Loop(self._turns(told, move)))
 
-    def _step(self, number: int) -> tuple[Reading, Reading]:
-        """The read before a step, which still showed the old value, and its own."""
-        turn, place = divmod(number, len(self._steps))
-        before_s, after_s, energy_mj = self._steps[place]
-        old_mj = self._steps[place - 1][2] if place else self._first_mj
-        shift_s = self._shift_s(turn)
-        offset_mj = turn * (self._steps[-1][2] - self._first_mj)
-        started_s, ended_s = before_s + shift_s, after_s + shift_s
-        length_s = after_s - before_s + self._lateness_s(place)
-        return (
-            Reading(
-                device=_DEVICE,
-                before_s=started_s - length_s,
-                after_s=started_s,
-                energy_j=(old_mj + offset_mj) / 1e3,
-            ),
-            Reading(
-                device=_DEVICE,
-                before_s=started_s,
-                after_s=ended_s,
-                energy_j=(energy_mj + offset_mj) / 1e3,
-            ),
-        )
+    def _mover(
+        self, track: Track, name: str, start_s: float
+    ) -> Callable[[Any, int], Any]:
+        """Put what was told at its time in a turn, and the counter on top of it."""
+        turn_s = self._end_s - self._begin_s
+        turn_j, last_j = self._rise(track)
+        turn_ns = self._slowed_ns(track)
 
-    def _lateness_s(self, place: int) -> float:
-        """By how much more than a period a step came after the one before."""
-        if not place:
-            return 0.0
-        interval_s = self._steps[place][0] - self._steps[place - 1][0]
-        return max(interval_s - self.period_s, 0.0)
-
-    def _sample(self, number: int) -> Reading:
-        turn, place = divmod(number, len(self._ring))
-        time_s, power_mw = self._ring[place]
-        time_s += self._shift_s(turn)
-        return Reading(
-            device=_DEVICE, before_s=time_s, after_s=time_s, ring_w=power_mw / 1e3
-        )
-
-    def _told(self, number: int) -> Telemetry:
-        turn, place = divmod(number, len(self._telemetry))
-        time_s, power, temperature, sm, memory, reasons, busy, used = self._telemetry[
-            place
-        ]
-        return Telemetry(
-            device=_DEVICE,
-            time_s=time_s + self._shift_s(turn),
-            power_w=power / 1e3,
-            temperature_c=temperature,
-            sm_clock_mhz=sm,
-            memory_clock_mhz=memory,
-            utilisation_pct=busy,
-            memory_used_mb=used * _MB_PER_MIB,
-            throttle_reasons=throttle_reasons(int(reasons)),
-        )
-
-    def _slowed(self, number: int) -> Telemetry:
-        turn, place = divmod(number, len(self._violation))
-        time_s, *now_ns = self._violation[place]
-        first_ns, last_ns = self._violation[0][1:], self._violation[-1][1:]
-        told = {
-            FIELDS[field]: round(ns + turn * (last - first))
-            for field, ns, first, last in zip(
-                _VIOLATION_FIELDS, now_ns, first_ns, last_ns, strict=True
+        def move(one: Any, turn: int) -> Any:
+            shift_s = start_s - self._begin_s + turn * turn_s
+            if isinstance(one, Telemetry):
+                told_ns = one.throttle_ns
+                return replace(
+                    one,
+                    device=name,
+                    time_s=one.time_s + shift_s,
+                    throttle_ns=told_ns
+                    and {k: ns + turn * turn_ns[k] for k, ns in told_ns.items()},
+                )
+            energy_j = one.energy_j
+            if energy_j is not None:
+                energy_j += turn * turn_j
+            if energy_j is not None and turn:
+                energy_j = max(energy_j, last_j + (turn - 1) * turn_j)
+            return replace(
+                one,
+                device=name,
+                before_s=one.before_s + shift_s,
+                after_s=one.after_s + shift_s,
+                energy_j=energy_j,
             )
-        }
-        return Telemetry(
-            device=_DEVICE, time_s=time_s + self._shift_s(turn), throttle_ns=told
-        )
+
+        return move
+
+    def _rise(self, track: Track) -> tuple[float, float]:
+        """By how much the counter rises in a turn, and what it shows at its end.
+
+        One that was reset in the trace is so in each turn, and starts it anew.
+        """
+        counts = [one.energy_j or 0.0 for one in track.counter]
+        if not counts or any(later < one for one, later in pairwise(counts)):
+            return 0.0, -math.inf
+        points = track.points()
+        turn_j = _counted(points, self._end_s) - _counted(points, self._begin_s)
+        last = bisect_right(track.counter, self._end_s, key=_time_s) - 1
+        return turn_j, counts[last]
+
+    def _slowed_ns(self, track: Track) -> dict[str, int]:
+        """By how much each throttle counter rises in a turn."""
+        read = [one.throttle_ns or {} for one in _part(track.throttle, *self._span)]
+        return {k: read[-1][k] - read[0][k] for k in read[0]} if read else {}
+
+    def _turns(
+        self, series: Sequence[Told], move: Callable[[Any, int], Any]
+    ) -> Iterator[Told]:
+        """What came before the first turn, once; then turn after turn."""
+        lead = [one for one in series if _time_s(one) <= self._begin_s]
+        turn = _part(series, *self._span)
+        yield from (move(one, 0) for one in lead)
+        for number in count() if turn else ():
+            yield from (move(one, number) for one in turn)
 
     def facts(self) -> dict[str, Any]:
-        """The file, its length, and what it says of itself."""
-        return {"file": self._path.name, "length_s": self._turn_s, "trace": self._meta}
+        """The file, the length of a turn, and what the trace says of itself."""
+        return {
+            "file": self._trace.path.name,
+            "length_s": self._end_s - self._begin_s,
+            "trace": dict(self._trace.meta),
+        }
 
     def close(self) -> None:
         """Nothing is held open."""
 
 
-def whole_trace(path: Path) -> Timeline:
-    """A trace on a timeline at once, from its second counter row, on its own clock."""
-    steps = _load(path)["counter"]
-    now_s = steps[1][0]
-    meter = ReplayMeter(path, lambda: now_s)
-    timeline = Timeline(meter.devices()[0])
-    for time_s in (now_s, steps[-1][1]):
-        now_s = time_s
-        for reading in meter.poll()[0]:
-            timeline.add(reading)
-    return timeline
+class _Loop(Generic[Told]):
+    """A series that never ends, handed on as far as its time has come."""
+
+    def __init__(self, series: Iterator[Told]) -> None:
+        self._series: Iterator[Told] = series
+        self._next: Told | None = next(series, None)
+
+    def until(self, now_s: float) -> list[Told]:
+        """What is due and was not handed on before."""
+        due: list[Told] = []
+        while self._next is not None and _time_s(self._next) <= now_s:
+            due.append(self._next)
+            self._next = next(self._series, None)
+        return due
 
 
-def _within(time_s: float, edges: Sequence[float]) -> bool:
-    return edges[0] <= time_s <= edges[-1]
+def _name(place: int) -> str:
+    return f"replay:{place}"
 
 
-def _load(path: Path) -> dict[str, Any]:
-    """The trace, checked as far as playing it needs."""
-    try:
-        raw = path.read_bytes()
-        if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
-        trace = json.loads(raw)
-    except (OSError, EOFError, ValueError) as error:
-        raise MeterError(f"replay: {path} cannot be read ({error})") from error
-    if not isinstance(trace, dict) or not _rows(trace.get("counter"), 3, least=3):
-        raise MeterError(
-            f"replay: {path} is no trace; it needs `counter`, three or more rows of "
-            "[before_s, after_s, energy_mJ]"
-        )
-    for key, width in (("telemetry", 8), ("ring", 2), ("violation", 8)):
-        if not _rows(trace.get(key, []), width, least=0):
-            raise MeterError(
-                f"replay: {path} has `{key}` rows that are not {width} numbers"
-            )
-    counter = trace["counter"]
-    if any(later[0] < row[1] or later[2] < row[2] for row, later in pairwise(counter)):
-        raise MeterError(f"replay: {path} has `counter` rows out of order")
-    return trace
-
-
-def _rows(value: Any, width: int, *, least: int) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) >= least
-        and all(
-            isinstance(row, list)
-            and len(row) == width
-            and all(isinstance(number, int | float) for number in row)
-            for row in value
-        )
+def _common(trace: Trace, points: Sequence[Sequence[Reading]]) -> tuple[float, float]:
+    """The span that all devices tell of."""
+    if all(points):
+        begin_s = max(one[0].after_s for one in points)
+        end_s = min(one[-1].after_s for one in points)
+        if end_s > begin_s:
+            return begin_s, end_s
+    raise MeterError(
+        f"trace {trace.path} cannot be played: it has no span in which every device "
+        "has two steps"
     )
+
+
+def _part(series: Sequence[Told], begin_s: float, end_s: float) -> list[Told]:
+    return [one for one in series if begin_s < _time_s(one) <= end_s]
+
+
+def _time_s(one: Reading | Telemetry) -> float:
+    return one.time_s if isinstance(one, Telemetry) else one.after_s
+
+
+def _period_s(points: Sequence[Reading]) -> float:
+    return median(later.after_s - one.after_s for one, later in pairwise(points))
+
+
+def _counted(points: Sequence[Reading], time_s: float) -> float:
+    """The counter at an instant between two of its steps."""
+    left = min(bisect_right(points, time_s, key=_time_s), len(points) - 1) - 1
+    (start_s, start_j), (end_s, end_j) = (
+        (one.after_s, one.energy_j or 0.0) for one in points[left : left + 2]
+    )
+    return start_j + (end_j - start_j) * (time_s - start_s) / (end_s - start_s)
 
 
 def open_meter(argument: str, gpus: Sequence[Gpu]) -> ReplayMeter:

@@ -9,7 +9,7 @@ from pytest_lem.analysis.laws import Account, DeviceEnergy, broken_laws
 from pytest_lem.errors import ImpossibleNumber, from_kind
 from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.meters.fake import FakeMeter
-from pytest_lem.meters.replay import whole_trace
+from pytest_lem.meters.trace import whole_trace
 
 TRACE = Path(__file__).parents[1] / "data" / "h100_llm_trace.json.gz"
 

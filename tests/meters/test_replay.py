@@ -9,9 +9,10 @@ import pytest
 
 from pytest_lem.errors import MeterError
 from pytest_lem.meters.metering import open_meters
-from pytest_lem.meters.replay import ReplayMeter, whole_trace
+from pytest_lem.meters.replay import ReplayMeter
 from pytest_lem.meters.telemetry import TelemetryLog
 from pytest_lem.meters.timeline import Timeline
+from pytest_lem.meters.trace import whole_trace
 
 TRACE = Path(__file__).parents[1] / "data" / "h100_llm_trace.json.gz"
 
@@ -101,7 +102,7 @@ def test_throttle_counters_go_on_over_the_seam(tmp_path):
     clock.now_s += 3.0
     log.add(meter.poll()[1])
     grown_s = log.throttle_s(1000.1, 1002.25)["replay:0"]
-    assert grown_s["sw_power_cap"] == pytest.approx(0.2375)
+    assert grown_s["sw_power_cap"] == pytest.approx(0.287)
 
 
 def test_the_ring_is_played_in_step_with_the_counter(tmp_path):
@@ -119,6 +120,39 @@ def test_the_ring_is_played_in_step_with_the_counter(tmp_path):
         span = timeline.energy(start_s, start_s + 0.53)
         assert (span.method, span.flags) == ("counter_ring", ())
         assert span.power_w == pytest.approx(100, rel=1e-3)
+
+
+def test_devices_of_one_trace_are_played_together(tmp_path):
+    """Each keeps its own power, over the seam as well, though their steps differ."""
+    devices = [
+        {"id": "GPU-a", "counter": steps(20, watts=100.0)},
+        {"id": "GPU-b", "counter": steps(20, watts=300.0, start_s=5.04)},
+        {
+            "id": "cpu",
+            "scope": "cpu",
+            "refresh_s": 0.0,
+            "reads": [[5 + i * 0.07, 5 + i * 0.07, i * 700] for i in range(40)],
+        },
+    ]
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps({"devices": devices}))
+    clock = Hand()
+    meter = ReplayMeter(path, clock)
+    lines = {device.id: Timeline(device) for device in meter.devices()}
+    for _ in range(500):
+        for reading in meter.poll()[0]:
+            lines[reading.device].add(reading)
+        clock.now_s += 0.01
+    assert [device.scope for device in meter.devices()] == ["gpu", "gpu", "cpu"]
+    powers = [line.energy(1000.5, 1004.5).power_w for line in lines.values()]
+    assert powers == pytest.approx([100, 300, 10], rel=1e-3)
+
+
+def test_what_was_synthetic_stays_so(tmp_path):
+    """Playing the trace of a fake meter makes nothing better of it."""
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps({"counter": steps(5), "basis": "synthetic"}))
+    assert ReplayMeter(path).basis == "synthetic"
 
 
 def test_the_whole_trace_keeps_its_own_clock():
@@ -146,7 +180,7 @@ def test_nothing_is_played_before_its_time(tmp_path):
         (b"\x1f\x8b broken", "cannot be read"),
         (b"[]", "is no trace"),
         (b'{"counter": [[1, 2, 3]]}', "is no trace"),
-        (b'{"counter": [[1, 2], [2, 3], [3, 4]]}', "is no trace"),
+        (b'{"counter": [[1, 2], [2, 3], [3, 4]]}', "not 3 numbers"),
         (b'{"counter": [[1, 2, 3], [0, 1, 4], [3, 4, 5]]}', "out of order"),
         (
             b'{"counter": [[1,1,1],[2,2,2],[3,3,3]], "telemetry": [[1]]}',

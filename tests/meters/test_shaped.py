@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from pytest_lem.meters import Device, Reading
-from pytest_lem.meters.replay import whole_trace
 from pytest_lem.meters.timeline import Timeline
+from pytest_lem.meters.trace import whole_trace
 
 ROOT = Path(__file__).parents[2]
 TRACE = ROOT / "tests" / "data" / "h100_llm_trace.json.gz"
