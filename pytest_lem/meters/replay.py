@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from pytest_lem.errors import MeterError
 from pytest_lem.machine.gpu import Gpu
 from pytest_lem.meters import Basis, Device, Reading, Telemetry
-from pytest_lem.meters.energy import worst_basis
+from pytest_lem.meters.parts import worst_basis
 from pytest_lem.meters.trace import Trace, Track, read_trace
 
 _POLL_S = 0.02
