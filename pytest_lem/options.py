@@ -123,7 +123,7 @@ OPTIONS: tuple[Option, ...] = (
         parse=names,
         default=("auto",),
         metavar="NAME[,NAME]",
-        help="auto, nvml, rapl, codecarbon, replay:FILE, fake[:WATTS] or none "
+        help="auto, nvml, rapl, zeus, codecarbon, replay:FILE, fake[:WATTS] or none "
         "(default: auto)",
     ),
     Option(

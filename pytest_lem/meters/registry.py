@@ -17,11 +17,21 @@ GROUP = "pytest_lem.meters"
 _BUILT_IN = {
     "nvml": "pytest_lem.meters.nvml:open_meter",
     "rapl": "pytest_lem.meters.rapl:open_meter",
+    "zeus": "pytest_lem.meters.zeus:open_meter",
     "codecarbon": "pytest_lem.meters.codecarbon:open_meter",
     "replay": "pytest_lem.meters.replay:open_meter",
     "fake": "pytest_lem.meters.fake:open_meter",
 }
-_CHOICES = ("auto", "nvml", "rapl", "codecarbon", "replay:FILE", "fake[:WATTS]", "none")
+_CHOICES = (
+    "auto",
+    "nvml",
+    "rapl",
+    "zeus",
+    "codecarbon",
+    "replay:FILE",
+    "fake[:WATTS]",
+    "none",
+)
 _WITH_ARGUMENT = ("replay", "fake")
 
 

@@ -310,7 +310,7 @@ def test_auto_takes_codecarbon_only_where_nothing_measures(monkeypatch, tmp_path
     [
         ("nvlm", "did you mean 'nvml'"),
         ("codecabon", "did you mean 'codecarbon'"),
-        ("zeus", "is unknown"),
+        ("zuse", "did you mean 'zeus'"),
         ("RAPL", "did you mean 'rapl'"),
         ("replay", "replay:FILE"),
         ("rapl:0", "takes no argument"),
