@@ -5,9 +5,11 @@ from typing import Any
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.machine import gpu
+from pytest_lem.machine.processes import Tenancy, tenancies
 from pytest_lem.measure.cooling import ThermalPolicy
 from pytest_lem.measure.idle import IdlePolicy
 from pytest_lem.measure.laboratory import Conditions, Laboratory
+from pytest_lem.measure.tenants import described
 from pytest_lem.meters.metering import Metering
 from pytest_lem.program import Program
 from pytest_lem.settings import Settings
@@ -53,6 +55,8 @@ def conditions_of(
         warmup_unconverged=settings["warmup-unconverged"],
         throttle=settings["throttle"],
         thermal=thermal,
+        whole_gpus=whole_gpus(gpus),
+        require_exclusive=settings["require-exclusive"],
         power_limits_w={
             one.mig_parent or one.uuid: one.power_limit_w
             for one in gpus
@@ -71,6 +75,21 @@ def measured_gpus(metering: Metering) -> list[str]:
     ]
 
 
+def whole_gpus(gpus: list[gpu.Gpu]) -> list[str]:
+    """UUIDs of the GPUs that these are, or are instances of, each once."""
+    return list(dict.fromkeys(one.mig_parent or one.uuid for one in gpus))
+
+
+def tenants_before(settings: Settings, gpus: list[gpu.Gpu]) -> dict[str, Tenancy]:
+    """Who is on the GPUs before the run; raises ConfigError if nobody may be."""
+    found = tenancies(whole_gpus(gpus))
+    strangers = {uuid: one.processes for uuid, one in found.items() if one.processes}
+    if strangers and settings["require-exclusive"]:
+        option = settings.says("require-exclusive")
+        raise ConfigError(f"{option}: {described(strangers)}")
+    return found
+
+
 def thermal_policy(settings: Settings, gpus: list[gpu.Gpu]) -> ThermalPolicy | None:
     """The temperature that cycles begin at; raises ConfigError without a GPU."""
     if settings["thermal"] is None:
@@ -81,7 +100,7 @@ def thermal_policy(settings: Settings, gpus: list[gpu.Gpu]) -> ThermalPolicy | N
             "temperature to wait for"
         )
     limit_c, timeout_s = settings["thermal"]
-    devices = tuple(dict.fromkeys(one.mig_parent or one.uuid for one in gpus))
+    devices = whole_gpus(gpus)
     return ThermalPolicy(limit_c=limit_c, timeout_s=timeout_s, devices=devices)
 
 

@@ -82,6 +82,12 @@ class Throttled(LemError):
     kind = "throttled"
 
 
+class NotExclusive(LemError):
+    """Other processes use a GPU of the run, and that may not be."""
+
+    kind = "not_exclusive"
+
+
 class ImpossibleNumber(LemError):
     """What was measured breaks a law: a fault of meter or engine, not a result."""
 
@@ -108,6 +114,7 @@ _KINDS: dict[str, type[LemError]] = {
         MeterError,
         IdleError,
         Throttled,
+        NotExclusive,
         ImpossibleNumber,
         NullMetricError,
     )

@@ -150,6 +150,13 @@ OPTIONS: tuple[Option, ...] = (
         "warn (a flag) or fail the cycle (default: warn)",
     ),
     Option(
+        name="require-exclusive",
+        parse=truth,
+        default=False,
+        help="other processes on a GPU of the run are an error, before the run and in "
+        "each cycle, instead of a flag (default: false)",
+    ),
+    Option(
         name="timeout",
         parse=number(float, 0, above=True),
         default=600.0,
@@ -222,7 +229,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )
 
-_FLAGS = {"no-lock", "plan", "strict"}
+_FLAGS = {"no-lock", "plan", "require-exclusive", "strict"}
 
 
 def add_options(parser: pytest.Parser) -> None:

@@ -15,6 +15,7 @@ from pytest_lem.conditions import (
     conditions_of,
     measured_gpus,
     select_gpus,
+    tenants_before,
     thermal_policy,
 )
 from pytest_lem.errors import ConfigError, LemError
@@ -22,6 +23,7 @@ from pytest_lem.items import registry_of
 from pytest_lem.live import progress_of
 from pytest_lem.machine import environment, gpu
 from pytest_lem.machine.locks import GpuLocks
+from pytest_lem.machine.processes import Tenancy
 from pytest_lem.measure.custom import CustomCycle
 from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.measure.laboratory import Bench, Laboratory, Progress
@@ -63,6 +65,7 @@ class LemSession:
         self._cycles: dict[str, list[Cycle]] = {}
         self._executed: list[dict[str, Any]] = []
         self._gpus: list[gpu.Gpu] = []
+        self._tenancies: dict[str, Tenancy] = {}
         self._laboratory: Laboratory | None = None
         self._locks = GpuLocks()
         self._journal: Journal | None = None
@@ -197,6 +200,7 @@ class LemSession:
         if self._laboratory is None:
             settings = self.settings
             self._gpus = select_gpus(settings, self.program)
+            self._tenancies = tenants_before(settings, self._gpus)
             thermal = thermal_policy(settings, self._gpus)
             metering = open_meters(
                 settings["meter"], gpus=self._gpus, registry=meters_of(self.config)
@@ -228,7 +232,10 @@ class LemSession:
             return
         self._progress.phase("environment")
         found = environment.collect()
-        found["gpu"] = [one.to_json() for one in self._gpus]
+        found["gpu"] = [
+            one.to_json() | self._tenancies[one.mig_parent or one.uuid].to_json()
+            for one in self._gpus
+        ]
         self.config.hook.pytest_lem_environment(environment=found)
         self._environment = found
 

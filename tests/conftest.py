@@ -31,7 +31,8 @@ class Driver:
 
     `fails` has the error that a GPU gives in place of its energy and power, `hanging`
     the event that a read of its counter waits for. A read takes `read_s`.
-    `throttle` has how fast the counter of a field grows, in seconds per second.
+    `processes` has the numbers of those on a GPU, `throttle` how fast the counter of a
+    field grows, in seconds per second.
     """
 
     NVMLError = NVMLError
@@ -66,6 +67,7 @@ class Driver:
             self.nvmlDeviceGetSamples = self.samples
         self.fails = {}
         self.throttle = {}
+        self.processes = {}
         self.began_s = time.monotonic()
         self.users = 0
         if old_name:
@@ -173,10 +175,14 @@ class Driver:
         return f"MIG-{handle}-{place}"
 
     def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        self._check(handle)
         return [
-            SimpleNamespace(pid=10, usedGpuMemory=2_000_000),
-            SimpleNamespace(pid=11, usedGpuMemory=None),
+            SimpleNamespace(pid=pid, usedGpuMemory=2_000_000)
+            for pid in self.processes.get(handle, ())
         ]
+
+    def nvmlSystemGetProcessName(self, pid):
+        return f"/usr/bin/busy-{pid} --now"
 
 
 @pytest.fixture

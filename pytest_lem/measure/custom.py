@@ -11,6 +11,7 @@ from pytest_lem.measure.conclusion import broken, conclude
 from pytest_lem.measure.cycle import flag_short
 from pytest_lem.measure.laboratory import Bench, Heard, Laboratory
 from pytest_lem.measure.notebook import Notebook, now
+from pytest_lem.measure.tenants import look_for_others
 from pytest_lem.measure.window import Pass
 from pytest_lem.meters.metering import Metering
 from pytest_lem.records.record import Cycle
@@ -174,6 +175,7 @@ class CustomCycle:
         if notes.bench is None:
             notes.bench = bench
             notes.flags |= set(bench.loaded.flags)
+            look_for_others(self._lab, notes)
             notes.idle = self._lab.idle_of(bench)
         elif notes.bench is not bench:
             raise ConfigError("the engine failed in this cycle: it cannot be measured")
@@ -186,6 +188,7 @@ class CustomCycle:
             self._check()
             lab.progress.phase("settle")
             lab.metering.settle(notes.passes[-1].end_s)
+            look_for_others(lab, notes)
             flag_short(lab, notes)
             self._identify([_work(window) for window in self._windows])
             cycle = conclude(lab, notes)

@@ -9,6 +9,7 @@ from pytest_lem.measure.conclusion import broken, conclude
 from pytest_lem.measure.laboratory import Bench, Laboratory
 from pytest_lem.measure.notebook import Notebook, Warmed, now
 from pytest_lem.measure.prompting import WARMUP, prompts_for
+from pytest_lem.measure.tenants import look_for_others
 from pytest_lem.measure.warmup import warm_up
 from pytest_lem.measure.window import Pass
 from pytest_lem.records.record import Cycle
@@ -61,6 +62,7 @@ def _measure(lab: Laboratory, notes: Notebook) -> None:
     bench = lab.bench(experiment.spec, notes.index, experiment.effort.timeout)
     notes.bench = bench
     notes.flags |= set(bench.loaded.flags)
+    look_for_others(lab, notes)
     if experiment.effort.warmup.kind != "off":
         notes.warmed = _warm_up(lab, notes, bench)
     # Read warm and just before the windows, so that the two share a temperature.
@@ -70,6 +72,7 @@ def _measure(lab: Laboratory, notes: Notebook) -> None:
         _latency_pass(lab, notes, bench)
     lab.progress.phase("settle")
     lab.metering.settle(notes.passes[-1].end_s)
+    look_for_others(lab, notes)
 
 
 def _warm_up(lab: Laboratory, notes: Notebook, bench: Bench) -> Warmed:

@@ -41,7 +41,11 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What holds for every experiment of a session."""
+    """What holds for every experiment of a session.
+
+    `gpus` are those of the run, MIG instances among them; `whole_gpus` are the GPUs
+    that these are or are parts of.
+    """
 
     idle: IdlePolicy
     gpus: Sequence[str]
@@ -51,6 +55,8 @@ class Conditions:
     warmup_unconverged: str = "warn"
     throttle: str = "warn"
     thermal: ThermalPolicy | None = None
+    whole_gpus: Sequence[str] = ()
+    require_exclusive: bool = False
     power_limits_w: Mapping[str, float] = field(default_factory=dict)
 
 

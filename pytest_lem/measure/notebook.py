@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pytest_lem.analysis.latency import batched, streamed
 from pytest_lem.analysis.metrics import emissions_g, pooled
 from pytest_lem.errors import LemError
+from pytest_lem.machine.processes import Tenancy
 from pytest_lem.measure.idle import IdleReading
 from pytest_lem.measure.laboratory import Bench, Cooled, Laboratory
 from pytest_lem.measure.prompting import recipe
@@ -53,6 +54,7 @@ class Notebook:
     nulls: dict[str, str] = field(default_factory=dict)
     prompts: dict[str, Any] | None = None
     thermal_wait_s: float | None = None
+    tenancies: dict[str, Tenancy] = field(default_factory=dict)
 
     def note_cooling(self, cooled: Cooled | None) -> None:
         """Take in the wait for a temperature, if one was asked for."""
@@ -92,6 +94,9 @@ def cycle_record(
         timing={
             "tokenise_s": notes.tokenise_s,
             "thermal_wait_s": notes.thermal_wait_s,
+        },
+        machine={
+            "gpus": {uuid: one.to_json() for uuid, one in notes.tenancies.items()}
         },
         prompts=notes.prompts or recipe(notes.experiment.workload),
         flags=sorted(notes.flags),

@@ -154,6 +154,7 @@ class Cycle(_Part):
     windows: list[Window]
     metrics: dict[str, Number]
     timing: dict[str, Number]
+    machine: Json = Field(default_factory=dict)
     prompts: Json
     flags: list[str]
     nulls: dict[str, str]

@@ -42,6 +42,8 @@ FLAGS = {
     "attention_fallback": "another attention kernel than asked for was used",
     "counter_reset": "the energy counter began anew",
     "mig_whole_gpu": "energy is that of the whole GPU, not of its MIG instance",
+    "foreign_process": "other processes used a GPU of the run: their joules count too",
+    "exclusive_unknown": "nobody can tell whether a GPU was used by others",
     "power_capped": "the GPU ran at its power limit",
     "throttled_thermal": "the GPU slowed down because it was hot",
     "throttled_power_brake": "the GPU was slowed down by its power supply",
