@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from pytest_lem.analysis.flops import Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +99,8 @@ class Generation:
     Both ends are stamped in the worker with the device synchronised. `padding_tokens`
     counts pad positions the engine computed on; `batches` holds the sizes used;
     `memory` what the engine read once after the pass, in MB, `None` where unknown;
-    `native` the engine's own figures, unchanged.
+    `native` the engine's own figures, unchanged; `work` the forward calls it made,
+    `None` where it does not tell.
     """
 
     start_ns: int
@@ -106,6 +110,7 @@ class Generation:
     padding_tokens: int
     memory: dict[str, Any]
     native: dict[str, Any]
+    work: list[Work] | None = None
 
     @property
     def duration_s(self) -> float:
@@ -157,8 +162,33 @@ class Engine(Protocol):
         """Completions in the order of the prompts, and what else is known.
 
         `spans` has (sent_ns, ended_ns) for each batch. Returns the fields
-        `completions`, `batches`, `padding_tokens`, `memory`, `native` of `Generation`.
+        `completions`, `batches`, `padding_tokens`, `memory`, `native` of `Generation`,
+        and `work` where it can be told.
         """
 
     def unload(self) -> None:
         """Give the model and its memory back."""
+
+
+@runtime_checkable
+class CountsFlops(Protocol):
+    """An engine with a counter of its own; the pass is watched, never measured."""
+
+    def count_flops(
+        self, batches: Sequence[Any], options: GenerateOptions, *, until_s: float
+    ) -> Mapping[str, Any]:
+        """Operations of prepared batches: `prefill`, `decode`, `work`, `kv_cache_mb`.
+
+        The last two are None where they are not known. Raises Timeout soon after
+        `until_s` on the monotonic clock.
+        """
+
+
+@runtime_checkable
+class Profiles(Protocol):
+    """An engine with a profiler of its own; the pass is watched, never measured."""
+
+    def profile(
+        self, batches: Sequence[Any], options: GenerateOptions, path: Path
+    ) -> Mapping[str, Any]:
+        """Write the profile of prepared batches to `path`; what it found."""

@@ -6,17 +6,28 @@ import gc
 import importlib.metadata
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 from transformers import GenerationConfig
 from transformers.generation.streamers import BaseStreamer
 
+from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
+from pytest_lem.engines import transformers_counting as counting
 from pytest_lem.engines import transformers_loading as loading
+from pytest_lem.engines.transformers_requests import (
+    Batch,
+    Outcome,
+    check_lengths,
+    completions_of,
+    extended,
+    left_padded,
+    static_batches,
+)
 from pytest_lem.errors import ConfigError, GenerationError, LemError, OutOfMemory
 
 DECODER_KEYS = (
@@ -77,8 +88,11 @@ class TransformersEngine:
         self._context = model["context_length"]
         return Loaded(
             duration_s=duration_s,
-            effective=loading.effective(spec, self._model),
-            model=model | loading.origin(spec, self._model),
+            effective=loading.effective(spec, self._model)
+            | {"precision": counting.precision(self._model)},
+            model=model
+            | counting.shape_facts(self._model)
+            | loading.origin(spec, self._model),
             memory=memory,
             devices=loading.device_names(self._model),
             flags=flags,
@@ -155,6 +169,7 @@ class TransformersEngine:
         ends = frozenset(loading.end_ids(self._model))
         completions: list[Completion] = []
         padding, steps = 0, []
+        work: list[Work] | None = []
         for batch, outcome, span in zip(batches, outcomes, spans, strict=True):
             width = batch.input_ids.shape[1]
             rows = [row[width:] for row in outcome.ids.tolist()]
@@ -163,6 +178,7 @@ class TransformersEngine:
             )
             completions += done
             steps.append(len(rows[0]))
+            work = extended(work, batch, len(rows[0]), options)
             padding += sum(width - length for length in batch.lengths)
             padding += sum(len(rows[0]) - each.output_tokens for each in done)
         return {
@@ -170,11 +186,33 @@ class TransformersEngine:
             "batches": [len(batch.lengths) for batch in batches],
             "padding_tokens": padding,
             "memory": memory,
+            "work": work,
             "native": {
                 "decoding_steps": steps,
                 "generation": _plain(batches[0].generation) if batches else None,
             },
         }
+
+    def count_flops(
+        self, batches: Sequence[Batch], options: GenerateOptions, *, until_s: float
+    ) -> dict[str, Any]:
+        """One pass under torch's FLOP counter, and the work that it counted."""
+        work: list[Work] | None = []
+
+        def run(batch: Batch) -> None:
+            nonlocal work
+            ids = self.run(batch, options).ids
+            steps = ids.shape[1] - batch.input_ids.shape[1]
+            work = extended(work, batch, steps, options)
+
+        counted = counting.count(self._model, run, batches, until_s=until_s)
+        return {**counted, "work": work}
+
+    def profile(
+        self, batches: Sequence[Batch], options: GenerateOptions, path: Path
+    ) -> dict[str, Any]:
+        """One pass under torch's profiler."""
+        return counting.trace(lambda one: self.run(one, options), batches, path)
 
     def unload(self) -> None:
         """Drop the model and give its memory back."""
@@ -182,24 +220,6 @@ class TransformersEngine:
         gc.collect()
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Batch:
-    """Prompts on the device: ids and mask (rows, width), padded on the left."""
-
-    input_ids: torch.Tensor
-    attention_mask: torch.Tensor
-    lengths: list[int]
-    generation: GenerationConfig
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Outcome:
-    """What `generate` returned: prompt and new ids, and the stamps if asked for."""
-
-    ids: torch.Tensor
-    stamps: list[int] | None
 
 
 class TokenClock(BaseStreamer):  # type: ignore[misc]
@@ -218,28 +238,6 @@ class TokenClock(BaseStreamer):  # type: ignore[misc]
 
     def end(self) -> None:
         """Generation is over: nothing is held back."""
-
-
-def static_batches(rows: list[list[int]], size: int) -> Iterator[list[list[int]]]:
-    """The rows in their order, `size` at a time."""
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
-
-
-def left_padded(
-    rows: list[list[int]], generation: GenerationConfig, device: torch.device
-) -> Batch:
-    """Rows as one batch on the device, as wide as the longest."""
-    width = max(len(row) for row in rows)
-    pad = generation.pad_token_id
-    ids = [[pad] * (width - len(row)) + row for row in rows]
-    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
-    return Batch(
-        input_ids=torch.tensor(ids, dtype=torch.long, device=device),
-        attention_mask=torch.tensor(mask, dtype=torch.long, device=device),
-        lengths=[len(row) for row in rows],
-        generation=generation,
-    )
 
 
 def generation_config(options: GenerateOptions, *, pad: int) -> GenerationConfig:
@@ -264,89 +262,6 @@ def generation_config(options: GenerateOptions, *, pad: int) -> GenerationConfig
         num_return_sequences=1,
         **wanted,
     )
-
-
-def completions_of(
-    rows: Sequence[Sequence[int]],
-    lengths: Sequence[int],
-    stamps: Sequence[int] | None,
-    span: tuple[int, int],
-    *,
-    ends: frozenset[int],
-    options: GenerateOptions,
-) -> list[Completion]:
-    """The requests of one batch; `rows` are new ids only, filled up with pads.
-
-    Raises GenerationError where the work differs from what was asked.
-    """
-    steps = len(rows[0])
-    if stamps is not None and len(stamps) - 1 != steps:
-        msg = f"{len(stamps) - 1} steps were stamped and {steps} tokens came out"
-        raise GenerationError(msg)
-    forced = options.min_output_tokens == options.output_tokens
-    done = []
-    for row, length in zip(rows, lengths, strict=True):
-        ids, reason = own_tokens(
-            row, frozenset() if forced else ends, limit=options.output_tokens
-        )
-        _check_count(len(ids), reason, options)
-        done.append(
-            Completion(
-                input_tokens=length,
-                output_ids=ids,
-                finish_reason=reason,
-                sent_ns=span[0],
-                ended_ns=span[1],
-                token_ns=list(stamps[1 : len(ids) + 1]) if stamps is not None else [],
-            )
-        )
-    return done
-
-
-def own_tokens(
-    row: Sequence[int], ends: frozenset[int], *, limit: int
-) -> tuple[list[int], Literal["length", "stop", "unknown"]]:
-    """A row's ids up to its first end token, that one included, and why it ended."""
-    for place, token in enumerate(row):
-        if token in ends:
-            return list(row[: place + 1]), "stop"
-    return list(row), "length" if len(row) == limit else "unknown"
-
-
-def check_lengths(
-    prompts: Sequence[Sequence[int]], options: GenerateOptions, *, context: int | None
-) -> None:
-    """Refuse what the model cannot hold, and sizes below one."""
-    fewest = options.min_output_tokens or 0
-    if options.batch_size < 1 or not 1 <= options.output_tokens >= fewest >= 0:
-        msg = (
-            f"batch_size {options.batch_size}, output_tokens {options.output_tokens}, "
-            f"min_output_tokens {fewest}: sizes are at least 1 and the minimum no more "
-            "than the limit"
-        )
-        raise ConfigError(msg)
-    for place, prompt in enumerate(prompts):
-        if not prompt:
-            msg = f"prompt {place} has no tokens: a request needs at least one"
-            raise ConfigError(msg)
-        total = len(prompt) + options.output_tokens
-        if context is not None and total > context:
-            msg = (
-                f"prompt {place} has {len(prompt)} tokens, with {options.output_tokens}"
-                f" to generate that is {total}: the model's context is {context}"
-            )
-            raise ConfigError(msg)
-
-
-def _check_count(count: int, reason: str, options: GenerateOptions) -> None:
-    """The engine did the work it was asked for, or the pass is worth nothing."""
-    fewest, most = options.min_output_tokens or 1, options.output_tokens
-    if not fewest <= count <= most:
-        msg = (
-            f"a request got {count} tokens ({reason}), between {fewest} and {most} "
-            "were asked for"
-        )
-        raise GenerationError(msg)
 
 
 def _generation_failure(error: Exception) -> LemError:

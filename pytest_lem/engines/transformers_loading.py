@@ -134,9 +134,11 @@ def load_memory(
 
 def pass_memory(gpus: Sequence[int]) -> dict[str, float | None]:
     """Peaks since they were last reset, in MB, over all GPUs."""
-    peaks = [torch.cuda.max_memory_allocated(gpu) for gpu in gpus]
+    allocated = sum(map(torch.cuda.max_memory_allocated, gpus))
+    reserved = sum(map(torch.cuda.max_memory_reserved, gpus))
     return {
-        "inference_peak_mb": sum(peaks) / 1e6 if peaks else None,
+        "inference_peak_mb": allocated / 1e6 if gpus else None,
+        "reserved_peak_mb": reserved / 1e6 if gpus else None,
         "rss_peak_mb": _rss_peak_mb(),
     }
 

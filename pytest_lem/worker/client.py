@@ -21,12 +21,16 @@ from pytest_lem.worker.payload import (
     unpack_generation,
     unpack_loaded,
     unpack_ragged,
+    unpack_work,
 )
 from pytest_lem.worker.protocol import PROTOCOL, Arrays, Message
 
 __all__ = ["EngineClient", "Limits", "start_worker"]
 
 _T = TypeVar("_T")
+
+# A counter looks at the clock between forward calls; one of them may last so long.
+ONE_CALL_S = 60.0
 
 
 class EngineClient:
@@ -123,6 +127,42 @@ class EngineClient:
             limit_s=self._limits.generate_s,
             read=lambda answer: unpack_generation(answer.body, answer.arrays),
         )
+
+    def count_flops(
+        self,
+        prompts: Sequence[Sequence[int]],
+        options: GenerateOptions,
+        *,
+        limit_s: float,
+    ) -> dict[str, Any] | None:
+        """What the engine's own counter says of a pass; None where it has none.
+
+        Raises Timeout where that takes longer than `limit_s`.
+        """
+        body = {"options": options.to_json(), "limit_s": limit_s}
+        counted: dict[str, Any] | None = self._ask(
+            "count_flops",
+            body,
+            pack_ragged("prompts", prompts),
+            limit_s=limit_s + self._limits.grace_s + ONE_CALL_S,
+            read=lambda answer: answer.body["counted"],
+        )
+        if counted is not None:
+            counted["work"] = unpack_work(counted["work"])
+        return counted
+
+    def profile(
+        self, prompts: Sequence[Sequence[int]], options: GenerateOptions, path: Path
+    ) -> dict[str, Any] | None:
+        """Have the engine write its own profile of a pass; None where it has none."""
+        found: dict[str, Any] | None = self._ask(
+            "profile",
+            {"options": options.to_json(), "path": str(path)},
+            pack_ragged("prompts", prompts),
+            limit_s=self._limits.generate_s,
+            read=lambda answer: answer.body["profile"],
+        )
+        return found
 
     def unload(self) -> None:
         """Give the model and its memory back; the worker stays."""

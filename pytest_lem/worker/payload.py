@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, Generation, Loaded
 from pytest_lem.worker.protocol import TYPECODE, Arrays, ProtocolError
 
@@ -57,6 +58,7 @@ def pack_generation(generation: Generation) -> tuple[dict[str, Any], Arrays]:
         "padding_tokens": generation.padding_tokens,
         "memory": generation.memory,
         "native": generation.native,
+        "work": generation.work,
         "finish_reasons": [one.finish_reason for one in done],
     }
     arrays = {
@@ -71,7 +73,7 @@ def pack_generation(generation: Generation) -> tuple[dict[str, Any], Arrays]:
 
 def unpack_generation(body: Mapping[str, Any], arrays: Arrays) -> Generation:
     """The pass as `pack_generation` wrote it."""
-    rest = dict(body)
+    rest = {**body, "work": unpack_work(body["work"])}
     columns = zip(
         arrays["input_tokens"],
         unpack_ragged("output_ids", arrays),
@@ -84,3 +86,8 @@ def unpack_generation(body: Mapping[str, Any], arrays: Arrays) -> Generation:
     names = Completion.__slots__
     done = [Completion(**dict(zip(names, row, strict=True))) for row in columns]
     return Generation(completions=done, **rest)
+
+
+def unpack_work(told: Sequence[Sequence[int]] | None) -> list[Work] | None:
+    """Forward calls as JSON carries them."""
+    return None if told is None else [Work(*one) for one in told]

@@ -18,7 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from pytest_lem import __version__
-from pytest_lem.engines import Engine, GenerateOptions, Generation
+from pytest_lem.engines import (
+    CountsFlops,
+    Engine,
+    GenerateOptions,
+    Generation,
+    Profiles,
+)
 from pytest_lem.errors import ConfigError, GenerationError
 from pytest_lem.worker import cuda, group
 from pytest_lem.worker.failure import failure
@@ -68,6 +74,8 @@ class Worker:
             "tokenize": self._tokenize,
             "detokenize": self._detokenize,
             "generate": self._generate,
+            "count_flops": self._count_flops,
+            "profile": self._profile,
             "unload": self._unload,
         }
 
@@ -123,6 +131,22 @@ class Worker:
             random.seed(options.seed)
         prompts = unpack_ragged("prompts", request.arrays)
         return pack_generation(self._measure(self._ready(), prompts, options))
+
+    def _count_flops(self, request: Message) -> Answer:
+        engine, until_s = self._ready(), time.monotonic() + request.body["limit_s"]
+        if not isinstance(engine, CountsFlops):
+            return {"counted": None}, {}
+        batches, options = _prepared(engine, request)
+        counted = engine.count_flops(batches, options, until_s=until_s)
+        return {"counted": dict(counted)}, {}
+
+    def _profile(self, request: Message) -> Answer:
+        engine = self._ready()
+        if not isinstance(engine, Profiles):
+            return {"profile": None}, {}
+        batches, options = _prepared(engine, request)
+        found = engine.profile(batches, options, Path(request.body["path"]))
+        return {"profile": dict(found)}, {}
 
     def _unload(self, _request: Message) -> Answer:
         self._ready().unload()
@@ -208,6 +232,12 @@ def _engine(target: str) -> Engine:
         msg = f"no engine {target!r}: {error}"
         raise ConfigError(msg) from error
     return engine
+
+
+def _prepared(engine: Engine, request: Message) -> tuple[list[Any], GenerateOptions]:
+    options = GenerateOptions.from_json(request.body["options"])
+    prompts = unpack_ragged("prompts", request.arrays)
+    return engine.prepare(prompts, options), options
 
 
 def _rss_mb() -> float:

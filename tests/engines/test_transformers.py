@@ -20,6 +20,7 @@ transformers = pytest.importorskip("transformers")
 
 from pytest_lem.engines import transformers as room  # noqa: E402
 from pytest_lem.engines import transformers_loading as loading  # noqa: E402
+from pytest_lem.engines import transformers_requests as batching  # noqa: E402
 
 LENGTHS = (3, 11, 7, 20, 5)
 
@@ -347,7 +348,7 @@ def test_stamps_are_as_many_as_forward_calls(engine):
 def test_a_lost_stamp_is_an_error():
     """Stamps that do not match the tokens end the pass."""
     with pytest.raises(GenerationError, match="2 steps were stamped and 3 tokens"):
-        room.completions_of(
+        batching.completions_of(
             [[1, 2, 3]],
             [4],
             [10, 11, 12],
@@ -415,7 +416,7 @@ def test_host_memory_that_is_full_is_told():
 def test_own_tokens_end_with_the_first_end_token(row, ids, reason):
     """Pads after the end are cut; an id equal to the pad before it is a token."""
     ends = frozenset({8, 9}) if 8 in row[:2] else frozenset({9})
-    assert room.own_tokens(row, ends, limit=4) == (ids, reason)
+    assert batching.own_tokens(row, ends, limit=4) == (ids, reason)
 
 
 @pytest.mark.parametrize(("minimum", "rows"), [(3, [[1, 2]]), (2, [[9, 0, 0]])])
@@ -423,7 +424,7 @@ def test_less_work_than_asked_is_an_error(minimum, rows):
     """A pass with fewer tokens than the minimum is not kept."""
     options = GenerateOptions(output_tokens=3, min_output_tokens=minimum)
     with pytest.raises(GenerationError, match="asked for"):
-        room.completions_of(
+        batching.completions_of(
             rows, [1], None, (0, 1), ends=frozenset({9}), options=options
         )
 
@@ -432,7 +433,7 @@ def test_more_work_than_asked_is_an_error():
     """A row longer than the limit is not kept."""
     options = GenerateOptions(output_tokens=3)
     with pytest.raises(GenerationError, match="got 4 tokens"):
-        room.completions_of(
+        batching.completions_of(
             [[1, 2, 3, 4]], [1], None, (0, 1), ends=frozenset(), options=options
         )
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Generation, Loaded
 from pytest_lem.worker import payload, protocol
 from pytest_lem.worker.protocol import (
@@ -102,6 +103,7 @@ def test_ragged_lists_survive_the_flattening(rows):
     padding_tokens=COUNT,
     memory=TREE,
     native=TREE,
+    work=st.none() | st.lists(st.builds(Work, COUNT, COUNT, COUNT, COUNT), max_size=3),
 )
 def test_a_generation_survives_the_wire(**fields):
     """Every field of a pass is the same on the other side."""

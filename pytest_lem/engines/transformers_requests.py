@@ -1,0 +1,153 @@
+"""Requests of the transformers engine: batches that go in, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from transformers import GenerationConfig
+
+from pytest_lem.analysis.flops import Work
+from pytest_lem.engines import Completion, GenerateOptions
+from pytest_lem.errors import ConfigError, GenerationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """Prompts on the device: ids and mask (rows, width), padded on the left."""
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    lengths: list[int]
+    generation: GenerationConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """What `generate` returned: prompt and new ids, and the stamps if asked for."""
+
+    ids: torch.Tensor
+    stamps: list[int] | None
+
+
+def extended(
+    work: list[Work] | None, batch: Batch, steps: int, options: GenerateOptions
+) -> list[Work] | None:
+    """The work with a batch more; None where its forward calls cannot be told.
+
+    Beams are rows of their own; unless the length is forced the best may be shorter
+    than the search was.
+    """
+    beams = batch.generation.num_beams
+    forced = options.min_output_tokens == options.output_tokens
+    if work is None or (beams > 1 and not forced):
+        return None
+    rows, width = batch.input_ids.shape
+    return [*work, Work(rows=rows * beams, cached=0, new=width, steps=steps)]
+
+
+def static_batches(rows: list[list[int]], size: int) -> Iterator[list[list[int]]]:
+    """The rows in their order, `size` at a time."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def left_padded(
+    rows: list[list[int]], generation: GenerationConfig, device: torch.device
+) -> Batch:
+    """Rows as one batch on the device, as wide as the longest."""
+    width = max(len(row) for row in rows)
+    pad = generation.pad_token_id
+    ids = [[pad] * (width - len(row)) + row for row in rows]
+    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+    return Batch(
+        input_ids=torch.tensor(ids, dtype=torch.long, device=device),
+        attention_mask=torch.tensor(mask, dtype=torch.long, device=device),
+        lengths=[len(row) for row in rows],
+        generation=generation,
+    )
+
+
+def completions_of(
+    rows: Sequence[Sequence[int]],
+    lengths: Sequence[int],
+    stamps: Sequence[int] | None,
+    span: tuple[int, int],
+    *,
+    ends: frozenset[int],
+    options: GenerateOptions,
+) -> list[Completion]:
+    """The requests of one batch; `rows` are new ids only, filled up with pads.
+
+    Raises GenerationError where the work differs from what was asked.
+    """
+    steps = len(rows[0])
+    if stamps is not None and len(stamps) - 1 != steps:
+        msg = f"{len(stamps) - 1} steps were stamped and {steps} tokens came out"
+        raise GenerationError(msg)
+    forced = options.min_output_tokens == options.output_tokens
+    done = []
+    for row, length in zip(rows, lengths, strict=True):
+        ids, reason = own_tokens(
+            row, frozenset() if forced else ends, limit=options.output_tokens
+        )
+        _check_count(len(ids), reason, options)
+        done.append(
+            Completion(
+                input_tokens=length,
+                output_ids=ids,
+                finish_reason=reason,
+                sent_ns=span[0],
+                ended_ns=span[1],
+                token_ns=list(stamps[1 : len(ids) + 1]) if stamps is not None else [],
+            )
+        )
+    return done
+
+
+def own_tokens(
+    row: Sequence[int], ends: frozenset[int], *, limit: int
+) -> tuple[list[int], Literal["length", "stop", "unknown"]]:
+    """A row's ids up to its first end token, that one included, and why it ended."""
+    for place, token in enumerate(row):
+        if token in ends:
+            return list(row[: place + 1]), "stop"
+    return list(row), "length" if len(row) == limit else "unknown"
+
+
+def check_lengths(
+    prompts: Sequence[Sequence[int]], options: GenerateOptions, *, context: int | None
+) -> None:
+    """Refuse what the model cannot hold, and sizes below one."""
+    fewest = options.min_output_tokens or 0
+    if options.batch_size < 1 or not 1 <= options.output_tokens >= fewest >= 0:
+        msg = (
+            f"batch_size {options.batch_size}, output_tokens {options.output_tokens}, "
+            f"min_output_tokens {fewest}: sizes are at least 1 and the minimum no more "
+            "than the limit"
+        )
+        raise ConfigError(msg)
+    for place, prompt in enumerate(prompts):
+        if not prompt:
+            msg = f"prompt {place} has no tokens: a request needs at least one"
+            raise ConfigError(msg)
+        total = len(prompt) + options.output_tokens
+        if context is not None and total > context:
+            msg = (
+                f"prompt {place} has {len(prompt)} tokens, with {options.output_tokens}"
+                f" to generate that is {total}: the model's context is {context}"
+            )
+            raise ConfigError(msg)
+
+
+def _check_count(count: int, reason: str, options: GenerateOptions) -> None:
+    """The engine did the work it was asked for, or the pass is worth nothing."""
+    fewest, most = options.min_output_tokens or 1, options.output_tokens
+    if not fewest <= count <= most:
+        msg = (
+            f"a request got {count} tokens ({reason}), between {fewest} and {most} "
+            "were asked for"
+        )
+        raise GenerationError(msg)
