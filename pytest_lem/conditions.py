@@ -47,6 +47,7 @@ def conditions_of(
     return Conditions(
         idle=IdlePolicy(mode=settings["idle"], seconds=settings["idle-seconds"]),
         gpus=[one.uuid for one in gpus],
+        phases=settings["phases"],
         strict=settings["strict"],
         carbon_intensity_g_per_kwh=(
             _modelled_intensity(metering) if intensity is None else intensity

@@ -40,7 +40,8 @@ class Engine:
         self, prompts: Sequence[str | Sequence[int]], *, output_tokens: int = 128
     ) -> "list[Completion]":
         """Generate exactly `output_tokens` for each prompt (texts or token ids)."""
-        return self._generate(prompts, output_tokens, stamps=False)
+        stamps = bool(self._session.settings["phases"])
+        return self._generate(prompts, output_tokens, stamps=stamps)
 
     def stream(
         self, prompts: Sequence[str | Sequence[int]], *, output_tokens: int = 128

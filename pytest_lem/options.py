@@ -134,6 +134,13 @@ OPTIONS: tuple[Option, ...] = (
         help="idle power: off, auto, or required (default: auto)",
     ),
     Option(
+        name="phases",
+        parse=truth,
+        default=False,
+        help="stamp each token in the energy windows too, so that prefill and decode "
+        "are told apart at their batch size (default: false)",
+    ),
+    Option(
         name="thermal",
         parse=thermal,
         default=None,
@@ -229,7 +236,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )
 
-_FLAGS = {"no-lock", "plan", "require-exclusive", "strict"}
+_FLAGS = {"no-lock", "phases", "plan", "require-exclusive", "strict"}
 
 
 def add_options(parser: pytest.Parser) -> None:

@@ -20,20 +20,23 @@ class Stamps:
     token_ns: Sequence[int]
 
 
-def streamed(requests: Sequence[Stamps]) -> dict[str, Any]:
+def streamed(
+    requests: Sequence[Stamps], *, tokenise_ms: float | None = None
+) -> dict[str, Any]:
     """Distributions over requests that stamped every token.
 
     A request without tokens has no TTFT; one with a single token has no ITL, no TPOT.
-    `itl_trimmed` leaves out the first and last gap of each request.
+    `itl_trimmed` leaves out the first and last gap of each request. `tokenise_ms` is
+    what tokenising one prompt took, before it was sent.
     """
     timed = [request for request in requests if request.token_ns]
     gaps = [_gaps_ms(request.token_ns) for request in timed]
+    ttft = distribution([_ms(one.sent_ns, one.token_ns[0]) for one in timed])
     return {
         "method": "true_streaming",
         "requests": len(requests),
-        "ttft_ms": distribution(
-            [_ms(request.sent_ns, request.token_ns[0]) for request in timed]
-        ),
+        "ttft_ms": ttft,
+        "ttft_parts_ms": _ttft_parts(tokenise_ms, ttft["mean"] if ttft else None),
         "tpot_ms": distribution([_tpot_ms(one) for one in timed if one.token_ns[1:]]),
         "itl_ms": distribution([value for gap in gaps for value in gap]),
         "itl_trimmed_ms": distribution([value for gap in gaps for value in gap[1:-1]]),
@@ -48,6 +51,7 @@ def batched(requests: Sequence[Stamps]) -> dict[str, Any]:
         "method": "per_request_batch",
         "requests": len(requests),
         "ttft_ms": None,
+        "ttft_parts_ms": None,
         "tpot_ms": None,
         "itl_ms": None,
         "itl_trimmed_ms": None,
@@ -73,6 +77,22 @@ def distribution(values: Sequence[float]) -> dict[str, float | int] | None:
         "p99": p99,
         "max": float(sample.max()),
     }
+
+
+def _ttft_parts(tokenise_ms: float | None, ttft_ms: float | None) -> dict[str, Any]:
+    """Mean milliseconds of each part, and why what is null is.
+
+    Prompts are sent as token ids, so tokenising comes before TTFT and is not in it.
+    Prefill ends with the first token, which leaves nothing for a first decoding step.
+    """
+    parts = {"tokenise": tokenise_ms, "prefill": ttft_ms, "first_decode": None}
+    reasons = {
+        "tokenise": "prompts_are_token_ids",
+        "prefill": "no_first_token",
+        "first_decode": "first_token_ends_prefill",
+    }
+    nulls = {key: why for key, why in reasons.items() if parts[key] is None}
+    return {**parts, "nulls": nulls}
 
 
 def _end_to_end(requests: Sequence[Stamps]) -> dict[str, float | int] | None:

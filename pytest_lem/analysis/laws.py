@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_lem.analysis.metrics import ratio, total
+from pytest_lem.analysis.metrics import product, ratio, total
 
 POWER_EXCESS = 0.10
 # A power limit is kept by control: an H100 with 700 W drew 874 W over a recorded 0.1 s
@@ -29,6 +29,7 @@ class Account:
 
     `gross_j` sums the devices of `scope`. `request_tokens` has input and output tokens
     of each request. `batches` is empty where the engine does not tell its batches.
+    `phases` has seconds and joules of each part, and is empty where it was not cut.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Account:
     input_tokens: int
     output_tokens: int
     request_tokens: Sequence[tuple[int, int]]
+    phases: Sequence[tuple[float, float | None]] = ()
 
 
 def broken_laws(
@@ -56,6 +58,7 @@ def broken_laws(
     for one in accounts:
         lines += _power_limit(one, power_limits_w)
         lines += _energy_sum(one)
+        lines += _phase_sum(one)
         lines += _counts(one)
     return [*lines, *_power_of_tokens(metrics)]
 
@@ -91,6 +94,20 @@ def _energy_sum(one: Account) -> Iterator[str]:
         )
 
 
+def _phase_sum(one: Account) -> Iterator[str]:
+    """Prefill, decode and the rest are the window, in seconds and in joules."""
+    for what, parts, whole in (
+        ("s", [seconds for seconds, _ in one.phases], one.duration_s),
+        ("J", [energy_j for _, energy_j in one.phases], one.gross_j),
+    ):
+        summed = total(parts)
+        if not _agree(summed, whole):
+            yield (
+                f"phase_sum: {one.name}: its phases are {summed:.6g} {what} together "
+                f"and the window is {whole:.6g} {what}"
+            )
+
+
 def _counts(one: Account) -> Iterator[str]:
     """Requests add up over batches, tokens over requests."""
     found = [
@@ -111,9 +128,7 @@ def _power_of_tokens(metrics: Mapping[str, float | None]) -> Iterator[str]:
         energy_j = metrics.get(f"energy_per_{kind}_token_j")
         speed_tps = metrics.get(f"{kind}_throughput_tps")
         power_w = metrics.get("avg_power_w")
-        product_w = None
-        if energy_j is not None and speed_tps is not None:
-            product_w = energy_j * speed_tps
+        product_w = product(energy_j, speed_tps)
         if not _agree(product_w, power_w):
             yield (
                 f"token_power: {energy_j:.6g} J per {kind} token x {speed_tps:.6g} "

@@ -1,6 +1,6 @@
 """Every metric's name, unit and direction, and the one place that derives them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +30,20 @@ METRICS: dict[str, MetricInfo] = {
     "tokens_per_joule": MetricInfo(
         "token/J", "higher", "output tokens over gross energy"
     ),
+    "edp_js": MetricInfo(
+        "J*s", "lower", "energy per request x mean E2E of the same requests"
+    ),
+    "token_efficiency_index": MetricInfo(
+        "token2/(J*s)", "higher", "output tokens/s x output tokens/J"
+    ),
+    "energy_prefill_per_input_token_j": MetricInfo(
+        "J/token", "lower", "energy until first tokens over input tokens"
+    ),
+    "energy_decode_per_output_token_j": MetricInfo(
+        "J/token", "lower", "energy after first tokens over output tokens after them"
+    ),
+    "prefill_power_w": MetricInfo("W", "lower", "energy over time until first tokens"),
+    "decode_power_w": MetricInfo("W", "lower", "energy over time after first tokens"),
     "energy_gross_j": MetricInfo("J", "lower", "energy of the cycle's energy windows"),
     "energy_net_j": MetricInfo("J", "lower", "gross less idle power times time"),
     "energy_uncertainty_j": MetricInfo("J", None, "95 % uncertainty of the gross"),
@@ -50,6 +64,12 @@ METRICS: dict[str, MetricInfo] = {
     "request_throughput_rps": MetricInfo(
         "request/s", "higher", "requests over window time"
     ),
+    "prefill_throughput_tps": MetricInfo(
+        "token/s", "higher", "input tokens over time until first tokens"
+    ),
+    "decode_throughput_tps": MetricInfo(
+        "token/s", "higher", "output tokens after the first over time after it"
+    ),
     "ttft_mean_ms": MetricInfo("ms", "lower", "time to first token, mean"),
     "ttft_p50_ms": MetricInfo("ms", "lower", "time to first token, median"),
     "ttft_p95_ms": MetricInfo("ms", "lower", "time to first token, 95th percentile"),
@@ -64,6 +84,9 @@ METRICS: dict[str, MetricInfo] = {
     "e2e_p95_ms": MetricInfo("ms", "lower", "request sent to its end, 95th perc."),
     "memory_model_mb": MetricInfo("MB", "lower", "device memory after load"),
     "memory_peak_mb": MetricInfo("MB", "lower", "peak device memory in the windows"),
+    "tokens_per_gb_vram": MetricInfo(
+        "token/GB", "higher", "output tokens of a window over peak device memory"
+    ),
     "load_duration_s": MetricInfo("s", "lower", "time to load the model"),
     "load_energy_j": MetricInfo("J", "lower", "energy to load the model"),
     "warmup_duration_s": MetricInfo("s", None, "time to warm up"),
@@ -86,6 +109,21 @@ class WindowFigures:
     uncertainty_j: float | None
     cpu_j: float | None
     dram_j: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseFigures:
+    """The raw figures of one window's phases; energies are None where not known.
+
+    `output_tokens` are those of decode: without the first of each request.
+    """
+
+    prefill_s: float
+    prefill_j: float | None
+    input_tokens: int
+    decode_s: float
+    decode_j: float | None
+    output_tokens: int
 
 
 def pooled(windows: Sequence[WindowFigures]) -> dict[str, float | None]:
@@ -120,6 +158,50 @@ def pooled(windows: Sequence[WindowFigures]) -> dict[str, float | None]:
         "request_throughput_rps": ratio(requests, duration),
         "duration_s": duration or None,
     }
+
+
+def pooled_phases(windows: Sequence[PhaseFigures]) -> dict[str, float | None]:
+    """The metrics of prefill and decode: ratios of sums over windows that were cut."""
+    prefill_s = sum(w.prefill_s for w in windows)
+    decode_s = sum(w.decode_s for w in windows)
+    tokens_in = sum(w.input_tokens for w in windows)
+    tokens_out = sum(w.output_tokens for w in windows)
+    prefill_j = total(w.prefill_j for w in windows)
+    decode_j = total(w.decode_j for w in windows)
+    return {
+        "energy_prefill_per_input_token_j": ratio(prefill_j, tokens_in),
+        "energy_decode_per_output_token_j": ratio(decode_j, tokens_out),
+        "prefill_power_w": ratio(prefill_j, prefill_s),
+        "decode_power_w": ratio(decode_j, decode_s),
+        "prefill_throughput_tps": ratio(tokens_in, prefill_s),
+        "decode_throughput_tps": ratio(tokens_out, decode_s),
+    }
+
+
+def indices(
+    found: Mapping[str, float | None],
+    *,
+    e2e_s: float | None,
+    output_tokens: float | None,
+    peak_mb: float | None,
+) -> dict[str, float | None]:
+    """Products and ratios of a cycle's metrics with what else is known of it.
+
+    `e2e_s` is the mean over the requests of its energy windows, `output_tokens` are
+    those of one such window.
+    """
+    speed_tps = found["output_throughput_tps"]
+    peak_gb = None if peak_mb is None else peak_mb / 1000
+    return {
+        "edp_js": product(found["energy_per_request_j"], e2e_s),
+        "token_efficiency_index": product(speed_tps, found["tokens_per_joule"]),
+        "tokens_per_gb_vram": ratio(output_tokens, peak_gb),
+    }
+
+
+def product(one: float | None, other: float | None) -> float | None:
+    """The product, or None where either does not exist."""
+    return None if one is None or other is None else one * other
 
 
 def total(values: Iterable[float | None]) -> float | None:

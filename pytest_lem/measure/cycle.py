@@ -21,6 +21,7 @@ LEAST_SECONDS = 1.0
 LEAST_PERIODS = 20
 LEAST_PERIODS_ESTIMATED = 2
 LEAST_LATENCY_REQUESTS = 10
+UNABLE = "engine_has_no_token_times"
 
 
 def run_cycle(
@@ -76,7 +77,7 @@ def _measure(lab: Laboratory, notes: Notebook) -> None:
 
 
 def _warm_up(lab: Laboratory, notes: Notebook, bench: Bench) -> Warmed:
-    options = _options(notes.experiment)
+    options = _energy_options(lab, notes)
 
     def iterate(k: int) -> float:
         lab.progress.phase(f"warm-up {k + 1}")
@@ -98,7 +99,8 @@ def _warm_up(lab: Laboratory, notes: Notebook, bench: Bench) -> Warmed:
 
 def _energy_passes(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
     """Windows one after another until there are enough, or time is up."""
-    options, enough_s = _options(notes.experiment), _enough_s(lab)
+    options, enough_s = _energy_options(lab, notes), _enough_s(lab)
+    able = lab.can_stamp(notes.experiment.spec)
     effort = notes.experiment.effort
     began_s, measured_s, count = time.monotonic(), 0.0, 0
     while not _enough(effort.windows, count, measured_s, enough_s):
@@ -108,7 +110,11 @@ def _energy_passes(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
         lab.progress.phase(f"window {count + 1}", max(0.0, enough_s - measured_s))
         generation, digest = _generate(notes, bench, count, options)
         run = Pass(
-            kind="energy", index=count, token_sha256=digest, generation=generation
+            kind="energy",
+            index=count,
+            token_sha256=digest,
+            generation=generation,
+            unstamped="no_token_stamps" if able else UNABLE,
         )
         notes.passes.append(run)
         measured_s += generation.duration_s
@@ -146,6 +152,8 @@ def _latency_pass(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
         token_sha256=digest,
         generation=generation,
         left_out=left_out,
+        unstamped=UNABLE,
+        tokenise_ms=notes.tokenise_ms,
     )
     notes.passes.append(run)
     if workload.batch_size > 1:
@@ -165,6 +173,7 @@ def _generate(
         workload, bench, notes.index, window, count or workload.request_count
     )
     notes.tokenise_s = requests.tokenise_s
+    notes.tokenise_ms = requests.tokenise_ms
     generation = bench.client.generate(requests.prompts, options)
     _check_work(requests.prompts, generation, options)
     return generation, token_sha256(requests.prompts)
@@ -184,6 +193,13 @@ def _check_work(
                 f"request {k}: {len(prompt)} tokens in and {least} to {most} out were "
                 f"asked for, {one.input_tokens} and {one.output_tokens} were done"
             )
+
+
+def _energy_options(lab: Laboratory, notes: Notebook) -> GenerateOptions:
+    """As the workload says, with stamps where phases are wanted and can be told."""
+    experiment = notes.experiment
+    stamps = lab.conditions.phases and lab.can_stamp(experiment.spec)
+    return _options(experiment, stamps=stamps)
 
 
 def _options(

@@ -45,10 +45,12 @@ class Conditions:
 
     `gpus` are those of the run, MIG instances among them; `whole_gpus` are the GPUs
     that these are or are parts of.
+    `phases`: energy windows ask for token stamps too.
     """
 
     idle: IdlePolicy
     gpus: Sequence[str]
+    phases: bool = False
     strict: bool = False
     carbon_intensity_g_per_kwh: float | None = None
     pue: float = 1.0
@@ -124,6 +126,10 @@ class Laboratory:
             self._bench = None
             self._bench = self._load(client, spec)
         return self._bench
+
+    def can_stamp(self, spec: EngineSpec) -> bool:
+        """Whether the engine says that it can tell when it made its tokens."""
+        return self._registry.find(spec.backend).capabilities.streaming != "none"
 
     def check_thermal(self) -> None:
         """Raises MeterError where a temperature is asked for that no meter tells."""

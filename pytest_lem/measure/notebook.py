@@ -10,6 +10,7 @@ from pytest_lem.analysis.latency import batched, streamed
 from pytest_lem.analysis.metrics import emissions_g, pooled
 from pytest_lem.errors import LemError
 from pytest_lem.machine.processes import Tenancy
+from pytest_lem.measure.derived import index_metrics, phase_metrics, phase_reasons
 from pytest_lem.measure.idle import IdleReading
 from pytest_lem.measure.laboratory import Bench, Cooled, Laboratory
 from pytest_lem.measure.prompting import recipe
@@ -50,6 +51,7 @@ class Notebook:
     idle: IdleReading | None = None
     passes: list[Pass] = field(default_factory=list)
     tokenise_s: float | None = None
+    tokenise_ms: float | None = None
     flags: set[str] = field(default_factory=set)
     nulls: dict[str, str] = field(default_factory=dict)
     prompts: dict[str, Any] | None = None
@@ -184,18 +186,22 @@ def _metrics(
 ) -> dict[str, float | None]:
     idle = notes.idle.record if notes.idle else None
     memory = notes.bench.loaded.memory if notes.bench else {}
+    sums = pooled([figures(w) for w in windows if w.kind == "energy"])
+    peak_mb = _peak(windows, "inference_peak_mb")
     metrics = {
-        **pooled([figures(w) for w in windows if w.kind == "energy"]),
+        **sums,
+        **phase_metrics(windows),
+        **index_metrics(windows, sums, peak_mb),
         **_latency(notes),
         "idle_power_w": idle.power_w if idle else None,
         "load_duration_s": load["duration_s"],
         "load_energy_j": load["energy_j"],
         "warmup_duration_s": warmup.duration_s if warmup else None,
         "memory_model_mb": memory.get("model_mb"),
-        "memory_peak_mb": _peak(windows, "inference_peak_mb"),
+        "memory_peak_mb": peak_mb,
     }
     metrics["emissions_g_co2e"] = _emissions(lab, metrics["energy_gross_j"])
-    notes.nulls |= _reasons(notes, metrics)
+    notes.nulls |= _reasons(notes, windows, metrics)
     return metrics
 
 
@@ -217,14 +223,21 @@ def _latency(notes: Notebook) -> dict[str, float | None]:
     }
 
 
-def _reasons(notes: Notebook, metrics: Mapping[str, float | None]) -> dict[str, str]:
+def _reasons(
+    notes: Notebook, windows: Sequence[Window], metrics: Mapping[str, float | None]
+) -> dict[str, str]:
     """Why each metric that does not exist does not, by what it is made from."""
     known = metrics["energy_gross_j"] is not None
     energy = notes.nulls.get("windows.energy.gross_j", "no_window")
     energy = "divisor_is_zero" if known else energy
     idle = notes.nulls.get("idle", "no_idle_reading")
     on_cpu = notes.bench is not None and notes.bench.devices == {"cpu"}
+    memory = "no_device_memory" if on_cpu else "not_reported_by_engine"
     exceptions = {
+        **phase_reasons(windows),
+        "edp_js": energy,
+        "token_efficiency_index": energy,
+        "tokens_per_gb_vram": memory,
         "energy_per_output_token_net_j": idle if known else energy,
         "energy_net_j": idle if known else energy,
         "energy_uncertainty_j": "not_stated_by_meter" if known else energy,
@@ -235,7 +248,7 @@ def _reasons(notes: Notebook, metrics: Mapping[str, float | None]) -> dict[str, 
         "load_energy_j": notes.nulls.get("load.energy_j", "not_loaded"),
         "load_duration_s": "not_loaded",
         "memory_model_mb": "not_reported_by_engine",
-        "memory_peak_mb": "no_device_memory" if on_cpu else "not_reported_by_engine",
+        "memory_peak_mb": memory,
         "warmup_duration_s": "no_warmup",
     }
     return {

@@ -17,10 +17,21 @@ WARMUP = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
-    """Prompts of a pass; `tokenise_s` is None where nothing was tokenised."""
+    """Prompts of a pass, cut from `texts` texts that took `tokenise_s` to tokenise.
+
+    `tokenise_s` is None where nothing was tokenised.
+    """
 
     prompts: Sequence[Sequence[int]]
     tokenise_s: float | None
+    texts: int = 0
+
+    @property
+    def tokenise_ms(self) -> float | None:
+        """Mean time to tokenise one text."""
+        if self.tokenise_s is None or not self.texts:
+            return None
+        return 1e3 * self.tokenise_s / self.texts
 
 
 def prompts_for(
@@ -44,7 +55,8 @@ def prompts_for(
         return Requests(prompts=made, tokenise_s=None)
     ids, tokenise_s = _tokenised(workload, bench)
     start = max(0, window) * count
-    return Requests(prompts=take(ids, count, start), tokenise_s=tokenise_s)
+    prompts = take(ids, count, start)
+    return Requests(prompts=prompts, tokenise_s=tokenise_s, texts=len(ids))
 
 
 def recipe(workload: Workload) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pytest_lem.analysis.latency import Stamps, batched, streamed
 from pytest_lem.analysis.laws import Account, DeviceEnergy
 from pytest_lem.analysis.metrics import WindowFigures, net_energy_j, ratio
 from pytest_lem.engines import Generation
+from pytest_lem.measure.phases import phases
 from pytest_lem.measure.thermal import thermal, thermal_flags
 from pytest_lem.meters.metering import EnergyReading, Metering
 from pytest_lem.records.record import Energy, Tokens, Window
@@ -17,13 +18,19 @@ HOST_OVERHEAD = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """A pass that has run and is not yet costed."""
+    """A pass that has run and is not yet costed.
+
+    `unstamped` is why its tokens have no time stamps, where they have none;
+    `tokenise_ms` is what tokenising one of its prompts took.
+    """
 
     kind: Literal["energy", "latency"]
     index: int
     token_sha256: str
     generation: Generation
     left_out: int = 0
+    unstamped: str = "no_token_stamps"
+    tokenise_ms: float | None = None
 
     @property
     def start_s(self) -> float:
@@ -52,6 +59,16 @@ def cost(
     if duration_s - inference_s > HOST_OVERHEAD * duration_s:
         flags.append("host_overhead")
     energy = _energy(reading, idle_w, duration_s)
+    split, doubts = phases(
+        generation,
+        metering,
+        devices,
+        left_out=run.left_out,
+        unstamped=run.unstamped,
+    )
+    flags += doubts
+    if run.kind == "energy" and any(one.token_ns for one in generation.completions):
+        flags.append("token_stamped")
     gross_j = reading.gross_j
     if idle_w is not None and gross_j is not None and gross_j < idle_w * duration_s:
         flags.append("net_clamped")
@@ -68,7 +85,7 @@ def cost(
         energy=energy,
         throughput=_throughput(run),
         latency=_latency(run),
-        phases=None,
+        phases=split,
         flops=None,
         thermal=heat,
         memory=generation.memory,
@@ -108,7 +125,16 @@ def account(run: Pass, window: Window) -> Account:
         request_tokens=[
             (one.input_tokens, one.output_tokens) for one in run.generation.completions
         ],
+        phases=_phase_sums(window),
     )
+
+
+def _phase_sums(window: Window) -> list[tuple[float, float | None]]:
+    found = window.phases
+    if not found or not found["available"]:
+        return []
+    parts = (found[name] for name in ("prefill", "decode", "other"))
+    return [(part["duration_s"], part["energy_j"]) for part in parts]
 
 
 def tokens(generation: Generation) -> Tokens:
@@ -176,5 +202,8 @@ def _throughput(run: Pass) -> dict[str, Any]:
 
 def _latency(run: Pass) -> dict[str, Any]:
     requests = stamps(run)
-    block = streamed(requests) if run.kind == "latency" else batched(requests)
+    if run.kind == "latency":
+        block = streamed(requests, tokenise_ms=run.tokenise_ms)
+    else:
+        block = batched(requests)
     return {**block, "left_out": run.left_out}

@@ -132,11 +132,7 @@ class Metering:
         """
         if not self._meters:
             return nothing(self._absent)
-        wanted = (
-            None
-            if devices is None
-            else {self._parents.get(uuid, uuid) for uuid in devices} - {"cpu"}
-        )
+        wanted = self._wanted(devices)
         parts = [
             self._part(index, device, start_s, end_s)
             for index, device in self._primary
@@ -156,6 +152,26 @@ class Metering:
             for index, own in self._others
         ]
         return combine(parts, unmetered=unmetered, others=others)
+
+    def ring_energy(
+        self, start_s: float, end_s: float, *, devices: Collection[str] | None = None
+    ) -> tuple[float | None, str | None]:
+        """What the same GPUs drew by their rings alone, or `None` and the reason."""
+        wanted = self._wanted(devices)
+        told = [
+            self._timelines[index][device.id].ring_energy(start_s, end_s)
+            for index, device in self._primary
+            if device.scope == "gpu" and self._counts(index, device, wanted)
+        ]
+        known = [ring_j for ring_j, _ in told if ring_j is not None]
+        if not told or len(known) < len(told):
+            return None, next((why for _, why in told if why), "no_ring")
+        return sum(known), None
+
+    def _wanted(self, devices: Collection[str] | None) -> set[str] | None:
+        if devices is None:
+            return None
+        return {self._parents.get(uuid, uuid) for uuid in devices} - {"cpu"}
 
     def _counts(self, index: int, device: Device, wanted: set[str] | None) -> bool:
         if wanted is None or device.scope != "gpu":

@@ -92,12 +92,19 @@ class ShapedSeries:
             return ("ring_gap",)
         if end_s - start_s < _COMPARED_S:
             return ()
-        if not ring.holds(start_s + lag_s, end_s + lag_s):
+        ring_j = self.ring_energy(start_s, end_s)
+        if ring_j is None:
             return ()
-        ring_j = ring.integral(end_s + lag_s) - ring.integral(start_s + lag_s)
         energy_j = self._at(end_s)[0] - self._at(start_s)[0]
         apart = abs(energy_j - ring_j) > _DISAGREEMENT * energy_j
         return ("counter_ring_disagree",) if apart else ()
+
+    def ring_energy(self, start_s: float, end_s: float) -> float | None:
+        """Energy by the moved ring alone; `None` where it has not all of it."""
+        ring, lag_s = self._ring, self.lag.value_s
+        if not ring.holds(start_s + lag_s, end_s + lag_s):
+            return None
+        return ring.integral(end_s + lag_s) - ring.integral(start_s + lag_s)
 
     def cut(self, start_s: float, end_s: float) -> tuple[float, float]:
         """Energy of a covered span, and its 95 % half-width."""
@@ -116,12 +123,8 @@ class ShapedSeries:
 
     def _told(self, step: int) -> float | None:
         """Energy of a step by the ring; `None` where it does not tell it whole."""
-        start_s = self.times[step] + self.lag.value_s
-        end_s = self.times[step + 1] + self.lag.value_s
-        if not self._ring.holds(start_s, end_s):
-            return None
-        ring_j = self._ring.integral(end_s) - self._ring.integral(start_s)
-        return ring_j if ring_j > 0 else None
+        ring_j = self.ring_energy(self.times[step], self.times[step + 1])
+        return ring_j if ring_j is not None and ring_j > 0 else None
 
     def _at(self, time_s: float) -> tuple[float, float]:
         """The counter at an instant, and how wrong that may be."""

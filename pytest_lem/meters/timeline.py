@@ -109,6 +109,21 @@ class Timeline:
             reason=reason,
         )
 
+    def ring_energy(
+        self, start_s: float, end_s: float
+    ) -> tuple[float | None, str | None]:
+        """Energy by the ring alone, moved by its lag; or `None` and the reason.
+
+        It is not scaled to the counter: a second opinion on what the counter says.
+        """
+        with self._lock:
+            if not self._ring.reads:
+                return None, "no_ring"
+            if not self._counter.reads:
+                return None, "no_counter"
+            ring_j = self._shaped.ring_energy(start_s, end_s)
+        return ring_j, None if ring_j is not None else "ring_gap"
+
     def describe(self) -> dict[str, Any]:
         """The device, and what was found out about its ring if it has one."""
         device = self.device

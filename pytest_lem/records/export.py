@@ -19,6 +19,17 @@ SUMMARY_COLUMNS = (
     "energy_per_total_token_j",
     "tokens_per_joule",
 )
+LATER_COLUMNS = (
+    "energy_prefill_per_input_token_j",
+    "energy_decode_per_output_token_j",
+    "prefill_power_w",
+    "decode_power_w",
+    "prefill_throughput_tps",
+    "decode_throughput_tps",
+    "edp_js",
+    "token_efficiency_index",
+    "tokens_per_gb_vram",
+)
 _PERCENTILES = ("mean", "p50", "p95", "p99")
 
 
@@ -83,6 +94,8 @@ def _pairs(
         one = experiment.summary.get(name) if experiment else None
         yield f"{name}_ci_low", one.ci_low if one else None
         yield f"{name}_ci_high", one.ci_high if one else None
+    for name in LATER_COLUMNS:
+        yield name, _mean(experiment, name)
 
 
 def _what(

@@ -27,6 +27,8 @@ FLAGS = {
     "synthetic_energy": "energy comes from a fake meter",
     "fake_engine": "the engine is a script",
     "custom_loop": "the test's own loop was measured, without a warm-up by the plugin",
+    "token_stamped": "energy was measured while each token was stamped",
+    "phases_unresolved": "prefill or decode was too short for the meter to tell apart",
     "few_cycles": "fewer than 5 cycles: intervals are wide",
     "unstable": "the values spread by more than 10 % between cycles",
     "warmup_not_converged": "measured before the engine was steady",

@@ -27,6 +27,20 @@ def test_one_request_by_hand():
     assert (block["method"], block["requests"]) == ("true_streaming", 1)
 
 
+def test_the_first_token_s_time_has_the_parts_that_are_known():
+    """All of it is prefill; tokenising came before; each null has its reason."""
+    block = streamed([request(10, 40, 30), request(0, 40, 30)], tokenise_ms=0.5)
+    assert block["ttft_parts_ms"] == {
+        "tokenise": 0.5,
+        "prefill": 25.0,
+        "first_decode": None,
+        "nulls": {"first_decode": "first_token_ends_prefill"},
+    }
+    nulls = streamed([request(0, 40)])["ttft_parts_ms"]["nulls"]
+    assert nulls["tokenise"] == "prompts_are_token_ids"
+    assert nulls["prefill"] == "no_first_token"
+
+
 def test_a_request_without_tokens_has_no_first_token():
     """It still took its time, which counts end to end."""
     block = streamed([request(0, 100)])
@@ -56,8 +70,8 @@ def test_requests_of_all_lengths_are_pooled_by_what_they_have():
     block = streamed(
         [request(0, 9), request(0, 10, 8), request(0, 20, 10, 20), request(0, 1)]
     )
-    counts = {key: (block[key] or {}).get("n") for key in block if key.endswith("_ms")}
-    assert counts == {
+    names = ("ttft_ms", "tpot_ms", "itl_ms", "itl_trimmed_ms", "e2e_ms")
+    assert {name: (block[name] or {}).get("n") for name in names} == {
         "ttft_ms": 2,
         "tpot_ms": 1,
         "itl_ms": 1,

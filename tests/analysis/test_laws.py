@@ -158,6 +158,24 @@ def test_energy_per_token_times_tokens_per_second_is_power(kind, factor, possibl
     assert all(kind in line and "power is 1200 W" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("phases", "broken"),
+    [
+        ([(0.3, 500.0), (0.6, 650.0), (0.1, 50.0)], []),
+        ([(0.3, None), (0.6, 650.0), (0.1, 50.0)], []),
+        ([(0.3, 500.0), (0.6, 650.0), (0.1, 52.0)], ["1202 J together"]),
+        ([(0.3, 500.0), (0.5, 650.0), (0.1, 50.0)], ["0.9 s together"]),
+    ],
+)
+def test_phases_add_up_to_the_window(phases, broken):
+    """In seconds and in joules, where both are known."""
+    lines = laws(phases=phases)
+    assert len(lines) == len(broken)
+    for line, part in zip(lines, broken, strict=True):
+        assert line.startswith("phase_sum: energy window 0: ")
+        assert part in line
+
+
 def test_power_is_energy_over_time():
     """A power that all agree on is still held against the joules."""
     metrics = {**METRICS_OF_IT, "energy_gross_j": 1300.0}

@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from pytest_lem.analysis.metrics import (
     HEADLINES,
     METRICS,
+    PhaseFigures,
     WindowFigures,
     emissions_g,
+    indices,
     net_energy_j,
     pooled,
+    pooled_phases,
     ratio,
     total,
 )
@@ -26,7 +29,10 @@ UNITS = {
     "_rps": {"request/s"},
     "_mb": {"MB"},
     "_g_co2e": {"g"},
+    "_js": {"J*s"},
     "tokens_per_joule": {"token/J"},
+    "tokens_per_gb_vram": {"token/GB"},
+    "token_efficiency_index": {"token2/(J*s)"},
 }
 
 
@@ -155,6 +161,49 @@ def test_zero_joules_are_a_value():
     assert found["energy_per_output_token_j"] == 0.0
     assert found["avg_power_w"] == 0.0
     assert found["tokens_per_joule"] is None
+
+
+def phase_figures(**changed):
+    values = {"prefill_s": 0.5, "prefill_j": 300.0, "input_tokens": 600}
+    values |= {"decode_s": 2.0, "decode_j": 400.0, "output_tokens": 80}
+    return PhaseFigures(**{**values, **changed})
+
+
+def test_phases_by_hand():
+    """300 J for 600 tokens in 0.5 s, then 400 J for 80 tokens in 2 s, and again."""
+    assert pooled_phases([phase_figures()] * 2) == {
+        "energy_prefill_per_input_token_j": 0.5,
+        "energy_decode_per_output_token_j": 5.0,
+        "prefill_power_w": 600.0,
+        "decode_power_w": 200.0,
+        "prefill_throughput_tps": 1200.0,
+        "decode_throughput_tps": 40.0,
+    }
+    assert set(pooled_phases([])) <= set(METRICS)
+    assert set(pooled_phases([]).values()) == {None}
+
+
+def test_a_phase_that_is_not_known_leaves_the_other_alone():
+    """What decode took is known without what prefill took, and rates without both."""
+    found = pooled_phases([phase_figures(), phase_figures(prefill_j=None)])
+    assert {name for name, value in found.items() if value is None} == {
+        "energy_prefill_per_input_token_j",
+        "prefill_power_w",
+    }
+
+
+def test_indices_by_hand():
+    """125 J a request for 0.4 s; 50 token/s x 0.2 token/J; 100 tokens in 2.5 GB."""
+    sums = pooled([figures()])
+    found = indices(sums, e2e_s=0.4, output_tokens=100, peak_mb=2500.0)
+    assert found == {
+        "edp_js": pytest.approx(50.0),
+        "token_efficiency_index": pytest.approx(10.0),
+        "tokens_per_gb_vram": 40.0,
+    }
+    unknown = indices(pooled([]), e2e_s=None, output_tokens=None, peak_mb=None)
+    assert set(unknown.values()) == {None}
+    assert set(unknown) <= set(METRICS)
 
 
 windows = st.lists(

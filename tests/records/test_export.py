@@ -22,6 +22,12 @@ memory_model_mb effective_batch_size padding_overhead kv_cache_hit_rate
 warmup_converged flags verdict traces_path
 """
 
+LATER = """
+energy_prefill_per_input_token_j energy_decode_per_output_token_j prefill_power_w
+decode_power_w prefill_throughput_tps decode_throughput_tps edp_js
+token_efficiency_index tokens_per_gb_vram
+"""
+
 ENVIRONMENT = {
     "gpu": [
         {
@@ -73,7 +79,7 @@ def cells(make_record, tmp_path):
 def test_the_columns_keep_their_order():
     """Scripts count on it; new columns come at the end."""
     intervals = [f"{name}_ci_{end}" for name in METRICS for end in ("low", "high")]
-    assert columns() == [*COLUMNS.split(), *intervals]
+    assert columns() == [*COLUMNS.split(), *intervals, *LATER.split()]
 
 
 def test_a_row_has_every_column_whatever_is_known(only, make_cycle, make_window):
@@ -245,7 +251,7 @@ def test_any_name_is_one_cell(cells, make_cycle):
 def test_every_column_says_its_unit_or_has_none():
     """A number in a spreadsheet says what it is counted in."""
     unit = re.compile(
-        r"_(j|s|ms|w|mb|pct|c|g_co2e|tps|rps)(_ci_(low|high))?$|_per_|_tokens$"
+        r"_(j|s|js|ms|w|mb|pct|c|g_co2e|tps|rps|index)(_ci_(low|high))?$|_per_|_tokens$"
     )
     bare = {
         *("experiment_id", "identity", "backend", "model", "precision", "batch_size"),
