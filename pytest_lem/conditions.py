@@ -55,6 +55,7 @@ def conditions_of(
         pue=settings["pue"],
         warmup_unconverged=settings["warmup-unconverged"],
         throttle=settings["throttle"],
+        throttle_reruns=settings["throttle-reruns"],
         thermal=thermal,
         whole_gpus=whole_gpus(gpus),
         require_exclusive=settings["require-exclusive"],

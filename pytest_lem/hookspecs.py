@@ -31,7 +31,7 @@ def pytest_lem_cycle_start(item: pytest.Item, cycle: int) -> None:
 
 @pytest.hookspec
 def pytest_lem_cycle_finish(item: pytest.Item, cycle: Any) -> None:
-    """A cycle was measured, or failed; `cycle` is its record."""
+    """A cycle was measured, or failed, or will be run again; `cycle` is its record."""
 
 
 @pytest.hookspec

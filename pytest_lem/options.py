@@ -144,17 +144,18 @@ OPTIONS: tuple[Option, ...] = (
         name="thermal",
         parse=thermal,
         default=None,
-        metavar="C[,TIMEOUT]",
+        metavar="C|stable[,TIMEOUT]",
         help="before each cycle wait until all GPUs of the run are at or below so many "
-        "degrees, for at most TIMEOUT seconds, or 600 (default: do not wait)",
+        "degrees, or change by less than 1 C within 10 s, for at most TIMEOUT seconds, "
+        "or 600 (default: do not wait)",
     ),
     Option(
         name="throttle",
-        parse=one_of("warn", "fail"),
+        parse=one_of("warn", "fail", "rerun"),
         default="warn",
         metavar="MODE",
         help="what a window does in which heat or the power brake slowed a GPU down: "
-        "warn (a flag) or fail the cycle (default: warn)",
+        "warn (a flag), fail the cycle, or rerun it (default: warn)",
     ),
     Option(
         name="require-exclusive",
@@ -226,6 +227,14 @@ OPTIONS: tuple[Option, ...] = (
         metavar="S",
         ini_only=True,
         help="length of an idle reading (default: 5)",
+    ),
+    Option(
+        name="throttle-reruns",
+        parse=number(int, 1),
+        default=2,
+        ini_only=True,
+        help="how often at most a cycle is run again with --lem-throttle=rerun "
+        "(default: 2)",
     ),
     Option(
         name="warmup-unconverged",

@@ -188,6 +188,7 @@ class LemSession:
             {
                 "experiment_id": item_id,
                 "cycle": cycle.index,
+                "attempt": cycle.attempt,
                 "status": cycle.status,
                 "started_at": cycle.started_at,
                 "ended_at": cycle.ended_at,

@@ -56,14 +56,18 @@ def windows(text: str) -> int | str:
         raise ValueError(f"{error}, nor auto") from None
 
 
-def thermal(text: str) -> tuple[float, float]:
-    """`C` or `C,TIMEOUT`: degrees Celsius, and seconds to wait for them at most."""
+def thermal(text: str) -> tuple[float | None, float]:
+    """`C` or `stable`, and `,TIMEOUT`: degrees Celsius, and seconds to wait at most.
+
+    None of degrees where they are to be steady.
+    """
     heat, comma, limit = text.partition(",")
     above = number(float, 0, above=True)
     try:
-        return above(heat), above(limit) if comma else THERMAL_TIMEOUT_S
+        limit_c = None if heat.strip() == "stable" else above(heat)
+        return limit_c, above(limit) if comma else THERMAL_TIMEOUT_S
     except ValueError as error:
-        raise ValueError(f"{error}; write C or C,TIMEOUT") from None
+        raise ValueError(f"{error}; write C or stable, or either,TIMEOUT") from None
 
 
 def truth(text: str) -> bool:

@@ -89,6 +89,7 @@ UNIT = re.compile(r"_(j|js|s|ms|ns|w|tps|rps|mb|mhz|pct|c|g_co2e|g_per_kwh)$")
 
 # Numbers without a unit: counts, ratios and ordinals.
 UNITLESS = {
+    "attempt": "ordinal",
     "batch_size": "requests at once",
     "batches[]": "requests in each batch",
     "cores_logical": "count",

@@ -79,6 +79,8 @@ def test_a_temperature_has_a_timeout_of_its_own_or_the_usual():
     """Both are above 0, and the error shows how they are written."""
     assert thermal("55") == (55.0, THERMAL_TIMEOUT_S)
     assert thermal("55.5,30") == (55.5, 30.0)
+    assert thermal("stable") == (None, THERMAL_TIMEOUT_S)
+    assert thermal("stable,30") == (None, 30.0)
     for text in ("", "0", "warm", "55,", "55,0", "55,30,1", ",30"):
-        with pytest.raises(ValueError, match="write C or C,TIMEOUT"):
+        with pytest.raises(ValueError, match="write C or stable, or either,TIMEOUT"):
             thermal(text)

@@ -3,7 +3,7 @@
 from pytest_lem.analysis.laws import broken_laws
 from pytest_lem.errors import ImpossibleNumber, MeterError, Throttled
 from pytest_lem.measure.laboratory import Laboratory
-from pytest_lem.measure.notebook import Notebook, cycle_record
+from pytest_lem.measure.notebook import Notebook, cycle_record, error_record
 from pytest_lem.measure.throttle import faults
 from pytest_lem.measure.window import account
 from pytest_lem.records.record import Cycle
@@ -13,8 +13,8 @@ def conclude(lab: Laboratory, notes: Notebook) -> Cycle:
     """The record of a cycle that came to its end; raises where it may not count."""
     cycle = cycle_record(lab, notes, "complete")
     _require_laws(lab, notes, cycle)
-    if lab.conditions.throttle == "fail":
-        cycle = _require_full_speed(notes, cycle)
+    if lab.conditions.throttle != "warn":
+        cycle = _judge_speed(lab, notes, cycle)
     if lab.conditions.strict:
         _require_energy(lab, cycle)
     return cycle
@@ -36,21 +36,34 @@ def _require_laws(lab: Laboratory, notes: Notebook, cycle: Cycle) -> None:
         raise ImpossibleNumber(f"the numbers cannot be: {'; '.join(lines)}")
 
 
-def _require_full_speed(notes: Notebook, cycle: Cycle) -> Cycle:
-    """The cycle, flagged where nobody can tell whether a GPU was slowed down."""
+def _judge_speed(lab: Laboratory, notes: Notebook, cycle: Cycle) -> Cycle:
+    """The cycle, flagged where nobody can tell whether a GPU was slowed down.
+
+    If one was it fails, or is not to count but to be run again, as often as is allowed.
+    """
     found = {f"{w.kind} window {w.index}": faults(w.thermal) for w in cycle.windows}
     slowed = [f"{name}: {', '.join(why)}" for name, why in found.items() if why]
     if slowed:
-        raise Throttled(
-            f"a GPU was slowed down, in shares of the time: {'; '.join(slowed)} (an "
-            "error because of --lem-throttle=fail)"
+        mode = lab.conditions.throttle
+        error = Throttled(
+            f"a GPU was slowed down, in shares of the time: {'; '.join(slowed)} "
+            f"(because of --lem-throttle={mode} it does not count)"
         )
+        if mode == "fail":
+            raise error
+        if notes.attempt is None or notes.attempt >= lab.conditions.throttle_reruns:
+            return flagged(cycle, "throttled_after_reruns")
+        told = {"status": "rerun", "error": error_record(error)}
+        return cycle.model_copy(update=told)
     on_cpu = notes.bench is not None and notes.bench.devices == {"cpu"}
     if on_cpu or None not in found.values():
         return cycle
-    return cycle.model_copy(
-        update={"flags": sorted({*cycle.flags, "throttle_unknown"})}
-    )
+    return flagged(cycle, "throttle_unknown")
+
+
+def flagged(cycle: Cycle, flag: str) -> Cycle:
+    """The cycle with one more flag."""
+    return cycle.model_copy(update={"flags": sorted({*cycle.flags, flag})})
 
 
 def _require_energy(lab: Laboratory, cycle: Cycle) -> None:

@@ -32,9 +32,27 @@ def run_cycle(
 ) -> Cycle:
     """Measure one cycle and hand it to `keep`, also when it fails or is interrupted.
 
-    Raises what went wrong, after `keep`; the engine is thrown away then.
+    One that has to be run again is handed over each time; only the last attempt may
+    count, and is returned. Raises what went wrong, after `keep`; the engine is thrown
+    away then.
     """
-    notes = Notebook(experiment=experiment, index=index, started_at=now())
+    attempt = 0
+    while (cycle := _attempt(lab, experiment, index, attempt, keep)).status == "rerun":
+        lab.start_over(cycle.windows)
+        attempt += 1
+    return cycle
+
+
+def _attempt(
+    lab: Laboratory,
+    experiment: Experiment,
+    index: int,
+    attempt: int,
+    keep: Callable[[Cycle], None],
+) -> Cycle:
+    notes = Notebook(
+        experiment=experiment, index=index, started_at=now(), attempt=attempt
+    )
     try:
         _measure(lab, notes)
         cycle = conclude(lab, notes)

@@ -9,9 +9,10 @@ from typing import Protocol
 
 from pytest_lem.engines import Generation, Loaded
 from pytest_lem.engines.registry import Registry
-from pytest_lem.measure.cooling import ThermalPolicy, cool_down, hottest
+from pytest_lem.measure.cooling import ThermalPolicy, cool_down, hottest, rest
 from pytest_lem.measure.idle import IdlePolicy, IdleReading, read_idle
 from pytest_lem.meters.metering import Metering
+from pytest_lem.records.record import Window
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.worker.client import EngineClient, Limits, start_worker
 from pytest_lem.worker.devices import environment_for
@@ -56,6 +57,7 @@ class Conditions:
     pue: float = 1.0
     warmup_unconverged: str = "warn"
     throttle: str = "warn"
+    throttle_reruns: int = 2
     thermal: ThermalPolicy | None = None
     whole_gpus: Sequence[str] = ()
     require_exclusive: bool = False
@@ -150,6 +152,11 @@ class Laboratory:
         )
         return Cooled(in_time=in_time, wait_s=time.monotonic() - start_s)
 
+    def start_over(self, windows: Sequence[Window]) -> None:
+        """Close the engine and let the GPUs rest that were too hot in these windows."""
+        self.drop()
+        rest(self.metering, windows, wait=self._wait_ticking, show=self.progress.phase)
+
     def idle_of(self, bench: Bench) -> IdleReading:
         """Idle power with the model loaded; read once for each load."""
         if bench.idle is None:
@@ -162,7 +169,7 @@ class Laboratory:
         return bench.idle
 
     def drop(self) -> None:
-        """Throw the engine away: after a failure it is never used again."""
+        """Close the engine: after a failure it is never used again."""
         self._bench = None
         self._pool.drop()
 

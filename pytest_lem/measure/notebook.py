@@ -40,12 +40,14 @@ class Warmed:
 class Notebook:
     """What a cycle has found so far; what is in it when it fails is kept.
 
+    `attempt` counts from 0 how often it was run again; None where it cannot be.
     `prompts` says how they were made, where the workload does not.
     """
 
     experiment: Experiment
     index: int
     started_at: str
+    attempt: int | None = None
     bench: Bench | None = None
     warmed: Warmed | None = None
     idle: IdleReading | None = None
@@ -79,6 +81,7 @@ def cycle_record(
     windows = _windows(lab, notes, idle)
     return Cycle(
         index=notes.index,
+        attempt=notes.attempt or 0,
         status=status,
         error=None if error is None else error_record(error),
         started_at=notes.started_at,

@@ -57,7 +57,7 @@ def experiment_record(
         },
         "gate": "no_reference_asked_for",
     }
-    flags = {flag for cycle in cycles for flag in all_flags(cycle)}
+    flags = result_flags(cycles)
     flags |= _noise_flags(summary)
     return ExperimentRecord(
         id=experiment.id,
@@ -82,6 +82,14 @@ def experiment_record(
 
 
 SYNTHETIC_FLAGS = {"fake_engine", "replayed_energy", "synthetic_energy"}
+
+
+def result_flags(cycles: Sequence[Cycle]) -> set[str]:
+    """The flags of all cycles but those that were run again, which is one itself."""
+    again = [cycle for cycle in cycles if cycle.status == "rerun"]
+    kept = [cycle for cycle in cycles if cycle.status != "rerun"]
+    flags = {flag for cycle in kept for flag in all_flags(cycle)}
+    return flags | ({"cycle_rerun"} if again else set())
 
 
 def all_flags(cycle: Cycle) -> set[str]:

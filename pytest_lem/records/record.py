@@ -136,10 +136,14 @@ class ErrorRecord(_Part):
 
 
 class Cycle(_Part):
-    """One complete repetition of an experiment."""
+    """One complete repetition of an experiment.
+
+    A cycle that was run again is there for each attempt, all but the last as `rerun`.
+    """
 
     index: int
-    status: Literal["complete", "failed", "interrupted"]
+    attempt: int = 0
+    status: Literal["complete", "failed", "interrupted", "rerun"]
     error: ErrorRecord | None
     started_at: str
     ended_at: str

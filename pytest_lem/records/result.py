@@ -7,7 +7,7 @@ from typing import SupportsFloat
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.analysis.stats import Summary
 from pytest_lem.errors import NullMetricError
-from pytest_lem.records.assemble import all_flags, complete, null_reasons, summaries
+from pytest_lem.records.assemble import complete, null_reasons, result_flags, summaries
 from pytest_lem.records.record import Cycle
 from pytest_lem.spec.nearest import unknown
 
@@ -120,7 +120,7 @@ class Result:
     @property
     def flags(self) -> frozenset[str]:
         """Named conditions that make the values less trustworthy."""
-        return frozenset().union(*map(all_flags, self.cycles))
+        return frozenset(result_flags(self.cycles))
 
     def __repr__(self) -> str:
         return f"<Result of {len(complete(self.cycles))} cycles>"

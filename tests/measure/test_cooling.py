@@ -5,7 +5,15 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_lem.errors import MeterError
-from pytest_lem.measure.cooling import FRESH_S, ThermalPolicy, cool_down, hottest
+from pytest_lem.measure.cooling import (
+    FRESH_S,
+    REST_BLIND_S,
+    REST_S,
+    ThermalPolicy,
+    cool_down,
+    hottest,
+    rest,
+)
 from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.meters import Telemetry
 from pytest_lem.meters.fake import FakeMeter
@@ -96,6 +104,52 @@ def test_an_old_temperature_is_none(room):
     silent.wait(FRESH_S + 1.0)
     with pytest.raises(MeterError, match="of a;"):
         hottest(silent, ["a"], wait=silent.wait)
+
+
+@pytest.mark.parametrize(
+    ("heat_c", "waited_s"),
+    [
+        (lambda t: 60.0, 10.0),
+        (lambda t: 60 + round(2 * t) % 2, 10.0),
+        (lambda t: 180.0 - t if t < 130 else 50.0, 38.0),
+    ],
+    ids=["steady", "flickering", "cooling, then steady"],
+)
+def test_stable_is_less_than_a_degree_in_ten_seconds(room, heat_c, waited_s):
+    """Whatever the temperature is; a sensor between two degrees is steady."""
+    there = room(a=heat_c)
+    assert there.cool_down(None, 60.0, "a")
+    assert there.now_s - 100.0 == pytest.approx(waited_s, abs=4.0)
+    assert there.shown[0].endswith("C to a steady one")
+
+
+def test_what_never_is_steady_runs_out_of_time(room):
+    """A degree every five seconds, for ever."""
+    there = room(a=lambda t: t / 5)
+    assert not there.cool_down(None, 30.0, "a")
+
+
+def window_at(heat_c):
+    return SimpleNamespace(thermal=heat_c and {"temperature_max_c": heat_c})
+
+
+@pytest.mark.parametrize(
+    ("told_c", "windows", "waited_s"),
+    [
+        (lambda t: 190 - t, [window_at(85.0), window_at(90.0)], 10.0),
+        (lambda t: 90.0, [window_at(90.0)], REST_S),
+        (lambda t: 90.0, [window_at(None)], REST_BLIND_S),
+        (lambda t: None, [window_at(90.0)], REST_BLIND_S),
+    ],
+)
+def test_hot_gpus_rest_until_they_are_ten_degrees_cooler(
+    room, told_c, windows, waited_s
+):
+    """Or two minutes; or half a minute where nobody tells."""
+    hot = room(a=told_c)
+    rest(hot, windows, wait=hot.wait, show=hot.shown.append)
+    assert hot.now_s - 100.0 == pytest.approx(waited_s)
+    assert hot.shown
 
 
 class Warm(FakeMeter):

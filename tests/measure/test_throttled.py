@@ -94,6 +94,54 @@ def test_what_nobody_tells_is_unknown_and_not_well(cycle, meter):
     assert "throttle_unknown" in kept.flags
 
 
+@pytest.fixture
+def attempts(make_lab, experiment, odd_engine, monkeypatch):
+    """The cycles that were kept, where so many attempts are too hot."""
+    monkeypatch.setattr("pytest_lem.measure.cooling.REST_BLIND_S", 0.01)
+
+    def attempts(hot, **conditions):
+        meter = Thermometer(("hw_thermal",) if hot else ())
+        kept = []
+
+        def keep(cycle):
+            kept.append(cycle)
+            meter.reasons = ("hw_thermal",) if len(kept) < hot else ()
+
+        engine = odd_engine(ON_GPU)
+        lab = make_lab(meter, engine=engine, throttle="rerun", **conditions)
+        one = experiment(script={"prefill_s": 0.1})
+        assert run_cycle(lab, one, 7, keep) is kept[-1]
+        return kept
+
+    return attempts
+
+
+def test_a_throttled_cycle_is_run_again_until_it_is_not(attempts):
+    """With a fresh engine and the same prompts; all attempts are kept, one counts."""
+    first, second, last = attempts(2)
+    assert [first.status, second.status, last.status] == ["rerun", "rerun", "complete"]
+    assert [first.attempt, second.attempt, last.attempt] == [0, 1, 2]
+    assert {one.index for one in (first, second, last)} == {7}
+    assert first.error.kind == "throttled"
+    assert "--lem-throttle=rerun" in first.error.message
+    assert len({one.worker["pid"] for one in (first, second, last)}) == 3
+    digests = [[w.token_sha256 for w in one.windows] for one in (first, last)]
+    assert digests[0] == digests[1]
+
+
+def test_the_last_attempt_counts_whatever_it_was_like(attempts):
+    """Flagged, where it was no better than those before."""
+    first, last = attempts(9, throttle_reruns=1)
+    assert (first.status, last.status) == ("rerun", "complete")
+    assert "throttled_after_reruns" in last.flags
+
+
+def test_a_cool_cycle_is_not_run_again(attempts):
+    """Its only attempt counts."""
+    (only,) = attempts(0)
+    assert (only.status, only.attempt) == ("complete", 0)
+
+
 def test_without_a_gpu_there_is_nothing_to_slow_down(cycle):
     """A cycle on the CPU is not flagged."""
     kept, _ = cycle(FakeMeter(50.0), "fail", engine=None)

@@ -239,12 +239,12 @@ def test_markers_lists_ours(project):
     result.stdout.fnmatch_lines(["@pytest.mark.lem(model=..., *"])
 
 
-def test_a_mode_of_throttling_is_warn_or_fail(run, errors_of):
+def test_a_mode_of_throttling_is_warn_fail_or_rerun(run, errors_of):
     """Another word is a usage error that offers both."""
-    result = run(SOURCE, "--lem-throttle=rerun")
+    result = run(SOURCE, "--lem-throttle=again")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = errors_of(result)
-    assert line == "--lem-throttle='rerun' is none of warn, fail"
+    assert line == "--lem-throttle='again' is none of warn, fail, rerun"
     run(SOURCE, "--lem-throttle=fail").assert_outcomes(passed=1)
 
 
@@ -252,7 +252,8 @@ def test_a_temperature_is_degrees_and_perhaps_a_timeout(run, errors_of):
     """What is neither is refused, and so is waiting where there is no GPU."""
     (line,) = errors_of(run(SOURCE, "--lem-thermal=50,soon"))
     assert line == (
-        "--lem-thermal='50,soon' is not a number above 0; write C or C,TIMEOUT"
+        "--lem-thermal='50,soon' is not a number above 0; write C or stable, or "
+        "either,TIMEOUT"
     )
     result = run(SOURCE, "--lem-thermal=50")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -35,6 +35,21 @@ def test_the_summary_pools_complete_cycles_only(make_cycle, experiment):
     assert len(found.cycles) == 4
 
 
+def test_attempts_that_were_run_again_are_listed_and_do_not_count(
+    make_cycle, experiment
+):
+    """Nor do their flags; that there were some is one."""
+    error = {"kind": "throttled", "type": "Throttled", "message": "m", "detail": ""}
+    hot = {"status": "rerun", "error": error, "flags": ["throttled_thermal"]}
+    found = experiment(
+        make_cycle(0, **hot, **{SPEED: 1.0}), make_cycle(0, **{SPEED: 10.0})
+    )
+    assert found.summary[SPEED].value == 10.0
+    assert found.excluded == [{"cycle": 0, "cause": "throttled"}]
+    assert "cycle_rerun" in found.flags
+    assert "throttled_thermal" not in found.flags
+
+
 def test_a_summary_says_everything_of_its_metric(make_cycle, experiment):
     """Value, unit, spread and interval with its name."""
     found = experiment(*[make_cycle(k, **{ENERGY: 1.0 + k}) for k in range(3)])
