@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -79,6 +79,43 @@ def combine(
         flags=[*_flags(counted), *(["meters_disagree"] if doubted else [])],
         reason=reason,
     )
+
+
+def reckon(
+    devices: Sequence[Sequence[Device]],
+    part: Callable[[int, Device], Part],
+    wanted: Collection[str] | None,
+) -> EnergyReading:
+    """The sum over those devices of several meters that count; `part` asks one.
+
+    `wanted` names the GPUs that count, None means all. CPU and memory always count,
+    and so do replayed and synthetic devices, which stand in for others.
+    """
+    counting, further = tellers(devices)
+    asked = [part(index, device) for index, device in counting]
+    parts = [one for one in asked if counts(one.device, one.basis, wanted)]
+    told = {one.device.id for one in parts}
+    stood_in = any(one.device.scope == "gpu" and _stands_in(one.basis) for one in parts)
+    others = [[part(index, device) for device in own] for index, own in further]
+    return combine(
+        parts,
+        unmetered=set() if wanted is None or stood_in else {*wanted} - told,
+        others=[
+            [one for one in own if counts(one.device, one.basis, wanted)]
+            for own in others
+        ],
+    )
+
+
+def counts(device: Device, basis: Basis, wanted: Collection[str] | None) -> bool:
+    """Whether a device's energy belongs to what is wanted."""
+    if wanted is None or device.scope != "gpu":
+        return True
+    return device.id in wanted or _stands_in(basis)
+
+
+def _stands_in(basis: Basis) -> bool:
+    return basis in ("replayed", "synthetic")
 
 
 def nothing(reason: str) -> EnergyReading:

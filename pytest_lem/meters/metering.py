@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pytest_lem.machine.gpu import Gpu
 from pytest_lem.meters import Basis, Device, Meter, Reading, Telemetry
-from pytest_lem.meters.energy import EnergyReading, combine, nothing, tellers
+from pytest_lem.meters.energy import EnergyReading, counts, nothing, reckon, tellers
 from pytest_lem.meters.parts import Part, worst_basis
 from pytest_lem.meters.registry import Registry, check_names, open_what_there_is
 from pytest_lem.meters.sampler import Sampler
@@ -46,7 +46,7 @@ class Metering:
             {device.id: Timeline(device) for device in devices}
             for devices in self._devices
         ]
-        self._primary, self._others = tellers(self._devices)
+        self._primary, _ = tellers(self._devices)
         self._telemetry = TelemetryLog()
         self._arrived = Condition()
         self._sampler = Sampler(self._meters, self._take)
@@ -133,25 +133,11 @@ class Metering:
         if not self._meters:
             return nothing(self._absent)
         wanted = self._wanted(devices)
-        parts = [
-            self._part(index, device, start_s, end_s)
-            for index, device in self._primary
-            if self._counts(index, device, wanted)
-        ]
-        told = {part.device.id for part in parts}
-        stands_in = any(
-            part.device.scope == "gpu" and _stands_in(part.basis) for part in parts
+        return reckon(
+            self._devices,
+            lambda index, device: self._part(index, device, start_s, end_s),
+            wanted,
         )
-        unmetered = set() if wanted is None or stands_in else wanted - told
-        others = [
-            [
-                self._part(index, device, start_s, end_s)
-                for device in own
-                if self._counts(index, device, wanted)
-            ]
-            for index, own in self._others
-        ]
-        return combine(parts, unmetered=unmetered, others=others)
 
     def ring_energy(
         self, start_s: float, end_s: float, *, devices: Collection[str] | None = None
@@ -174,9 +160,7 @@ class Metering:
         return {self._parents.get(uuid, uuid) for uuid in devices} - {"cpu"}
 
     def _counts(self, index: int, device: Device, wanted: set[str] | None) -> bool:
-        if wanted is None or device.scope != "gpu":
-            return True
-        return device.id in wanted or _stands_in(self._meters[index].basis)
+        return counts(device, self._meters[index].basis, wanted)
 
     def _part(self, index: int, device: Device, start_s: float, end_s: float) -> Part:
         flags = self._sampler.state(index).flags
@@ -266,10 +250,6 @@ class Metering:
             }
             for index, meter in enumerate(self._meters)
         ]
-
-
-def _stands_in(basis: Basis) -> bool:
-    return basis in ("replayed", "synthetic")
 
 
 def open_meters(

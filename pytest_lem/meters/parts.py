@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import hypot
 
 from pytest_lem.meters import Basis, Device
 from pytest_lem.meters.series import Span
@@ -43,7 +43,7 @@ def half_width(parts: Sequence[Part]) -> float | None:
     known = [width_j for width_j in widths if width_j is not None]
     if not known or len(known) != len(widths):
         return None
-    return sqrt(sum(width_j**2 for width_j in known))
+    return hypot(*known)
 
 
 def why_null(parts: Sequence[Part]) -> str | None:
