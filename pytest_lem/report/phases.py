@@ -7,6 +7,13 @@ from typing import Any
 
 from pytest_lem.analysis.phases import Coefficient, Fit, Run, fit
 from pytest_lem.records.record import Cycle, ExperimentRecord, Record
+from pytest_lem.report.table import cell, mark, plain, short_names, visible
+
+CAPTION = (
+    "Prefill per input token, decode per output token after the first, of requests in "
+    "batches of so many."
+)
+PHASES = ("prefill", "decode")
 
 _LENGTHS = ("input_tokens", "output_tokens", "min_output_tokens", "seed", "prompts")
 
@@ -15,10 +22,12 @@ _LENGTHS = ("input_tokens", "output_tokens", "min_output_tokens", "seed", "promp
 class Phases:
     """The fit over experiments that differ in their lengths alone, or the reason.
 
-    One run is the mean window of one cycle.
+    One run is the mean window of one cycle. `measured` has what was cut from token
+    stamps: for each experiment that has it, its prefill and decode.
     """
 
     experiments: list[str]
+    measured: dict[str, dict[str, float | None]]
     fit: Fit | None
     reason: str | None
     estimated: bool
@@ -40,8 +49,9 @@ def lines(found: Phases) -> list[str]:
     """The coefficients with their intervals, and how well they hold."""
     head = f"{len(found.experiments)} experiments that differ in their lengths alone:"
     names = [f"    {name}" for name in found.experiments]
+    cut = list(_measured_lines(found))
     if found.fit is None:
-        return [head, *names, f"  no fit: {found.reason}"]
+        return [head, *names, f"  no fit: {found.reason}", *cut]
     one, mark = found.fit, "~" if found.estimated else ""
     doubt = (
         "lack of fit cannot be told without repeats and a fourth length"
@@ -55,7 +65,62 @@ def lines(found: Phases) -> list[str]:
         f"  per input token   {_told(one.per_input_token, mark)} J/token",
         f"  per output token  {_told(one.per_output_token, mark)} J/token",
         f"  {one.runs} runs of {one.lengths} lengths; {doubt}",
+        *cut,
     ]
+
+
+def rows(record: Record) -> list[dict[str, str]]:
+    """A row for each experiment whose prefill and decode were told apart."""
+    names = short_names(record)
+    return [_row(one, names[one.id]) for one in record.experiments if _known(one)]
+
+
+def _row(one: ExperimentRecord, name: str) -> dict[str, str]:
+    found, doubt = one.summary, mark(one)
+    row = {"experiment": visible(name), "batch": str(_batch(one))}
+    for phase, token in zip(PHASES, ("input", "output"), strict=True):
+        energy = found.get(f"energy_{phase}_per_{token}_token_j")
+        power = found.get(f"{phase}_power_w")
+        row[f"{phase} J/token"] = cell(energy, doubt)
+        row[f"{phase} W"] = (doubt if power else "") + plain(power)
+    return row
+
+
+def _known(one: ExperimentRecord) -> bool:
+    return any(f"{phase}_power_w" in one.summary for phase in PHASES)
+
+
+def _batch(one: ExperimentRecord) -> int:
+    """Requests at once where the phases were cut: one in a latency window."""
+    windows = [w for c in one.cycles if c.status == "complete" for w in c.windows]
+    cut = [w for w in windows if w.phases and w.phases["available"]]
+    energy = [size for w in cut if w.kind == "energy" for size in w.batches]
+    return max(energy, default=1)
+
+
+def _measured_lines(found: Phases) -> Iterator[str]:
+    """What was measured of each phase, to be held against the fit."""
+    doubt = "~" if found.estimated else ""
+    for name, values in found.measured.items():
+        yield f"  measured, batches of {values['batch']}: {name}"
+        for phase, token in zip(PHASES, ("input", "output"), strict=True):
+            energy_j = values[f"energy_{phase}_per_{token}_token_j"]
+            power_w = values[f"{phase}_power_w"]
+            told = "-"
+            if energy_j is not None and power_w is not None:
+                told = (
+                    f"{doubt}{energy_j:.4g} J/{token} token at {doubt}{power_w:.4g} W"
+                )
+            yield f"    {phase:<8}{told}"
+
+
+def _measured(one: ExperimentRecord) -> dict[str, float | None]:
+    found: dict[str, float | None] = {"batch": _batch(one)}
+    for phase, token in zip(PHASES, ("input", "output"), strict=True):
+        for name in (f"energy_{phase}_per_{token}_token_j", f"{phase}_power_w"):
+            each = one.summary.get(name)
+            found[name] = each.value if each else None
+    return found
 
 
 def _told(one: Coefficient, mark: str) -> str:
@@ -79,7 +144,13 @@ def _phases(group: list[ExperimentRecord]) -> Phases:
         found, reason = fit(runs), None
     except ValueError as error:
         found, reason = None, str(error) if runs else "no cycle has energy"
-    return Phases(experiments=names, fit=found, reason=reason, estimated=estimated)
+    return Phases(
+        experiments=names,
+        measured={one.id: _measured(one) for one in group if _known(one)},
+        fit=found,
+        reason=reason,
+        estimated=estimated,
+    )
 
 
 def _runs(cycle: Cycle) -> Iterator[Run]:

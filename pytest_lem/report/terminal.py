@@ -3,19 +3,26 @@
 These functions compute and return text; the front door prints it.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_lem.analysis.metrics import METRICS
-from pytest_lem.analysis.stats import Summary
-from pytest_lem.records.record import ExperimentRecord, Record, SummaryRecord
+from pytest_lem.records.record import ExperimentRecord, Record
 from pytest_lem.records.result import Metric, Result
+from pytest_lem.report import phases
+from pytest_lem.report.table import (
+    GUESSES,
+    NONE,
+    cell,
+    mark,
+    plain,
+    short_names,
+    spread,
+    table,
+    visible,
+)
 
-NONE = "-"
-LEAST_WIDTH = 116
-LEAST_NAME = 24
 CAPTION = (
     "Per output token: gross energy, and net of idle power. Means over n cycles, "
     "± half of the 95 % interval."
@@ -148,12 +155,14 @@ def summary(record: Record, width: int, written: Sequence[Path]) -> list[str]:
     ]
     notes = [f"no energy: {visible(reason)}" for reason in _reasons(record)]
     places = [f"report: {visible(str(path))}" for path in written]
-    return [CAPTION, *table(rows(record), width), *notes, *legend, *places]
+    apart = phases.rows(record)
+    cut = [phases.CAPTION, *table(apart, width)] if apart else []
+    return [CAPTION, *table(rows(record), width), *cut, *notes, *legend, *places]
 
 
 def rows(record: Record) -> list[dict[str, str]]:
     """One row per experiment, as text by column."""
-    numbers, names = numbered_flags(record), _short_names(record)
+    numbers, names = numbered_flags(record), short_names(record)
     return [_row(one, numbers, names[one.id]) for one in record.experiments]
 
 
@@ -161,54 +170,6 @@ def numbered_flags(record: Record) -> dict[str, int]:
     """Each flag of the record with the number that stands for it in the table."""
     flags = sorted({flag for one in record.experiments for flag in one.flags})
     return {flag: number for number, flag in enumerate(flags, start=1)}
-
-
-def table(found: Sequence[Mapping[str, str]], width: int) -> list[str]:
-    """The rows as lines as wide as the terminal; numbers are never cut for it."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = [key for key in COLUMNS if any(row[key] != NONE for row in found)]
-    made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for key in shown:
-        name = key == "experiment"
-        made.add_column(
-            key,
-            justify="left" if name else "right",
-            overflow="fold",
-            no_wrap=not name,
-            min_width=LEAST_NAME if name else len(key),
-        )
-    for row in found:
-        made.add_row(*(Text(row[key]) for key in shown))
-    console = Console(file=io.StringIO(), width=10_000, color_system=None)
-    made.columns[0].max_width = LEAST_NAME
-    console.width = max(LEAST_WIDTH, width, console.measure(made).maximum)
-    made.columns[0].max_width = None
-    console.print(made)
-    assert isinstance(console.file, io.StringIO)
-    return [line.rstrip() for line in console.file.getvalue().strip("\n").split("\n")]
-
-
-COLUMNS = (
-    "experiment",
-    "J/token",
-    "net J/token",
-    "tokens/s",
-    "TTFT ms",
-    "W",
-    "n",
-    "flags",
-)
-
-
-def visible(text: str) -> str:
-    """Text in which nothing acts on the terminal: what does not print is escaped."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 def duration(seconds: float) -> str:
@@ -220,28 +181,21 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _short_names(record: Record) -> dict[str, str]:
-    """Each experiment without its file's path, where no other has the same name."""
-    short = {one.id: one.id.partition("::")[2] or one.id for one in record.experiments}
-    taken = list(short.values())
-    return {full: one if taken.count(one) == 1 else full for full, one in short.items()}
-
-
 def _row(
     experiment: ExperimentRecord, numbers: Mapping[str, int], name: str
 ) -> dict[str, str]:
     energy = "energy_per_output_token_j"
     speed = experiment.summary.get("output_throughput_tps")
-    estimated = "~" if _GUESSES.intersection(experiment.flags) else ""
+    estimated = mark(experiment)
     return {
         "experiment": visible(name),
-        "J/token": _cell(experiment.summary.get(energy), estimated),
-        "net J/token": _cell(
+        "J/token": cell(experiment.summary.get(energy), estimated),
+        "net J/token": cell(
             experiment.summary.get("energy_per_output_token_net_j"), estimated
         ),
-        "tokens/s": _cell(speed, ""),
-        "TTFT ms": _plain(experiment.summary.get("ttft_p50_ms")),
-        "W": estimated + _plain(experiment.summary.get("avg_power_w"))
+        "tokens/s": cell(speed, ""),
+        "TTFT ms": plain(experiment.summary.get("ttft_p50_ms")),
+        "W": estimated + plain(experiment.summary.get("avg_power_w"))
         if "avg_power_w" in experiment.summary
         else NONE,
         "n": str(sum(cycle.status == "complete" for cycle in experiment.cycles)),
@@ -249,33 +203,12 @@ def _row(
     }
 
 
-_GUESSES = {"estimated_energy", "replayed_energy", "synthetic_energy"}
-
-
 def _guessed(result: Result) -> bool:
-    return bool(_GUESSES & result.flags)
-
-
-def _cell(one: Summary | SummaryRecord | None, mark: str) -> str:
-    if one is None:
-        return NONE
-    return f"{mark}{one.value:.4g}{_spread(one.value, one.ci_low, one.ci_high)}"
-
-
-def _plain(one: SummaryRecord | None) -> str:
-    return NONE if one is None else f"{one.value:.4g}"
+    return bool(GUESSES & result.flags)
 
 
 def _half(metric: Metric) -> str:
-    return _spread(metric.value, metric.low, metric.high)
-
-
-def _spread(value: float, low: float | None, high: float | None) -> str:
-    """Half the interval in percent of the value; nothing where there is none."""
-    if low is None or high is None or not value:
-        return ""
-    percent = abs((high - low) / 2 / value) * 100
-    return f" ±{percent:.1f} %" if percent < 10 else f" ±{percent:.0f} %"
+    return spread(metric.value, metric.low, metric.high)
 
 
 def _reasons(record: Record) -> list[str]:

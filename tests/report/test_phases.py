@@ -24,6 +24,17 @@ def test_other(lem):
     lem()
 """
 
+STAMPED = """
+import pytest
+
+@pytest.mark.lem(
+    fake={"prefill_s": 0.04, "token_s": 0.002},
+    batch_size=2, requests=4, input_tokens=8, output_tokens=21,
+)
+def test_it(lem):
+    lem()
+"""
+
 OPTIONS = (
     "--lem-backend=fake --lem-meter=fake:100 --lem-idle=off --lem-windows=2 "
     "--lem-warmup=off --lem-cycles=2 --lem-json=r.json -p no:randomly"
@@ -69,6 +80,31 @@ def test_the_command_prints_both_for_people_and_as_json(report):
     ]
     assert [len(one["experiments"]) for one in objects] == [4, 1]
     assert objects[0]["fit"]["runs"] == 8
+
+
+def test_what_was_measured_of_each_phase_stands_beside_the_fit(pytester):
+    """100 W over 40 ms for 8 tokens in, then 2 ms a token out, at batch size 2."""
+    pytester.makepyfile(test_it=STAMPED)
+    options = [*OPTIONS.split(), "--lem-phases"]
+    done = pytester.runpytest_subprocess(*options)
+    done.assert_outcomes(passed=1)
+    done.stdout.fnmatch_lines(
+        [
+            "Prefill per input token, decode per output token*",
+            " experiment * batch *prefill J/token *prefill W *decode J/token *decode W",
+            " test_it*  2 * ~0.25 *~100 * ~0.1 *~100",
+        ]
+    )
+    told = lem("phases", pytester.path / "r.json").stdout
+    assert "  measured, batches of 2: test_it.py::test_it[fake]" in told
+    assert "    prefill 0.25 J/input token at 100 W" in told
+    assert "    decode  0.1 J/output token at 100 W" in told
+    objects = map(
+        json.loads,
+        lem("phases", pytester.path / "r.json", "--json").stdout.splitlines(),
+    )
+    (measured,) = [one["measured"] for one in objects if one["measured"]]
+    assert measured["test_it.py::test_it[fake]"]["batch"] == 2
 
 
 def test_what_is_no_report_is_told_in_one_line(tmp_path):

@@ -8,10 +8,10 @@ import pytest
 from pytest_lem.records.assemble import experiment_record
 from pytest_lem.records.record import Cycle, Plan, Record, Session
 from pytest_lem.records.result import Result
+from pytest_lem.report.table import LEAST_WIDTH, table, visible
 from pytest_lem.report.terminal import (
     CAPTION,
     FLAGS,
-    LEAST_WIDTH,
     Outline,
     duration,
     header,
@@ -21,8 +21,6 @@ from pytest_lem.report.terminal import (
     properties,
     rows,
     summary,
-    table,
-    visible,
 )
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.engine import EngineSpec
