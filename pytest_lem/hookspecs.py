@@ -16,7 +16,11 @@ def pytest_lem_register_engines(registry: Any) -> None:
 
 @pytest.hookspec
 def pytest_lem_register_meters(registry: Any) -> None:
-    """Add meters: call `registry.add(name, "module:factory")`."""
+    """Add meters: call `registry.add(name, factory)`, or `(name, "module:factory")`.
+
+    `factory(argument, gpus)` gives a `pytest_lem.meters.Meter`; `argument` is what
+    follows the colon of `--lem-meter=name:argument`.
+    """
 
 
 @pytest.hookspec

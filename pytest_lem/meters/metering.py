@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from threading import Condition
 from types import TracebackType
 from typing import Any, Self
 
+from pytest_lem.errors import MeterError
 from pytest_lem.machine.gpu import Gpu
 from pytest_lem.meters import Basis, Device, Meter, Reading, Telemetry
 from pytest_lem.meters.energy import EnergyReading, counts, nothing, reckon, tellers
+from pytest_lem.meters.intake import Intake, told_by
 from pytest_lem.meters.parts import Part, worst_basis
 from pytest_lem.meters.registry import Registry, check_names, open_what_there_is
 from pytest_lem.meters.sampler import Sampler
@@ -41,7 +44,8 @@ class Metering:
         self._meters = list(meters)
         self._absent = absent
         self._parents = dict(parents or {})
-        self._devices = [meter.devices() for meter in self._meters]
+        self._intakes = [Intake(meter) for meter in self._meters]
+        self._devices = [intake.devices for intake in self._intakes]
         self._timelines = [
             {device.id: Timeline(device) for device in devices}
             for devices in self._devices
@@ -82,16 +86,19 @@ class Metering:
         ended = self._sampler.stop()
         for index, meter in enumerate(self._meters):
             if ended or not self._sampler.state(index).failed:
-                meter.close()
+                _close(meter)
 
     def _take(
         self, index: int, readings: list[Reading], telemetry: list[Telemetry]
     ) -> None:
-        for reading in readings:
+        good, fault = self._intakes[index].sift(readings)
+        for reading in good:
             self._timelines[index][reading.device].add(reading)
         self._telemetry.add(telemetry)
         with self._arrived:
             self._arrived.notify_all()
+        if fault is not None:
+            raise MeterError(fault)
 
     def settle(self, end_s: float, timeout_s: float | None = None) -> bool:
         """Wait until every timeline covers an instant; False if one does not in time.
@@ -164,6 +171,8 @@ class Metering:
 
     def _part(self, index: int, device: Device, start_s: float, end_s: float) -> Part:
         flags = self._sampler.state(index).flags
+        if self._intakes[index].refused:
+            flags += ("readings_refused",)
         if device.id in self._parents.values():
             flags += ("mig_whole_gpu",)
         return Part(
@@ -246,10 +255,19 @@ class Metering:
                     for device in self._devices[index]
                 ],
                 "sampler": self._sampler.state(index).to_json(),
-                "facts": meter.facts(),
+                "facts": told_by(meter),
             }
             for index, meter in enumerate(self._meters)
         ]
+
+
+def _close(meter: Meter) -> None:
+    try:
+        meter.close()
+    except Exception as error:  # noqa: BLE001  a third party's meter may raise anything
+        name = getattr(meter, "name", type(meter).__name__)
+        what = f"{type(error).__name__}: {error}"
+        warnings.warn(f"closing the meter {name} raised {what}", stacklevel=2)
 
 
 def open_meters(
@@ -272,9 +290,9 @@ def open_meters(
                 open_what_there_is(registry, gpus, meters, reasons, besides=names)
             elif name != "none":
                 meters.append(registry.open(name, gpus))
+        absent = "no_meter: " + ("; ".join(reasons) or "none was asked for")
+        return Metering(meters, absent=absent, parents=parents)
     except BaseException:
         for meter in meters:
-            meter.close()
+            _close(meter)
         raise
-    absent = "no_meter: " + ("; ".join(reasons) or "none was asked for")
-    return Metering(meters, absent=absent, parents=parents)

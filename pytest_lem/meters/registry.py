@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
-from typing import Any
 
-from pytest_lem.errors import ConfigError, MeterError
+from pytest_lem.errors import ConfigError, LemError, MeterError
 from pytest_lem.machine.gpu import Gpu, absence
 from pytest_lem.meters import Meter
 from pytest_lem.spec.nearest import unknown
 
 GROUP = "pytest_lem.meters"
+
+Factory = Callable[[str, Sequence[Gpu]], Meter]
 
 _BUILT_IN = {
     "nvml": "pytest_lem.meters.nvml:open_meter",
@@ -36,7 +37,7 @@ _WITH_ARGUMENT = ("replay", "fake")
 
 
 class Registry:
-    """Meters by name, each as `module:factory`.
+    """Meters by name, each a factory or where to find it, as `module:factory`.
 
     A factory is called with the argument after the colon of `name:argument` (or an
     empty string) and the GPUs of the run, and returns a `Meter`, or raises
@@ -45,15 +46,22 @@ class Registry:
     """
 
     def __init__(self) -> None:
-        self._targets = dict(_BUILT_IN)
+        self._targets: dict[str, str | Factory] = {**_BUILT_IN}
 
-    def add(self, name: str, target: str) -> None:
-        """Make a meter known under a name; a name that is taken is a `ConfigError`."""
+    def add(self, name: str, target: str | Factory) -> None:
+        """Make a meter known under a name.
+
+        A name that is taken, or that no option could hold, is a `ConfigError`.
+        """
+        if not name or set(name) & set(":, "):
+            raise ConfigError(
+                f"meter {name!r}: a name has no colon, comma or blank; choose another"
+            )
         if name in ("auto", "none") or name in self._targets:
             raise ConfigError(f"meter {name!r}: the name is taken; choose another")
         self._targets[name] = target
 
-    def _target(self, name: str) -> str | None:
+    def _target(self, name: str) -> str | Factory | None:
         if name in self._targets:
             return self._targets[name]
         found = entry_points(group=GROUP, name=name)
@@ -85,16 +93,27 @@ class Registry:
         kind, _, argument = name.partition(":")
         target = self._target(kind)
         assert target is not None
-        module, _, factory = target.partition(":")
+        make = _loaded(kind, target) if isinstance(target, str) else target
         try:
-            make: Any = getattr(importlib.import_module(module), factory)
-        except (ImportError, AttributeError) as error:
+            return make(argument, gpus)
+        except LemError:
+            raise
+        except Exception as error:
             raise MeterError(
-                f"{kind}: {target} cannot be loaded ({error}); "
-                "install or update the package that offers it"
+                f"{kind}: making it raised {type(error).__name__}: {error}"
             ) from error
-        meter: Meter = make(argument, gpus)
-        return meter
+
+
+def _loaded(kind: str, target: str) -> Factory:
+    module, _, factory = target.partition(":")
+    try:
+        make: Factory = getattr(importlib.import_module(module), factory)
+    except (ImportError, AttributeError) as error:
+        raise MeterError(
+            f"{kind}: {target} cannot be loaded ({error}); "
+            "install or update the package that offers it"
+        ) from error
+    return make
 
 
 def check_names(names: Sequence[str], registry: Registry | None = None) -> None:

@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass
 from threading import Event, Lock, Thread
 from typing import Any
 
+from pytest_lem.errors import MeterError
 from pytest_lem.meters import Meter, Reading, Telemetry
 
 _FAILURES_IN_A_ROW = 5
 _LOSS_SHARE = 0.8
 _GRACE_S = 1.0
+_LONGEST_S = 3600.0
 
 Sink = Callable[[int, list[Reading], list[Telemetry]], None]
 
@@ -79,7 +81,7 @@ class Sampler:
         self._stop.set()
         if self._thread.ident is None:
             return True
-        longest_s = max((meter.period_s for meter in self._meters), default=0.0)
+        longest_s = max(map(_period_s, self._meters), default=0.0)
         self._thread.join(longest_s + _GRACE_S)
         inside = self._inside
         if not self._thread.is_alive() or inside is None:
@@ -116,6 +118,8 @@ class Sampler:
         began_s = time.thread_time()
         try:
             readings, telemetry, wait_s = meter.poll()
+            if not 0 <= wait_s <= _LONGEST_S:
+                raise MeterError(f"it wants to be asked again in {wait_s} s")
             if not self._stop.is_set():
                 self._sink(index, readings, telemetry)
         except Exception as error:  # noqa: BLE001  a third party's meter may raise anything
@@ -130,8 +134,7 @@ class Sampler:
     def _count(self, index: int, late_s: float, *, failed: bool) -> MeterState:
         with self._lock:
             state = self._states[index]
-            period_s = self._meters[index].period_s
-            state.expected += 1 + (int(late_s / period_s) if period_s > 0 else 0)
+            state.expected += 1 + int(late_s / _period_s(self._meters[index]))
             state.polls += not failed
             state.failures += failed
             state.failures_in_a_row = state.failures_in_a_row + 1 if failed else 0
@@ -144,4 +147,10 @@ class Sampler:
         with self._lock:
             state.reason = f"{type(error).__name__}: {error}"
             state.failed = state.failures_in_a_row >= _FAILURES_IN_A_ROW
-            return None if state.failed else self._meters[index].period_s
+            return None if state.failed else _period_s(self._meters[index])
+
+
+def _period_s(meter: Meter) -> float:
+    """What a meter states, if that can be waited for."""
+    stated_s = meter.period_s
+    return stated_s if 0 < stated_s <= _LONGEST_S else _GRACE_S

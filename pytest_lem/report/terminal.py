@@ -66,6 +66,7 @@ FLAGS = {
     "temperature_rise": "the GPU warmed by more than 10 C in a window",
     "revision_ignored_local": "a revision means nothing for a local model",
     "sampler_failed": "a meter stopped answering",
+    "readings_refused": "a meter told what cannot be; those readings were left out",
     "sampling_loss": "the meter missed over a fifth of its readings",
 }
 

@@ -50,6 +50,19 @@ def project(pytester):
 
 
 @pytest.fixture
+def extend(project, monkeypatch):
+    """Append hooks to the project's conftest and put the project on the path."""
+    monkeypatch.setenv("PYTHONPATH", str(project.path), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(str(project.path))
+
+    def extend(body):
+        path = project.path / "conftest.py"
+        path.write_text(path.read_text() + body)
+
+    return extend
+
+
+@pytest.fixture
 def run(project):
     """Write `source` to test_it.py, unless it is None, and run pytest in process."""
 

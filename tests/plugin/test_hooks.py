@@ -30,19 +30,6 @@ def test_it(lem):
 """
 
 
-@pytest.fixture
-def extend(project, monkeypatch):
-    """Append hooks to the project's conftest and put the project on the path."""
-    monkeypatch.setenv("PYTHONPATH", str(project.path))
-    monkeypatch.syspath_prepend(str(project.path))
-
-    def extend(body):
-        path = project.path / "conftest.py"
-        path.write_text(path.read_text() + body)
-
-    return extend
-
-
 def test_a_conftest_adds_an_engine(run, extend, project, report):
     """`pytest_lem_register_engines` makes a backend of the project's own module."""
     project.makepyfile(third_engine=ENGINE)
