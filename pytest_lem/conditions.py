@@ -54,6 +54,7 @@ def conditions_of(
         ),
         pue=settings["pue"],
         warmup_unconverged=settings["warmup-unconverged"],
+        max_uncertainty_pct=settings["max-uncertainty"],
         throttle=settings["throttle"],
         throttle_reruns=settings["throttle-reruns"],
         thermal=thermal,

@@ -229,6 +229,14 @@ OPTIONS: tuple[Option, ...] = (
         help="length of an idle reading (default: 5)",
     ),
     Option(
+        name="max-uncertainty",
+        parse=number(float, 0, above=True),
+        default=1.0,
+        ini_only=True,
+        help="percent of its energy that the uncertainty of a window or cycle may be, "
+        "without a flag (default: 1)",
+    ),
+    Option(
         name="throttle-reruns",
         parse=number(int, 1),
         default=2,

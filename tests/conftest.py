@@ -68,6 +68,7 @@ class Driver:
         self.fails = {}
         self.throttle = {}
         self.processes = {}
+        self.name = b"Simulated"
         self.began_s = time.monotonic()
         self.users = 0
         if old_name:
@@ -112,7 +113,7 @@ class Driver:
         return f"GPU-{handle}" if isinstance(handle, int) else handle
 
     def nvmlDeviceGetName(self, handle):
-        return b"Simulated"
+        return self.name if isinstance(handle, int) else f"Simulated MIG 1g.{handle}"
 
     def nvmlSystemGetDriverVersion(self):
         return "1.2"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 from pytest_lem.errors import MeterError
 from pytest_lem.machine.peaks import peak_of
@@ -25,6 +26,11 @@ _THROTTLE_BITS: Mapping[int, str] = {
 
 # The member of a value's union that holds it, by NVML's value type.
 MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+
+# Superchips: their energy counter is that of the whole module, the CPU included, as
+# Zeus found on a GH200 (ml-energy/zeus, pull request 172).
+_MODULES = re.compile(r"\bG[HB][23]00\b")
+_MIG_PROFILE = re.compile(r"\bMIG (\S+)$")
 
 _users = 0
 _users_lock = Lock()
@@ -64,9 +70,18 @@ class Gpu:
     throttle_reasons: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for the record, with the peak of a known model beside them."""
+        """Plain values for the record, with the peak of a known model beside them.
+
+        `mig` has the profile and the parent of an instance, None of a whole GPU.
+        """
         peak = peak_of(self.name)
-        data = asdict(self) | {"peak": asdict(peak) if peak else None}
+        profile = _MIG_PROFILE.search(self.name)
+        mig = {"profile": profile and profile[1], "parent": self.mig_parent}
+        data = asdict(self) | {
+            "peak": asdict(peak) if peak else None,
+            "boundary": boundary(self.name),
+            "mig": mig if self.mig_parent else None,
+        }
         if self.throttle_reasons is not None:
             data["throttle_reasons"] = list(self.throttle_reasons)
         return data
@@ -200,6 +215,11 @@ def _instances(pynvml: Any, whole: Gpu, handle: Any) -> list[Gpu]:
         }
         found.append(Gpu(**facts))
     return found
+
+
+def boundary(name: str) -> Literal["gpu", "module"]:
+    """What the energy counter of a GPU of that name holds: it alone, or its module."""
+    return "module" if _MODULES.search(name) else "gpu"
 
 
 def text(value: Any) -> Any:

@@ -56,6 +56,7 @@ class Conditions:
     carbon_intensity_g_per_kwh: float | None = None
     pue: float = 1.0
     warmup_unconverged: str = "warn"
+    max_uncertainty_pct: float = 1.0
     throttle: str = "warn"
     throttle_reruns: int = 2
     thermal: ThermalPolicy | None = None

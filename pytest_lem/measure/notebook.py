@@ -10,6 +10,7 @@ from pytest_lem.analysis.latency import batched, streamed
 from pytest_lem.analysis.metrics import emissions_g, pooled
 from pytest_lem.errors import LemError
 from pytest_lem.machine.processes import Tenancy
+from pytest_lem.measure.certainty import UNCERTAIN, judged, uncertain
 from pytest_lem.measure.derived import index_metrics, phase_metrics, phase_reasons
 from pytest_lem.measure.idle import IdleReading
 from pytest_lem.measure.laboratory import Bench, Cooled, Laboratory
@@ -174,7 +175,7 @@ def _windows(lab: Laboratory, notes: Notebook, idle: Idle | None) -> list[Window
         window, reason = cost(run, lab.metering, notes.bench.devices, idle_w)
         if reason:
             notes.nulls["windows.energy.gross_j"] = reason
-        windows.append(window)
+        windows.append(judged(window, lab.conditions.max_uncertainty_pct))
     if "idle" in notes.nulls:
         notes.nulls["windows.energy.net_j"] = notes.nulls["idle"]
     return windows
@@ -203,6 +204,9 @@ def _metrics(
         "memory_model_mb": memory.get("model_mb"),
         "memory_peak_mb": peak_mb,
     }
+    energy_j, half_width_j = sums["energy_gross_j"], sums["energy_uncertainty_j"]
+    if uncertain(energy_j, half_width_j, lab.conditions.max_uncertainty_pct):
+        notes.flags.add(UNCERTAIN)
     metrics["emissions_g_co2e"] = _emissions(lab, metrics["energy_gross_j"])
     notes.nulls |= _reasons(notes, windows, metrics)
     return metrics

@@ -180,6 +180,7 @@ def _energy(reading: EnergyReading, idle_w: float | None, duration_s: float) -> 
         method=reading.method,
         meter=reading.meter,
         basis=reading.basis,
+        quality=reading.quality,
         idle_share=None if net is None or not gross else 1 - net / gross,
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 Scope = Literal["gpu", "cpu", "dram"]
+Boundary = Literal["gpu", "module"]
 Basis = Literal["measured", "estimated", "replayed", "synthetic"]
 
 
@@ -14,13 +15,16 @@ Basis = Literal["measured", "estimated", "replayed", "synthetic"]
 class Device:
     """A thing whose energy is metered; `id` is a GPU's UUID or a RAPL domain's name.
 
-    `refresh_s` is how old a read of its counter can be, where the counter is known to
-    be refreshed faster than it is read; `None` where its steps have to be seen.
+    `boundary` is what a GPU's counter holds: the GPU alone, or the module with its CPU
+    as well; `None` where that is not known. `refresh_s` is how old a read of its
+    counter can be, where the counter is known to be refreshed faster than it is read;
+    `None` where its steps have to be seen.
     """
 
     id: str
     scope: Scope
     name: str
+    boundary: Boundary | None = None
     refresh_s: float | None = None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_lem.meters import Basis, Device, Scope
 from pytest_lem.meters.crosscheck import held_against
+from pytest_lem.meters.density import together
 from pytest_lem.meters.parts import Part, half_width, total, why_null, worst_basis
 
 _BASIS_FLAGS: dict[Basis, str] = {
@@ -25,7 +26,8 @@ class EnergyReading:
     and memory; `cpu_j` and `dram_j` stand beside it, never silently in it.
     `uncertainty_j` is the half-width at 95 %, independent devices in quadrature,
     without the sensors' gain. `per_device` has a dict for each device: device, scope,
-    energy_j, uncertainty_j, method, meter, reason. A sum with a missing part is null.
+    energy_j, uncertainty_j, method, meter, boundary, quality, reason. A sum with a
+    missing part is null. `quality` says how densely what is summed was observed.
     `crosscheck` has a dict for what each further meter of a scope says, which is in no
     sum; `meters_disagree` is flagged where that puts `gross_j` in doubt.
     """
@@ -40,6 +42,7 @@ class EnergyReading:
     crosscheck: list[dict[str, Any]]
     cpu_j: float | None
     dram_j: float | None
+    quality: dict[str, Any] | None
     flags: list[str]
     reason: str | None
 
@@ -76,6 +79,7 @@ def combine(
         crosscheck=[row for row, _ in checks],
         cpu_j=total([part for part in parts if part.device.scope == "cpu"]),
         dram_j=total([part for part in parts if part.device.scope == "dram"]),
+        quality=asdict(together(one.span.density for one in counted)),
         flags=[*_flags(counted), *(["meters_disagree"] if doubted else [])],
         reason=reason,
     )
@@ -131,6 +135,7 @@ def nothing(reason: str) -> EnergyReading:
         crosscheck=[],
         cpu_j=None,
         dram_j=None,
+        quality=None,
         flags=[],
         reason=reason,
     )
@@ -172,6 +177,8 @@ def _flags(parts: Sequence[Part]) -> list[str]:
         flags |= dict.fromkeys([*part.span.flags, *part.flags])
         if part.basis in _BASIS_FLAGS:
             flags[_BASIS_FLAGS[part.basis]] = None
+        if part.device.boundary == "module":
+            flags["module_scope_energy"] = None
     return list(flags)
 
 
@@ -183,5 +190,7 @@ def _row(part: Part) -> dict[str, Any]:
         "uncertainty_j": part.span.uncertainty_j,
         "method": part.span.method,
         "meter": part.meter,
+        "boundary": part.device.boundary,
+        "quality": asdict(part.span.density),
         "reason": part.span.reason,
     }

@@ -55,7 +55,12 @@ class NvmlMeter:
     def devices(self) -> list[Device]:
         """The GPUs, by UUID; a MIG instance is metered as the whole GPU."""
         return [
-            Device(id=watched.uuid, scope="gpu", name=watched.name)
+            Device(
+                id=watched.uuid,
+                scope="gpu",
+                name=watched.name,
+                boundary=machine.boundary(watched.name),
+            )
             for watched in self._watched
         ]
 

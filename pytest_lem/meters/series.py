@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
 
+from pytest_lem.meters.density import Density
+
 _ENOUGH_INTERVALS = 5
 _GAP_PERIODS = 3.0
 _SHORT_PERIODS = 2.0
@@ -34,6 +36,7 @@ class Span:
     method: str
     flags: tuple[str, ...]
     reason: str | None
+    density: Density
 
     @property
     def power_w(self) -> float | None:

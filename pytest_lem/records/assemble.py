@@ -92,14 +92,17 @@ def result_flags(cycles: Sequence[Cycle]) -> set[str]:
     return flags | ({"cycle_rerun"} if again else set())
 
 
+_OF_WINDOWS = {"short_window", "uncertain_energy"}
+
+
 def all_flags(cycle: Cycle) -> set[str]:
     """The flags of a cycle and of its windows.
 
-    A short window says nothing of a cycle that pools enough of them: that one is
-    flagged `short_cycle` where they are too few.
+    A short or uncertain window says nothing of a cycle that pools enough of them: that
+    one is flagged itself, `short_cycle` or `uncertain_energy`, where they are too few.
     """
     flags = {*cycle.flags, *(flag for w in cycle.windows for flag in w.flags)}
-    return flags - {"short_window"}
+    return flags - (_OF_WINDOWS - {*cycle.flags})
 
 
 def spec_json(experiment: Experiment, last: Cycle | None) -> dict[str, Any]:

@@ -56,7 +56,8 @@ class Energy(_Part):
     """Energy of a span. Null `gross_j` has its reason in the experiment's `nulls`.
 
     `crosscheck` has what further meters of a scope say: meter, scope, energy_j,
-    uncertainty_j, difference_pct, reason. It is in no sum.
+    uncertainty_j, difference_pct, reason. It is in no sum. `quality` has the points
+    seen of those expected, and the largest gap between two of them.
     """
 
     gross_j: Number
@@ -70,6 +71,7 @@ class Energy(_Part):
     method: str | None
     meter: str | None
     basis: str | None
+    quality: Json | None = None
     idle_share: Number = None
 
 

@@ -64,6 +64,23 @@ def test_facts_are_plain_data_and_unknown_ones_are_none():
     assert data["power_limit_w"] is None
 
 
+@pytest.mark.parametrize(
+    ("name", "boundary"),
+    [
+        ("NVIDIA H100 80GB HBM3", "gpu"),
+        ("NVIDIA H200", "gpu"),
+        ("NVIDIA B200", "gpu"),
+        ("NVIDIA GH200 144G HBM3e", "module"),
+        ("NVIDIA GB200", "module"),
+        ("NVIDIA GB300", "module"),
+    ],
+)
+def test_superchips_count_their_whole_module(name, boundary):
+    """By the name that the driver gives them."""
+    assert gpu.boundary(name) == boundary
+    assert gpu.Gpu(index=0, uuid="x", name=name).to_json()["boundary"] == boundary
+
+
 @pytest.mark.gpu
 @with_gpu
 def test_a_real_gpu_tells_its_facts():

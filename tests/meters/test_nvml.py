@@ -177,11 +177,29 @@ def test_mig_instances_stand_for_their_gpu(driver):
     gpus = gpu.discover()
     assert [g.uuid for g in gpus] == ["MIG-0-0", "MIG-0-1", "GPU-1"]
     assert [g.mig_parent for g in gpus] == ["GPU-0", "GPU-0", None]
+    assert gpus[0].to_json()["mig"] == {"profile": "1g.MIG-0-0", "parent": "GPU-0"}
+    assert gpus[2].to_json()["mig"] is None
     with open_meters(["nvml"], gpus=gpus[:1]) as metering:
         reading, seconds = measured(metering, devices=["MIG-0-0"])
     assert [row["device"] for row in reading.per_device] == ["GPU-0"]
     assert reading.gross_j / seconds == pytest.approx(300, rel=0.1)
     assert reading.flags == ["mig_whole_gpu"]
+
+
+@pytest.mark.parametrize(
+    ("name", "boundary", "flags"),
+    [
+        (b"NVIDIA H100 80GB HBM3", "gpu", []),
+        (b"NVIDIA GH200 480GB", "module", ["module_scope_energy"]),
+    ],
+)
+def test_a_superchip_s_energy_is_that_of_its_module(driver, name, boundary, flags):
+    """Its processor's joules are in it: it is no GPU's alone, and says so."""
+    driver([300.0]).name = name
+    with open_meters(["nvml"], gpus=gpu.discover()) as metering:
+        reading, _ = measured(metering, 0.3)
+    assert reading.per_device[0]["boundary"] == boundary
+    assert reading.flags == flags
 
 
 def test_nvml_is_shut_down_by_its_last_user(driver):

@@ -214,7 +214,7 @@ def test_a_gap_is_flagged_and_a_span_inside_it_is_null():
     staircase(timeline, lambda t: 200 * t, 8, start_s=5.0)
     over = timeline.energy(2.0, 6.0)
     assert over.energy_j == pytest.approx(800, rel=0.01)
-    assert over.flags == ("reading_gap",)
+    assert over.flags == ("reading_gap", "sampling_loss")
     assert timeline.energy(3.5, 4.5).reason == "gap"
     assert timeline.energy(1.0, 2.0).flags == ()
     half_in = timeline.energy(4.0, 6.0)

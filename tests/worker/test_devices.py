@@ -135,6 +135,20 @@ def test_any_order_and_subset_maps_through_uuids(order, count, data):
     assert select(MACHINE, environ=environment, asked=None) == wanted
 
 
+@given(order=st.permutations(range(4)), count=st.integers(1, 4), data=st.data())
+def test_mig_instances_in_any_order_map_through_their_uuids(order, count, data):
+    """As whole GPUs do; an index that is asked for counts within what is visible."""
+    instances = [f"MIG-{k}0000000-0000-0000-0000-00000000000{k}" for k in range(4)]
+    wanted = [instances[i] for i in order[:count]]
+    preset = ",".join(wanted)
+    assert chosen(preset, machine=instances) == wanted
+    place = data.draw(st.integers(0, count - 1))
+    assert chosen(preset, [str(place)], machine=instances) == [wanted[place]]
+    assert chosen(preset, [wanted[place]], machine=instances) == [wanted[place]]
+    environment = environment_for(wanted)
+    assert select(instances, environ=environment, asked=None) == wanted
+
+
 NAMES = "|".join(environment_for(MACHINE))
 SETS = re.compile(
     rf"""['"]({NAMES})['"]\s*(:|\]\s*=(?!=))|(setdefault|putenv)\(\s*['"]({NAMES})"""
