@@ -4,14 +4,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_lem.errors import NullMetricError
+    from pytest_lem.items import LemConfigWarning
     from pytest_lem.records.result import Metric, Result
     from pytest_lem.spec.workload import Workload
 
 __version__ = "0.1.0"
 
-__all__ = ["Metric", "NullMetricError", "Result", "Workload", "__version__"]
+__all__ = [
+    "LemConfigWarning",
+    "Metric",
+    "NullMetricError",
+    "Result",
+    "Workload",
+    "__version__",
+]
 
 _HOMES = {
+    "LemConfigWarning": "pytest_lem.items",
     "Metric": "pytest_lem.records.result",
     "NullMetricError": "pytest_lem.errors",
     "Result": "pytest_lem.records.result",

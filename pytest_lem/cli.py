@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import pytest_lem
+from pytest_lem.errors import LemError
 
 app = typer.Typer(
     name="lem",
@@ -115,7 +117,6 @@ def trace(
     ] = False,
 ) -> None:
     """Tell the energy of the marks of a trace, or of other spans of it, anew."""
-    from pytest_lem.errors import LemError
     from pytest_lem.meters.trace import read_trace
     from pytest_lem.report.trace import recounted, spans, table
 
@@ -131,6 +132,41 @@ def trace(
             typer.echo(json.dumps(one.to_json()))
     else:
         typer.echo(table(found, max(shutil.get_terminal_size().columns, 100)))
+
+
+@app.command()
+def params(
+    *,
+    backend: Annotated[
+        str | None, typer.Option(help="transformers, vllm, tensorrt or universal.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line.")
+    ] = False,
+    as_schema: Annotated[
+        bool, typer.Option("--schema", help="Print JSON Schema, one a line.")
+    ] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Compare with the engine that is installed.")
+    ] = False,
+    python: Annotated[
+        str, typer.Option(help="With --diff: the Python that has the engine.")
+    ] = sys.executable,
+) -> None:
+    """List every parameter, or what an installed engine takes beside them."""
+    from pytest_lem.report import parameters
+
+    try:
+        chosen = parameters.chosen(backend)
+        if diff:
+            told = parameters.difference_lines(chosen, python, as_json=as_json)
+        else:
+            told = parameters.listing(chosen, as_json=as_json, as_schema=as_schema)
+        for line in told:
+            typer.echo(line)
+    except LemError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
 
 
 def main() -> None:

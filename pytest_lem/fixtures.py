@@ -73,7 +73,7 @@ class Engine:
             output_tokens=output_tokens,
             min_output_tokens=output_tokens,
             batch_size=len(ids),
-            decoder=workload.decoder,
+            decoder=workload.decoder.model_dump(),
             seed=workload.seed,
             stamps=stamps,
         )

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from pytest_lem.spec.workload import Workload
 
 BACKEND = "lem_backend"
+
+
+class LemConfigWarning(pytest.PytestWarning):
+    """Something in an experiment's settings is taken, and better said otherwise."""
+
+
 REGISTRY = pytest.StashKey["Registry"]()
+TOLD = pytest.StashKey[set[str]]()
 
 
 def registry_of(config: pytest.Config) -> "Registry":
@@ -96,14 +103,27 @@ def stray_markers(items: Sequence[pytest.Item]) -> Iterator[str]:
 
 
 def experiment_of(item: pytest.Item, config: pytest.Config) -> "Experiment":
-    """The item's experiment; raises ConfigError with one line for each problem."""
+    """The item's experiment; raises ConfigError with one line for each problem.
+
+    Older names of parameters are taken with a `LemConfigWarning`, once each.
+    """
     from dataclasses import replace
 
+    from pytest_lem.engines.driven import undriven
     from pytest_lem.spec.experiment import plan_experiment
 
     layers = _layers(item, config.stash[SETTINGS])
-    backends = registry_of(config).names()
-    experiment = plan_experiment(item.nodeid, layers, backends)
+    registry = registry_of(config)
+    experiment = plan_experiment(item.nodeid, layers, registry.names())
+    spec = experiment.spec
+    driven = registry.find(spec.backend).driven
+    wire = spec.model_dump()
+    if driven is not None and (left := undriven(wire, driven, section=spec.backend)):
+        raise ConfigError("\n".join(left))
+    told = config.stash.setdefault(TOLD, set())
+    for note in set(experiment.notes) - told:
+        told.add(note)
+        item.warn(LemConfigWarning(f"{note}; say that instead"))
     return replace(experiment, workload=located(item, experiment.workload))
 
 
@@ -141,6 +161,7 @@ def refusals(config: pytest.Config, found: Sequence[pytest.Item]) -> Iterator[st
 
 
 def _layers(item: pytest.Item, settings: Settings) -> "Iterator[Layer]":
+    from pytest_lem.spec.catalogue import aliases
     from pytest_lem.spec.experiment import MARKER_KEYS
     from pytest_lem.spec.nearest import unknown
     from pytest_lem.spec.provenance import Layer
@@ -154,7 +175,8 @@ def _layers(item: pytest.Item, settings: Settings) -> "Iterator[Layer]":
             raise ConfigError(unknown("key", "backend", MARKER_KEYS))
         values = {k: v for k, v in marker.kwargs.items() if k != "backends"}
         yield Layer(origin="marker", values=values)
-    chosen = {k: v for k, v in _parameters(item).items() if k in MARKER_KEYS}
+    keys = {*MARKER_KEYS, *aliases()}
+    chosen = {k: v for k, v in _parameters(item).items() if k in keys}
     yield Layer(origin="parametrize", values=chosen)
     yield _typed("cli", settings)
     yield Layer(
@@ -168,7 +190,7 @@ def _typed(origin: Any, settings: Settings) -> "Layer":
     from pytest_lem.spec.provenance import Layer
 
     given = settings.said[origin]
-    keys = {"model", "seed", *EFFORT_KEYS}
+    keys = {"model", "seed", "preset", *EFFORT_KEYS}
     values = {k.replace("-", "_"): v for k, v in given.items()}
     values = {k: v for k, v in values.items() if k in keys and v is not None}
     return Layer(origin=origin, values={**values, **_assigned(given.get("set", ()))})
@@ -179,12 +201,13 @@ def _assigned(pairs: Sequence[tuple[str, str]]) -> Mapping[str, Any]:
 
     values: dict[str, Any] = {}
     for key, text in pairs:
-        section, dot, name = key.partition(".")
-        value = yaml.safe_load(text)
-        if dot:
-            values[section] = {**values.get(section, {}), name: value}
-        else:
-            values[key] = value
+        *sections, name = key.split(".")
+        place = values
+        for section in sections:
+            if not isinstance(place.get(section), dict):
+                place[section] = {}
+            place = place[section]
+        place[name] = yaml.safe_load(text)
     return values
 
 

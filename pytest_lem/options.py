@@ -58,6 +58,14 @@ OPTIONS: tuple[Option, ...] = (
         "(default: synthetic:llama-tiny)",
     ),
     Option(
+        name="preset",
+        parse=names,
+        default=None,
+        metavar="NAME[,NAME]",
+        help="named settings, such as creative or vllm-throughput, which ini, markers "
+        "and command line override (default: none)",
+    ),
+    Option(
         name="gpus",
         parse=names,
         default=None,

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.items import (
+    LemConfigWarning,
     backend_of,
     excluded,
     experiment_of,
@@ -143,7 +144,7 @@ def fill(
     for item in ours:
         try:
             program.add(item, experiment_of(item, config))
-        except ConfigError as error:
+        except (ConfigError, LemConfigWarning) as error:
             problems += [f"{item.nodeid}: {line}" for line in str(error).splitlines()]
     return problems or list(missing(config, {backend_of(item) for item in ours}))
 

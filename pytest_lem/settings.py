@@ -143,3 +143,11 @@ def _bad_names(config: pytest.Config, settings: Settings) -> Iterator[str]:
             check_names(settings["meter"], meters_of(config))
     except ConfigError as error:
         yield f"{settings.says('meter')}: {error}"
+    if settings["preset"]:
+        from pytest_lem.spec.presets import check_name
+
+        for name in settings["preset"]:
+            try:
+                check_name(name)
+            except ConfigError as error:
+                yield f"{settings.says('preset')}: {error}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 
-from pytest_lem.engines import Capabilities
+from pytest_lem.engines import Capabilities, driven
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec.nearest import unknown
 
@@ -24,7 +24,8 @@ class EngineEntry:
 
     `target` is `module:Class`, imported in the worker alone. `requires` names the
     modules that must be importable there; `extra` is the extra of pytest-lem that
-    brings them, `remedy` what else can be done where they are missing.
+    brings them, `remedy` what else can be done where they are missing. `driven` lists
+    the parameters that it obeys, others being refused; None leaves that to the engine.
     """
 
     name: str
@@ -34,6 +35,7 @@ class EngineEntry:
     extra: str | None = None
     aliases: Sequence[str] = ()
     remedy: str = ""
+    driven: Collection[str] | None = None
 
 
 BUILT_IN = (
@@ -47,6 +49,7 @@ BUILT_IN = (
         extra="transformers",
         aliases=("pytorch",),
         remedy="run it in its own environment with `tox -e bench`",
+        driven=driven.TRANSFORMERS,
     ),
     EngineEntry(
         name="fake",

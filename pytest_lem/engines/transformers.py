@@ -254,6 +254,8 @@ def generation_config(options: GenerateOptions, *, pad: int) -> GenerationConfig
         raise ConfigError(msg)
     fewest = options.min_output_tokens
     length = {} if fewest is None else {"min_new_tokens": fewest}
+    if decoder.get("temperature") == 0:  # greedy, which the library calls otherwise
+        decoder = {**decoder, "temperature": None, "do_sample": False}
     wanted = {"do_sample": False, "num_beams": 1, **decoder, **length}
     return GenerationConfig(
         max_new_tokens=options.output_tokens,

@@ -22,11 +22,10 @@ from transformers import (
 )
 from transformers.utils import cached_file
 
+from pytest_lem.engines.driven import TRANSFORMERS, undriven
 from pytest_lem.errors import ConfigError, EngineLoadError, LemError, OutOfMemory
 from pytest_lem.spec.nearest import unknown
 from pytest_lem.workload.models import directory_sha256
-
-ENGINE_KEYS = ("device", "attn_implementation")
 
 _DTYPES = {
     "float32": torch.float32,
@@ -40,7 +39,8 @@ def load(spec: Mapping[str, Any]) -> tuple[Any, Any, list[str]]:
 
     Raises EngineLoadError in one line; torch's own out-of-memory error passes through.
     """
-    refuse_unknown(spec["engine"], ENGINE_KEYS, where="transformers")
+    if problems := undriven(spec, TRANSFORMERS, section="transformers"):
+        raise ConfigError("; ".join(problems))
     if spec["precision"] not in (None, *_DTYPES):
         msg = f"precision {spec['precision']!r}: transformers has {', '.join(_DTYPES)}"
         raise ConfigError(msg)

@@ -228,7 +228,7 @@ def _options(
         output_tokens=workload.output_tokens,
         min_output_tokens=workload.forced_min_tokens,
         batch_size=batch_size or workload.batch_size,
-        decoder=workload.decoder,
+        decoder=workload.decoder.model_dump(),
         seed=workload.seed,
         stamps=stamps,
     )

@@ -234,6 +234,7 @@ class Laboratory:
             "revision": spec.revision,
             "trust_remote_code": spec.trust_remote_code,
             "precision": spec.precision,
+            "adapter": spec.adapter,
             "engine": dict(spec.engine),
             "strict": self.conditions.strict,
             "gpus_expected": len(self.conditions.gpus),

@@ -115,6 +115,7 @@ def spec_json(experiment: Experiment, last: Cycle | None) -> dict[str, Any]:
             "revision": spec.revision,
             "precision": spec.precision,
             "trust_remote_code": spec.trust_remote_code,
+            "adapter": spec.adapter,
             **(last.model if last else {}),
         },
         "engine": dict(spec.engine),

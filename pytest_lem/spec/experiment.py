@@ -3,17 +3,21 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from pytest_lem.errors import ConfigError
+from pytest_lem.spec.aliases import resolve
+from pytest_lem.spec.catalogue import homes, nested
 from pytest_lem.spec.effort import EFFORT_KEYS, Effort, Warmup
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.nearest import unknown
 from pytest_lem.spec.parameters import SECTIONS
+from pytest_lem.spec.parameters.about import Section
 from pytest_lem.spec.parameters.other import OtherParameters
+from pytest_lem.spec.presets import DECODERS, preset_values
 from pytest_lem.spec.provenance import Layer, merge
 from pytest_lem.spec.workload import Workload
 
@@ -21,7 +25,8 @@ SPEC_KEYS = tuple(name for name in EngineSpec.model_fields if name != "engine")
 WORKLOAD_KEYS = tuple(Workload.model_fields)
 MARKER_KEYS = tuple(
     sorted(
-        {*SPEC_KEYS, *WORKLOAD_KEYS, *EFFORT_KEYS, *SECTIONS, "backends"} - {"backend"}
+        {*SPEC_KEYS, *WORKLOAD_KEYS, *EFFORT_KEYS, *SECTIONS, "backends", "preset"}
+        - {"backend"}
     )
 )
 
@@ -35,7 +40,7 @@ class Experiment:
 
     `id` is the node id. `late` experiments learn their workload from the test's body;
     until then `workload` is the one of the marker. `provenance` has the origin of
-    every value that is not a default.
+    every value that is not a default, `notes` what was said in words of old.
     """
 
     id: str
@@ -43,6 +48,7 @@ class Experiment:
     workload: Workload
     effort: Effort
     provenance: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def plan_experiment(
@@ -53,12 +59,19 @@ def plan_experiment(
     `backends` are all engines there are: each may have a section. Raises ConfigError
     whose message has one line for each value that cannot be.
     """
-    values, origins = merge(layers)
+    notes: list[str] = []
+    problems: list[str] = []
+    named = [
+        replace(layer, values=resolve(layer.values, notes, problems))
+        for layer in layers
+    ]
+    values, origins = merge(_with_presets(named, problems))
+    values.pop("preset", None)
     others: dict[str, type[BaseModel]] = dict.fromkeys(backends, OtherParameters)
     sections = {**others, **SECTIONS}
     allowed = {*MARKER_KEYS, *sections}
-    problems = [
-        unknown("key", key, allowed)
+    problems += [
+        _unknown(key, "", allowed)
         for key in values
         if key not in allowed and key != "backend"
     ]
@@ -69,7 +82,12 @@ def plan_experiment(
     if problems or spec is None or workload is None or effort is None:
         raise ConfigError("\n".join(problems))
     return Experiment(
-        id=node_id, spec=spec, workload=workload, effort=effort, provenance=origins
+        id=node_id,
+        spec=spec,
+        workload=workload,
+        effort=effort,
+        provenance=origins,
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -108,30 +126,88 @@ def _spec(
         if name in values
     }
     own = checked.get(backend)
-    engine = own.model_dump(exclude_none=True) if own else {}
     given = _only(values, SPEC_KEYS)
+    engine = _set_ones(own) if own else {}
     return _model(EngineSpec, {**given, "engine": engine}, "", problems)
+
+
+def _set_ones(section: BaseModel) -> dict[str, Any]:
+    """What is set in a section; of a known engine's section as plain JSON."""
+    if not isinstance(section, Section):
+        return section.model_dump(exclude_none=True)
+    values = section.model_dump(mode="json", exclude_none=True)
+    return {key: value for key, value in values.items() if value != {}}
+
+
+def _with_presets(layers: list[Layer], problems: list[str]) -> list[Layer]:
+    """The layers, and between defaults and all others those of the presets named."""
+    values, _ = merge(layers)
+    decoder = values.get("decoder")
+    named = decoder.get("preset") if isinstance(decoder, Mapping) else None
+    chosen: list[Mapping[str, Any]] = []
+    if isinstance(named, str) and named in DECODERS:
+        chosen = [{"decoder": DECODERS[named]}]
+    try:
+        if (names := values.get("preset")) is not None:
+            chosen = [*preset_values(names, str(values.get("backend"))), *chosen]
+    except ConfigError as error:
+        problems.append(error.message)
+    first = next((k for k, one in enumerate(layers) if one.origin != "default"), 0)
+    presets = [Layer(origin="preset", values=one) for one in chosen]
+    return [*layers[:first], *presets, *layers[first:]]
 
 
 def _model(model: type[M], values: Any, prefix: str, problems: list[str]) -> M | None:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems += [_line(model, detail, prefix) for detail in error.errors()]
+        lines: dict[str, str] = {}
+        for detail in error.errors():
+            where, line = _line(model, detail, prefix)
+            # Of a value that fits no type there is an error for each of them.
+            lines[where] = (
+                f"{lines[where]}, or: {_reason(detail)}"
+                if (where in lines and detail["loc"])
+                else line
+            )
+        problems += lines.values()
         return None
 
 
-def _line(model: type[BaseModel], detail: Any, prefix: str) -> str:
-    where = (prefix + ".".join(str(part) for part in detail["loc"])).rstrip(".")
+def _line(model: type[BaseModel], detail: Any, prefix: str) -> tuple[str, str]:
+    """The key that an error is about, and the error in one line."""
+    known, path = model, []
+    for part in detail["loc"]:
+        path.append(str(part))
+        inner = None
+        if info := known.model_fields.get(str(part)):
+            inner = nested(info.annotation)
+        if inner is None:
+            break
+        known = inner
+    where = (prefix + ".".join(path)).rstrip(".")
     if detail["type"] == "extra_forbidden":
-        name = str(detail["loc"][-1])
-        return unknown("key", name, model.model_fields, within=where.removesuffix(name))
+        return where, _unknown(
+            path[-1], where.removesuffix(path[-1]), known.model_fields
+        )
     if detail["type"] == "missing":
-        return f"{where} is missing"
+        return where, f"{where} is missing"
     if detail["type"] == "model_type":
-        return f"{where}={detail['input']!r} is no mapping of parameters"
-    reason = detail["msg"].removeprefix("Value error, ")
-    return f"{where}={detail['input']!r}: {reason}" if detail["loc"] else reason
+        return where, f"{where}={detail['input']!r} is no mapping of parameters"
+    if detail["type"] == "value_error" and isinstance(detail["input"], Mapping):
+        return where, f"{where}: {_reason(detail)}" if where else _reason(detail)
+    return where, f"{where}={detail['input']!r}: {_reason(detail)}"
+
+
+def _reason(detail: Any) -> str:
+    return str(detail["msg"]).removeprefix("Value error, ")
+
+
+def _unknown(name: str, prefix: str, choices: Iterable[str]) -> str:
+    """What is wrong with a key: it is misspelt, or it has another place."""
+    if places := homes(name):
+        return f"key {prefix + name!r} belongs elsewhere: {' or '.join(places)}"
+    return unknown("key", name, choices, within=prefix)
 
 
 def _effort(values: dict[str, Any], problems: list[str]) -> Effort | None:

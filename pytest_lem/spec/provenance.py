@@ -7,7 +7,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """Values from one place; `origin` is default, ini, marker, parametrize or cli."""
+    """Values from one place.
+
+    `origin` is default, preset, ini, marker, parametrize or cli.
+    """
 
     origin: str
     values: Mapping[str, Any]
@@ -16,19 +19,32 @@ class Layer:
 def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
     """The values that win (later layers over earlier) and the origin of each.
 
-    Sections (values that are mappings) are merged key by key, one level deep; their
-    origins are kept under `section.key`.
+    Values that are mappings are merged key by key, at any depth; their origins are
+    kept under `section.key`. A list replaces the one before.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for layer in layers:
-        for key, value in layer.values.items():
-            if isinstance(value, Mapping):
-                known = values.get(key)
-                before = known if isinstance(known, Mapping) else {}
-                values[key] = {**before, **value}
-                origins |= {f"{key}.{name}": layer.origin for name in value}
-            else:
-                values[key] = value
-                origins[key] = layer.origin
+        _lay(layer.values, layer.origin, values, origins, "")
     return values, origins
+
+
+def _lay(
+    given: Mapping[str, Any],
+    origin: str,
+    values: dict[str, Any],
+    origins: dict[str, str],
+    prefix: str,
+) -> None:
+    for key, value in given.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            known = values.get(key)
+            inner = values[key] = dict(known) if isinstance(known, Mapping) else {}
+            origins.pop(path, None)
+            _lay(value, origin, inner, origins, f"{path}.")
+        else:
+            for below in [one for one in origins if one.startswith(f"{path}.")]:
+                del origins[below]
+            values[key] = value
+            origins[path] = origin

@@ -1,11 +1,23 @@
 """What is asked of the engine in one window."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pytest_lem.spec.parameters.about import HARNESS, parameter
+from pytest_lem.spec.parameters.universal import Decoder
+
 Count = Annotated[int, Field(ge=1, strict=True)]
+
+
+def _to(transformers: str, others: str) -> dict[str, str]:
+    """A length, as each engine's own object for sampling names it."""
+    return {
+        "transformers": f"GenerationConfig.{transformers}",
+        "vllm": f"SamplingParams.{others}",
+        "tensorrt": f"SamplingParams.{others}",
+    }
 
 
 class Workload(BaseModel):
@@ -21,16 +33,81 @@ class Workload(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    input_tokens: Count | None = None
-    output_tokens: Count = 128
-    min_output_tokens: Annotated[int, Field(ge=0, strict=True)] | None = None
-    batch_size: Count = 1
-    requests: Count | None = None
-    prompts: str | list[str] | None = None
-    streaming: bool = False
-    streaming_warmup_requests: Annotated[int, Field(ge=0, strict=True)] = 5
-    decoder: dict[str, Any] = Field(default_factory=dict)
-    seed: Annotated[int, Field(ge=0, strict=True)] = 42
+    input_tokens: Count | None = parameter(
+        HARNESS,
+        "Length of synthetic prompts, or the limit that given ones are cut to.",
+        effect="E~ T+ L+ M+",
+        own="128 for synthetic prompts",
+        unit="tokens",
+        older=("/max_input_tokens",),
+    )
+    output_tokens: Count = parameter(
+        _to("max_new_tokens", "max_tokens"),
+        "Tokens out per request.",
+        effect="E~ T~ L+ M+",
+        unit="tokens",
+        default=128,
+        older=("/max_output_tokens", "/max_new_tokens"),
+    )
+    min_output_tokens: Annotated[int, Field(ge=0, strict=True)] | None = parameter(
+        _to("min_new_tokens", "min_tokens"),
+        "Least tokens out per request.",
+        effect="E~ L+",
+        own="output_tokens, so that engines do equal work",
+        unit="tokens",
+    )
+    batch_size: Count = parameter(
+        {
+            "transformers": HARNESS,
+            "vllm": "EngineArgs.max_num_seqs",
+            "tensorrt": "TorchLlmArgs.max_batch_size",
+        },
+        "Requests at once: exact in transformers, a hint to the others.",
+        effect="E- T+ L+ M+ measured",
+        unit="requests",
+        default=1,
+        older=("/batching.batch_size",),
+    )
+    requests: Count | None = parameter(
+        HARNESS,
+        "Requests in one window.",
+        effect="",
+        own="one batch",
+        unit="requests",
+        older=("/num_input_prompts", "/n_prompts"),
+    )
+    prompts: str | list[str] | None = parameter(
+        HARNESS,
+        "A text file, one prompt a line, or a list of texts.",
+        effect="E~ T~ L~",
+        own="synthetic",
+    )
+    streaming: bool = parameter(
+        HARNESS,
+        "Stamp each token, one request at a time.",
+        effect="E+ T- L+",
+        default=False,
+        advice="For latency; energy and throughput are better measured without.",
+    )
+    streaming_warmup_requests: Annotated[int, Field(ge=0, strict=True)] = parameter(
+        HARNESS,
+        "Requests before the first one that is timed.",
+        effect="",
+        unit="requests",
+        default=5,
+    )
+    decoder: Decoder = Field(default=Decoder(), description="How tokens are chosen.")
+    seed: Annotated[int, Field(ge=0, strict=True)] = parameter(
+        {
+            "transformers": "set_seed",
+            "vllm": "SamplingParams.seed",
+            "tensorrt": "SamplingParams.seed",
+        },
+        "Seed of prompts and sampling.",
+        effect="",
+        default=42,
+        older=("/random_seed",),
+    )
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> "Workload":

@@ -269,7 +269,17 @@ def reordered(value):
     return {key: reordered(value[key]) for key in reversed(value)}
 
 
-@given(section=sections, decoder=sections)
+decoders = st.fixed_dictionaries(
+    {},
+    optional={
+        "do_sample": st.booleans(),
+        "temperature": st.floats(0, 2),
+        "top_k": st.integers(0, 9),
+    },
+)
+
+
+@given(section=sections, decoder=decoders)
 def test_the_order_of_keys_has_no_say(section, decoder):
     """At any depth of the engine's section and the decoder's options."""
     one = name(EngineSpec(backend="fake", engine=section), Workload(decoder=decoder))

@@ -34,12 +34,19 @@ def test_sections_are_merged_key_by_key():
     assert origins == {"fake.token_s": "marker", "fake.prefill_s": "default"}
 
 
-def test_a_section_is_merged_one_level_deep():
-    """What is inside a section's value is the value's own business."""
-    values, _ = merge(
-        layers({"fake": {"deep": {"a": 1, "b": 2}}}, {"fake": {"deep": {"a": 3}}})
+def test_sections_within_sections_are_merged_as_well():
+    """At any depth each value has its own origin; a list replaces the one before."""
+    values, origins = merge(
+        layers({"fake": {"deep": {"a": 1, "b": [2]}}}, {"fake": {"deep": {"b": [3]}}})
     )
-    assert values == {"fake": {"deep": {"a": 3}}}
+    assert values == {"fake": {"deep": {"a": 1, "b": [3]}}}
+    assert origins == {"fake.deep.a": "default", "fake.deep.b": "ini"}
+
+
+def test_a_value_over_a_section_takes_its_place():
+    """No origin is left of what was there before."""
+    values, origins = merge(layers({"fake": {"a": 1}}, {"fake": 5}))
+    assert (values, origins) == ({"fake": 5}, {"fake": "ini"})
 
 
 @pytest.mark.parametrize("odd", [None, 5, "text"])

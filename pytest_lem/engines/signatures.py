@@ -1,0 +1,122 @@
+"""What arguments the objects of an installed engine take, read in another process.
+
+Run as a module it imports the engine; `read` starts it so that its caller does not.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_lem.errors import EngineNotAvailable
+
+TIMEOUT_S = 180.0
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signatures:
+    """An installed library: its version, and the arguments of its objects by name.
+
+    `version` is None where it is not installed.
+    """
+
+    version: str | None
+    arguments: Mapping[str, list[str]]
+
+
+def read(targets: Mapping[str, str], python: str = sys.executable) -> Signatures:
+    """What there is of these `module:object`s, the library being the first one's.
+
+    Raises EngineNotAvailable with the reason where the library is there and fails.
+    """
+    try:
+        done = subprocess.run(
+            [python, "-m", "pytest_lem.engines.signatures"],
+            input=json.dumps(dict(targets)),
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        lines = str(getattr(error, "stderr", None) or error).strip().splitlines()
+        msg = f"the engine's signatures cannot be read: {lines[-1]}"
+        raise EngineNotAvailable(msg) from error
+    return Signatures(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def arguments(thing: Any) -> list[str]:
+    """Names that a class, function or model takes, those in its `**kwargs` as well."""
+    for declared in ("model_fields", "__struct_fields__"):  # pydantic, msgspec
+        if fields := getattr(thing, declared, None):
+            return sorted(fields)
+    call = thing.__init__ if inspect.isclass(thing) else thing
+    parameters = inspect.signature(call).parameters.values()
+    kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    named = {one.name for one in parameters if one.kind not in kinds}
+    return sorted((named | {*_popped(call)}) - {"self", "cls"})
+
+
+def _popped(call: Any) -> Iterator[str]:
+    """The keys that a function takes out of its `**kwargs`, read from its source."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(call)))
+    except (OSError, TypeError):
+        return
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="kwargs"), attr="pop" | "get"),
+                args=[ast.Constant(value=str(name)), *_],
+            ) if not name.startswith("_"):
+                yield name
+
+
+def _lookup(target: str) -> Any:
+    module, _, path = target.partition(":")
+    thing: Any = importlib.import_module(module)
+    for name in path.split("."):
+        thing = getattr(thing, name)
+    return thing
+
+
+def _version(library: str) -> str | None:
+    if importlib.util.find_spec(library) is None:
+        return None
+    owners = importlib.metadata.packages_distributions().get(library, [library])
+    try:
+        return importlib.metadata.version(owners[0])
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def main() -> None:
+    """Answer the targets on standard input with one line of JSON."""
+    targets: dict[str, str] = json.load(sys.stdin)
+    version = _version(next(iter(targets.values())).partition(":")[0].split(".")[0])
+    found = {}
+    for name, target in targets.items() if version else ():
+        try:
+            found[name] = arguments(_lookup(target))
+        except (ImportError, AttributeError):
+            continue
+    print(json.dumps({"version": version, "arguments": found}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

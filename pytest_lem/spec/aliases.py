@@ -1,0 +1,72 @@
+"""Older names of parameters: still taken, told once, and never part of an identity."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_lem.spec.catalogue import aliases, removed
+from pytest_lem.spec.parameters import SECTION_ALIASES
+
+_ABSENT = object()
+
+
+def resolve(
+    values: Mapping[str, Any], notes: list[str], problems: list[str]
+) -> dict[str, Any]:
+    """The values of one layer under today's names.
+
+    `notes` gets a line for each older name, `problems` one for each value that was
+    given under both names and differs, and for each name that is gone.
+    """
+    tree: dict[str, Any] = _copy(values)
+    for alias, section in SECTION_ALIASES.items():
+        if isinstance(tree.get(alias), dict):
+            for key, value in tree.pop(alias).items():
+                _move(tree, f"{alias}.{key}", f"{section}.{key}", value, problems)
+    for older, path in aliases().items():
+        if (value := _take(tree, older)) is not _ABSENT:
+            notes.append(f"{older!r} is the older name of {path!r}")
+            _move(tree, older, path, value, problems)
+    for path, instead in removed().items():
+        if _take(tree, path) is not _ABSENT:
+            problems.append(f"key {path!r} is gone: {instead}")
+    return tree
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(one) for key, one in value.items()}
+    return value
+
+
+def _take(tree: dict[str, Any], path: str) -> Any:
+    """Take a value out, and the mappings that it leaves empty; or `_ABSENT`."""
+    key, dot, rest = path.partition(".")
+    if key not in tree:
+        return _ABSENT
+    if not dot:
+        return tree.pop(key)
+    if not isinstance(tree[key], dict):
+        return _ABSENT
+    value = _take(tree[key], rest)
+    if value is not _ABSENT and not tree[key]:
+        del tree[key]
+    return value
+
+
+def _move(
+    tree: dict[str, Any], older: str, path: str, value: Any, problems: list[str]
+) -> None:
+    *parents, name = path.split(".")
+    place = tree
+    for parent in parents:
+        inner = place.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            problems.append(f"{older} cannot be set beside {path}: {parent}={inner!r}")
+            return
+        place = inner
+    if place.get(name, value) != value:
+        problems.append(
+            f"{older}={value!r} and {path}={place[name]!r} are one parameter: "
+            "give one of them"
+        )
+    place[name] = value

@@ -1,0 +1,96 @@
+"""Older names, presets and parameters that no engine obeys yet, at the front door."""
+
+import importlib.util
+
+import pytest
+
+SOURCE = """
+import pytest
+
+@pytest.mark.lem(MARK)
+def test_it(lem):
+    lem()
+
+@pytest.mark.lem(MARK)
+def test_other(lem):
+    lem()
+"""
+
+
+def source(mark):
+    return SOURCE.replace("MARK", mark)
+
+
+def test_an_older_name_is_a_warning_at_collection_once(run, report):
+    """Two tests, one note, and the experiment that was meant."""
+    result = run(source("max_output_tokens=3"), "--lem-cycles=1", "--lem-json=r.json")
+    result.assert_outcomes(passed=2, warnings=1)
+    result.stdout.fnmatch_lines(
+        ["*LemConfigWarning: 'max_output_tokens' is the older name of 'output_tokens'*"]
+    )
+    assert report().experiments[0].spec["workload"]["output_tokens"] == 3
+
+
+def test_a_parameter_of_an_older_name_sets_todays(run, report):
+    """A parametrised argument counts under both names."""
+    text = """
+    import pytest
+
+    @pytest.mark.lem
+    @pytest.mark.parametrize("max_output_tokens", [3])
+    def test_it(lem, max_output_tokens):
+        lem()
+    """
+    run(text, "--lem-cycles=1", "--lem-json=r.json").assert_outcomes(passed=1)
+    (one,) = report().experiments
+    assert one.provenance["output_tokens"] == "parametrize"
+
+
+def test_an_older_name_may_be_made_an_error(run, errors_of):
+    """`-W error` refuses it like any other mistake, in one line."""
+    mark = "max_output_tokens=3"
+    result = run(source(mark), "-W", "error::pytest_lem.LemConfigWarning")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = errors_of(result)
+    assert "test_it.py::test_it[fake]: 'max_output_tokens' is the older name" in line
+
+
+def test_a_preset_on_the_command_line_loses_to_the_marker(run, report):
+    """--lem-preset fills in what nobody said."""
+    mark = "decoder={'temperature': 0.3}"
+    options = ("--lem-cycles=1", "--lem-json=r.json", "--lem-preset=creative")
+    run(source(mark), *options).assert_outcomes(passed=2)
+    one = report().experiments[0]
+    decoder = one.spec["workload"]["decoder"]
+    assert (decoder["temperature"], decoder["top_p"]) == (0.3, 0.9)
+    assert one.provenance["decoder.top_p"] == "preset"
+    assert one.provenance["preset"] == "cli"
+
+
+def test_an_unknown_preset_is_said_before_collection(run, errors_of):
+    """In one line, with the nearest."""
+    result = run(source(""), "--lem-preset=creativ")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = errors_of(result)
+    assert line.startswith("--lem-preset: preset 'creativ' is unknown; did you mean")
+
+
+def test_a_key_of_a_section_in_a_section_can_be_set(run, errors_of):
+    """`--lem-set` takes as many dots as there are sections."""
+    result = run(source(""), "--lem-set=vllm.speculative_config.method=5")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "vllm.speculative_config.method=5: " in errors_of(result)[0]
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("transformers") is None,
+    reason="transformers is not installed",
+)
+def test_what_the_engine_does_not_obey_is_refused_at_collection(run, errors_of):
+    """Nothing is loaded, and nothing is silently left out."""
+    mark = "transformers={'extra': {'load': {'subfolder': 'x'}}}, adapter='a/b'"
+    result = run(source(mark), "--lem-backend=transformers", "-k", "test_it")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert errors_of(result)[0].endswith(
+        "transformers.extra is not driven yet by this version"
+    )

@@ -1,0 +1,54 @@
+"""The pages on parameters are those that the models make."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pytest_lem.cli import app
+from pytest_lem.report.parameters import pages
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.mark.parametrize("name", pages())
+def test_a_page_is_what_the_models_say(name):
+    """Make it anew with `python -m pytest_lem.report.parameters docs`."""
+    assert (DOCS / name).read_text(encoding="utf-8") == pages()[name]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["params", *arguments])
+
+
+def test_the_command_lists_parameters_as_lines_and_as_json():
+    """One a line, of one backend or of all."""
+    line = next(one for one in run("--backend=trt").output.splitlines() if "n " in one)
+    assert line.startswith("tensorrt.")
+    rows = [json.loads(one) for one in run("--json").output.splitlines()]
+    paths = {row["path"] for row in rows}
+    assert {"model", "decoder.top_p", "vllm.max_num_seqs"} <= paths
+    assert all(row["effect"] for row in rows)
+
+
+def test_the_command_prints_json_schema():
+    """That of the section, with units and targets."""
+    schema = json.loads(run("--backend=vllm", "--schema").output)
+    assert schema["properties"]["max_num_seqs"]["unit"] == "requests"
+
+
+def test_an_unknown_backend_is_told_with_the_nearest():
+    """In one line, with the code of a usage error."""
+    result = run("--backend=transformer")
+    assert result.exit_code == 2
+    assert "did you mean 'transformers'?" in result.output
+
+
+def test_the_difference_says_when_an_engine_is_not_installed():
+    """Nothing is compared with nothing; JSON says null."""
+    result = run("--backend=tensorrt", "--diff")
+    if "TensorRT-LLM is not installed here" not in result.output:
+        pytest.skip("TensorRT-LLM is installed here")
+    told = json.loads(run("--backend=tensorrt", "--diff", "--json").output)
+    assert told["version"] is None
