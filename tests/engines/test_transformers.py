@@ -596,7 +596,7 @@ def test_a_gpu_that_is_not_there_is_an_error(tiny, engine, expected):
         ({"engine": {"device": "meta"}}, "device 'meta'"),
         (
             {"engine": {"atn_implementation": "sdpa"}},
-            "mean 'transformers.attn_impl",
+            "transformers.atn_implementation is not driven yet",
         ),
         ({"precision": "float8"}, "precision 'float8'"),
     ],
