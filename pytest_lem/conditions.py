@@ -5,6 +5,7 @@ from typing import Any
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.machine import gpu
+from pytest_lem.machine.peaks import peak_of
 from pytest_lem.machine.processes import Tenancy, tenancies
 from pytest_lem.measure.cooling import ThermalPolicy
 from pytest_lem.measure.idle import IdlePolicy
@@ -59,6 +60,7 @@ def conditions_of(
         throttle_reruns=settings["throttle-reruns"],
         thermal=thermal,
         whole_gpus=whole_gpus(gpus),
+        bandwidth_bytes_per_s=_bandwidth(gpus),
         require_exclusive=settings["require-exclusive"],
         power_limits_w={
             one.mig_parent or one.uuid: one.power_limit_w
@@ -76,6 +78,13 @@ def measured_gpus(metering: Metering) -> list[str]:
         for device in meter["devices"]
         if meter["basis"] == "measured" and device["scope"] == "gpu"
     ]
+
+
+def _bandwidth(gpus: list[gpu.Gpu]) -> float | None:
+    """Peak of the memory of all GPUs together, in bytes/s; None if one is unknown."""
+    peaks = [peak_of(one.name) for one in gpus]
+    known = [peak.bandwidth_bytes_per_s for peak in peaks if peak is not None]
+    return sum(known) if known and len(known) == len(peaks) else None
 
 
 def whole_gpus(gpus: list[gpu.Gpu]) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_lem.analysis.bandwidth import Memory, too_fast
 from pytest_lem.analysis.metrics import product, ratio, total
 
 POWER_EXCESS = 0.10
@@ -30,6 +31,7 @@ class Account:
     `gross_j` sums the devices of `scope`. `request_tokens` has input and output tokens
     of each request. `batches` is empty where the engine does not tell its batches.
     `phases` has seconds and joules of each part, and is empty where it was not cut.
+    `least_steps` are the fewest passes through the model that its tokens take.
     """
 
     name: str
@@ -43,16 +45,19 @@ class Account:
     output_tokens: int
     request_tokens: Sequence[tuple[int, int]]
     phases: Sequence[tuple[float, float | None]] = ()
+    least_steps: int = 0
 
 
 def broken_laws(
     accounts: Sequence[Account],
     metrics: Mapping[str, float | None],
     power_limits_w: Mapping[str, float],
+    memory: Memory | None = None,
 ) -> list[str]:
     """A line for each law that a cycle's windows and metrics break, with the numbers.
 
     Numbers that do not exist break no law, nor do GPUs whose limit is not known.
+    `memory` is None where what a step reads, or its GPUs' bandwidth, is not known.
     """
     lines: list[str] = []
     for one in accounts:
@@ -60,6 +65,8 @@ def broken_laws(
         lines += _energy_sum(one)
         lines += _phase_sum(one)
         lines += _counts(one)
+        if memory is not None:
+            lines += too_fast(one.name, one.least_steps, one.duration_s, memory)
     return [*lines, *_power_of_tokens(metrics)]
 
 

@@ -1,5 +1,6 @@
 """How a cycle ends: what it must hold to count, and the record of one that broke."""
 
+from pytest_lem.analysis.bandwidth import Memory, speculates, weight_bytes
 from pytest_lem.analysis.laws import broken_laws
 from pytest_lem.errors import ImpossibleNumber, MeterError, Throttled
 from pytest_lem.measure.laboratory import Laboratory
@@ -31,9 +32,27 @@ def _require_laws(lab: Laboratory, notes: Notebook, cycle: Cycle) -> None:
     """A number that cannot be is never a result."""
     costed = zip(notes.passes, cycle.windows, strict=True)
     accounts = [account(run, window) for run, window in costed]
-    lines = broken_laws(accounts, cycle.metrics, lab.conditions.power_limits_w)
+    limits_w, memory = lab.conditions.power_limits_w, _memory(lab, notes)
+    lines = broken_laws(accounts, cycle.metrics, limits_w, memory)
     if lines:
         raise ImpossibleNumber(f"the numbers cannot be: {'; '.join(lines)}")
+
+
+def _memory(lab: Laboratory, notes: Notebook) -> Memory | None:
+    """What a step reads, and from how fast a memory; None where either is unknown."""
+    bench, peak = notes.bench, lab.conditions.bandwidth_bytes_per_s
+    if bench is None or peak is None or bench.devices == {"cpu"}:
+        return None
+    generation = bench.loaded.effective.get("generation") or {}
+    asked = {
+        "engine": notes.experiment.spec.engine,
+        "decoder": notes.experiment.workload.decoder,
+        "lookup": generation.get("prompt_lookup_num_tokens"),
+        "draft": generation.get("assistant_early_exit"),
+    }
+    held_mb = bench.loaded.memory.get("model_mb")
+    read = None if speculates(asked) else weight_bytes(bench.loaded.model, held_mb)
+    return None if read is None else Memory(weight_bytes=read, peak_bytes_per_s=peak)
 
 
 def _judge_speed(lab: Laboratory, notes: Notebook, cycle: Cycle) -> Cycle:

@@ -45,7 +45,8 @@ class Conditions:
     """What holds for every experiment of a session.
 
     `gpus` are those of the run, MIG instances among them; `whole_gpus` are the GPUs
-    that these are or are parts of.
+    that these are or are parts of. `bandwidth_bytes_per_s` is the peak of the memory of
+    all of them, None where one of them is not known.
     `phases`: energy windows ask for token stamps too.
     """
 
@@ -63,6 +64,7 @@ class Conditions:
     whole_gpus: Sequence[str] = ()
     require_exclusive: bool = False
     power_limits_w: Mapping[str, float] = field(default_factory=dict)
+    bandwidth_bytes_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

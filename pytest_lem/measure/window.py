@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pytest_lem.analysis.bandwidth import least_steps
 from pytest_lem.analysis.latency import Stamps, batched, streamed
 from pytest_lem.analysis.laws import Account, DeviceEnergy
 from pytest_lem.analysis.metrics import WindowFigures, net_energy_j, ratio
@@ -126,6 +127,12 @@ def account(run: Pass, window: Window) -> Account:
             (one.input_tokens, one.output_tokens) for one in run.generation.completions
         ],
         phases=_phase_sums(window),
+        least_steps=least_steps(
+            [
+                (one.sent_ns, one.ended_ns, one.output_tokens)
+                for one in run.generation.completions
+            ]
+        ),
     )
 
 

@@ -84,6 +84,38 @@ def test_an_engine_that_tells_other_batches_is_found_out(
     assert kept[0].error.kind == "impossible"
 
 
+DENSE = """
+from dataclasses import replace
+SHAPE = {
+    "layers": 32, "hidden_size": 4096, "attention_heads": 32, "key_value_heads": 8,
+    "head_dim": 128, "intermediate_size": 14336, "gated_mlp": True,
+    "vocab_size": 128256, "tied_embeddings": False, "dtype": "bfloat16",
+}
+class Odd(FakeEngine):
+    def load(self, spec):
+        done = super().load(spec)
+        return replace(done, devices=["cuda:0"], model={**done.model, **SHAPE})
+"""
+
+
+@pytest.mark.parametrize(("token_s", "fails"), [(0.001, True), (0.02, False)])
+def test_tokens_faster_than_memory_fail_the_cycle(
+    make_lab, experiment, odd_engine, token_s, fails
+):
+    """8e9 parameters in 16 bits take an H100 4.5 ms a step, whatever the batch."""
+    lab = make_lab(
+        engine=odd_engine(DENSE), whole_gpus=[], bandwidth_bytes_per_s=3.35e12
+    )
+    one = experiment(script={"token_s": token_s, "prefill_s": 0.02}, output_tokens=50)
+    kept = []
+    if fails:
+        with pytest.raises(ImpossibleNumber, match="bandwidth: energy window 0: 50 st"):
+            run_cycle(lab, one, 0, kept.append)
+    else:
+        run_cycle(lab, one, 0, kept.append)
+    assert kept[0].status == ("failed" if fails else "complete")
+
+
 def test_the_kind_is_known_by_its_name():
     """As records name it."""
     assert isinstance(from_kind("impossible", "no"), ImpossibleNumber)
