@@ -3,13 +3,20 @@
 import json
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import pytest_lem
-from pytest_lem.errors import LemError
+from pytest_lem.errors import LemError, MeterError
+
+if TYPE_CHECKING:
+    from pytest_lem.worker.exercise import Exercise
+
+_EXERCISE = "pytest_lem.engines.transformers_exercise"
 
 app = typer.Typer(
     name="lem",
@@ -55,22 +62,67 @@ def models() -> None:
 @app.command()
 def meters(
     *,
+    meter: Annotated[
+        str | None,
+        typer.Option(help="Names as of --lem-meter; all built-in meters if left out."),
+    ] = None,
+    self_check: Annotated[
+        bool,
+        typer.Option(
+            "--self-check",
+            help="Also hold counters against power samples, at rest and under load, "
+            "and tell what sampling costs. Loads the GPUs.",
+        ),
+    ] = False,
     seconds: Annotated[
-        float, typer.Option(min=1.0, help="How long to try each meter.")
-    ] = 3.0,
+        float | None,
+        typer.Option(
+            min=1.0, help="How long to try each meter (3, with a self-check 20)."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line.")
     ] = False,
 ) -> None:
     """Try what this machine can measure energy with, and say why not."""
     from pytest_lem.machine.gpu import discover
-    from pytest_lem.meters.survey import survey
+    from pytest_lem.machine.locks import GpuLocks
+    from pytest_lem.meters.survey import METERS, survey
     from pytest_lem.report.meters import lines
 
-    found = survey(discover(), seconds=seconds)
-    told = [json.dumps(one.to_json()) for one in found] if as_json else lines(found)
-    for line in told:
-        typer.echo(line)
+    names = meter.split(",") if meter else METERS
+    gpus = discover()
+    locks = GpuLocks()
+    try:
+        if self_check:
+            locks.take([gpu.uuid for gpu in gpus], session="lem meters")
+        with _work([gpu.uuid for gpu in gpus], wanted=self_check) as work:
+            long_s = seconds or (20.0 if self_check else 3.0)
+            for one in survey(names, gpus, seconds=long_s, work=work):
+                told = [json.dumps(one.to_json())] if as_json else lines(one)
+                typer.echo("\n".join(told))
+    except LemError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    finally:
+        locks.release()
+
+
+@contextmanager
+def _work(gpus: Sequence[str], *, wanted: bool) -> Iterator["Exercise | str | None"]:
+    """Work for a self-check, or why there is none; None where none is wanted."""
+    from pytest_lem.worker.exercise import Exercise
+
+    if not wanted:
+        yield None
+        return
+    try:
+        exercise = Exercise(_EXERCISE, gpus)
+    except MeterError as error:
+        yield error.message
+        return
+    with exercise:
+        yield exercise
 
 
 @app.command()

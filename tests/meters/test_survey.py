@@ -3,16 +3,18 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pytest_lem.machine import gpu
 from pytest_lem.meters.survey import METERS, survey
+from pytest_lem.report.meters import lines
 
 
 @pytest.fixture(scope="module")
 def found():
-    return {one.name: one for one in survey(gpu.discover(), seconds=1.5)}
+    return {one.name: one for one in survey(METERS, gpu.discover(), seconds=1.5)}
 
 
 def test_each_meter_is_tried_and_says_why_it_cannot_work(found):
@@ -40,25 +42,70 @@ def test_an_estimate_is_called_one(found):
     assert set(found["codecarbon"].power_w) == {"cpu", "dram"}
 
 
-def test_the_command_prints_the_same_as_json():
-    """`lem meters --json` gives one object for each meter."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest_lem.cli", "meters", "--json", "--seconds=1"],
+def lem(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "pytest_lem.cli", "meters", *arguments],
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    told = [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_command_prints_the_same_as_json():
+    """`lem meters --json` gives one object for each meter."""
+    told = [
+        json.loads(line) for line in lem("--json", "--seconds=1").stdout.splitlines()
+    ]
     assert [one["name"] for one in told] == list(METERS)
 
 
 def test_the_command_tells_people_in_lines():
     """Without --json each meter has a line that says whether it works."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest_lem.cli", "meters", "--seconds=1"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = lem("--seconds=1")
     for name in METERS:
         assert f"\n{name}" in f"\n{done.stdout}"
+
+
+def test_meters_are_chosen_by_name_and_a_wrong_one_is_one_line():
+    """`--meter` takes what `--lem-meter` takes."""
+    done = lem("--meter=fake:70", "--seconds=1")
+    assert done.stdout.startswith("fake:70: synthetic, gpu 70.0 W\n")
+    wrong = lem("--meter=nvlm", "--seconds=1")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "did you mean 'nvml'?" in wrong.stderr
+    assert len(wrong.stderr.splitlines()) == 1
+
+
+def test_each_gpu_is_told_with_its_counter_and_its_ring(driver):
+    """Period, cost of a read, spacing of the ring and power, for each."""
+    driver([300.0, 100.0], ring=True, read_s=0.002)
+    (found,) = survey(["nvml"], gpu.discover(), seconds=1.5)
+    first, second = found.gpus
+    assert (first.device, second.device) == ("GPU-0", "GPU-1")
+    assert first.power_w == pytest.approx(300, rel=0.05)
+    assert second.power_w == pytest.approx(100, rel=0.05)
+    assert first.period_s == pytest.approx(0.05, rel=0.2)
+    assert 2 <= first.read_ms["median"] <= first.read_ms["p99"]
+    assert first.ring["spacing_s"] == pytest.approx(0.02, abs=0.002)
+    told = "\n".join(lines(found))
+    assert "    GPU-1: " in told
+    assert "power samples every 20.0 ms, lag unknown" in told
+
+
+TRACE = Path(__file__).parents[1] / "data" / "h100_llm_trace.json.gz"
+
+
+@pytest.mark.slow
+def test_a_self_check_of_a_recorded_trace_says_all_that_it_can():
+    """Counter against ring at rest; the load and its reason; what sampling costs."""
+    pytest.importorskip("torch")
+    arguments = (f"--meter=replay:{TRACE}", "--self-check", "--seconds=2")
+    done = lem(*arguments, "--json")
+    check = json.loads(done.stdout)["self_check"]
+    idle, load = check["comparisons"]
+    assert check["verdict"] == "verified"
+    assert abs(idle["difference_pct"]) < 5
+    assert idle["counter_j"] == pytest.approx(idle["ring_j"], rel=0.05)
+    assert load["reason"] == "replayed energy does not depend on what runs here"
+    assert check["overhead"]["pairs"] >= 3
+    assert check["overhead"]["low_pct"] < check["overhead"]["high_pct"]
