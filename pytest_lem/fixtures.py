@@ -132,6 +132,7 @@ class Meter:
             yield window
         finally:
             window.end_s = time.monotonic()
+            metering.mark("meter", window.start_s, window.end_s)
 
 
 class Lem:

@@ -215,6 +215,14 @@ OPTIONS: tuple[Option, ...] = (
         help="write one row per experiment as CSV (default: not written)",
     ),
     Option(
+        name="traces",
+        parse=Path,
+        default=None,
+        metavar="DIR",
+        help="write the meters' raw readings, telemetry and marks to DIR "
+        "(default: not written)",
+    ),
+    Option(
         name="carbon-intensity",
         parse=number(float, 0),
         default=None,
@@ -243,6 +251,15 @@ OPTIONS: tuple[Option, ...] = (
         ini_only=True,
         help="percent of its energy that the uncertainty of a window or cycle may be, "
         "without a flag (default: 1)",
+    ),
+    Option(
+        name="sample-interval",
+        parse=number(float, 0.02),
+        default=0.1,
+        metavar="S",
+        ini_only=True,
+        help="seconds between two looks at power, clocks, temperature, memory and "
+        "utilisation of a GPU (default: 0.1)",
     ),
     Option(
         name="throttle-reruns",

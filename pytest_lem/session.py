@@ -38,6 +38,7 @@ from pytest_lem.report.terminal import Outline
 from pytest_lem.settings import SETTINGS, Settings, meters_of
 from pytest_lem.spec.workload import Workload
 from pytest_lem.stash import SESSION
+from pytest_lem.traces import Traces
 
 
 class LemSession:
@@ -62,6 +63,8 @@ class LemSession:
         self._started_at = datetime.now(UTC).astimezone()
         self._id = f"{self._started_at:%Y%m%dT%H%M%S}-{os.getpid()}"
         self._directory = config.rootpath / ".lem" / "sessions" / self._id
+        self._traces = Traces(settings, self._id, self._directory / "trace")
+        self._timeseries: dict[str, Any] | None = None
         self._cycles: dict[str, list[Cycle]] = {}
         self._executed: list[dict[str, Any]] = []
         self._gpus: list[gpu.Gpu] = []
@@ -84,7 +87,7 @@ class LemSession:
         settings, program = self.settings, self.program
         backends = sorted({one.spec.backend for one in program.experiments.values()})
         idle_s = 0.0 if settings["idle"] == "off" else settings["idle-seconds"]
-        reports = [settings["json"], settings["csv"]]
+        reports = [settings[name] for name in ("json", "csv", "traces")]
         return Outline(
             version=pytest_lem.__version__,
             backends=[_with_version(name) for name in backends],
@@ -152,9 +155,25 @@ class LemSession:
         finally:
             self._locks.release()
             self.problems += laboratory.problems if laboratory else []
+            self._save_traces()
             if self._cycles:
                 self.final = self._record("interrupted" if interrupted else "complete")
                 self._publish(self.final)
+
+    def _save_traces(self) -> None:
+        """Write what the meters gave; the reports come whether or not that fails."""
+        told = self._laboratory.metering.describe() if self._laboratory else []
+        meta: dict[str, Any] = {
+            "session": self._id,
+            "clock": "CLOCK_MONOTONIC seconds",
+            "plugin_version": pytest_lem.__version__,
+            "meters": told,
+        }
+        if self._gpus:
+            meta |= {"driver": self._gpus[0].driver_version, "gpu": self._gpus[0].name}
+        self._timeseries = self._traces.save(meta)
+        if self._traces.problem is not None:
+            self.unwritten.append(self._traces.problem)
 
     def _publish(self, record: Record) -> None:
         items = self.program.items
@@ -183,6 +202,7 @@ class LemSession:
         if self._journal is None:
             self._journal = Journal(self._directory)
         self._journal.append(item_id, self.program.identities[item_id], cycle)
+        self._traces.flush()
         self._cycles.setdefault(item_id, []).append(cycle)
         self._executed.append(
             {
@@ -204,9 +224,12 @@ class LemSession:
             self._tenancies = tenants_before(settings, self._gpus)
             thermal = thermal_policy(settings, self._gpus)
             metering = open_meters(
-                settings["meter"], gpus=self._gpus, registry=meters_of(self.config)
+                settings["meter"],
+                gpus=self._gpus,
+                registry=meters_of(self.config),
+                telemetry_s=settings["sample-interval"],
             )
-            self._lock(metering)
+            self._reserve(metering)
             self._laboratory = Laboratory(
                 metering=metering,
                 conditions=conditions_of(settings, self._gpus, metering, thermal),
@@ -217,12 +240,16 @@ class LemSession:
             self._laboratory.check_thermal()
         return self._laboratory
 
-    def _lock(self, metering: Metering) -> None:
-        """Keep other sessions off the GPUs that are measured; closes meters if not."""
-        if self.settings["no-lock"]:
-            return
+    def _reserve(self, metering: Metering) -> None:
+        """Record the meters, and keep other sessions off the GPUs that are measured.
+
+        Closes the meters where that cannot be.
+        """
         try:
-            self._locks.take(dict.fromkeys(measured_gpus(metering)), session=self._id)
+            self._traces.begin(metering)
+            if not self.settings["no-lock"]:
+                gpus = dict.fromkeys(measured_gpus(metering))
+                self._locks.take(gpus, session=self._id)
         except ConfigError:
             metering.stop()
             raise
@@ -252,6 +279,7 @@ class LemSession:
                 executed=self._executed,
                 skipped=program.skipped,
             ),
+            timeseries=self._timeseries,
             experiments=[
                 experiment_record(one, program.identities[name], self._cycles[name])
                 for name, one in program.experiments.items()

@@ -109,6 +109,9 @@ def _bad_paths(settings: Settings) -> Iterator[str]:
             yield f"{settings.says(name)}={path}: is a directory"
         elif not path.parent.is_dir():
             yield f"{settings.says(name)}={path}: {path.parent} is no directory"
+    traces = settings["traces"]
+    if traces is not None and traces.exists() and not traces.is_dir():
+        yield f"{settings.says('traces')}={traces}: is no directory"
 
 
 def _bad_effort(settings: Settings) -> Iterator[str]:

@@ -41,6 +41,7 @@ ROOMS = (
         "conditions",
         "settings",
         "stash",
+        "traces",
     ),
     ("cli",),
 )

@@ -52,6 +52,10 @@ WORDS = {
 # Where such a word is the right one.
 RIGHT = {
     "iterations": "passes of a warm-up, which belong to one cycle",
+    **dict.fromkeys(
+        ("sample-interval", "sample_interval_s"),
+        "what is asked for; a period is what a source turns out to have",
+    ),
     "tokens_per_gb_vram": "the field's name for it",
     **{f"tokens_per_gb_vram_ci_{end}": "its interval" for end in ("low", "high")},
 }

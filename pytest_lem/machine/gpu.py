@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from threading import Lock
@@ -265,6 +265,11 @@ def current_throttle_reasons(pynvml: Any, handle: Any) -> tuple[str, ...] | None
         if bitmask is not None:
             return throttle_reasons(bitmask)
     return None
+
+
+def throttle_bits(reasons: Iterable[str]) -> int:
+    """The NVML clocks event bitmask of those reasons."""
+    return sum(bit for bit, name in _THROTTLE_BITS.items() if name in {*reasons})
 
 
 def throttle_reasons(bitmask: int) -> tuple[str, ...]:

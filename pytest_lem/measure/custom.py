@@ -10,6 +10,7 @@ from pytest_lem.errors import ConfigError, NullMetricError
 from pytest_lem.measure.conclusion import broken, conclude
 from pytest_lem.measure.cycle import flag_short
 from pytest_lem.measure.laboratory import Bench, Heard, Laboratory
+from pytest_lem.measure.marks import mark_cycle
 from pytest_lem.measure.notebook import Notebook, now
 from pytest_lem.measure.tenants import look_for_others
 from pytest_lem.measure.window import Pass
@@ -122,6 +123,7 @@ class CustomCycle:
     ) -> None:
         self._lab = lab
         self._notes = Notebook(experiment=experiment, index=index, started_at=now())
+        lab.metering.concern(experiment=experiment.id, cycle=index)
         self._notes.flags.add("custom_loop")
         self._notes.nulls["warmup"] = "custom_loop"
         self._notes.prompts = {"source": "custom_loop"}
@@ -164,6 +166,7 @@ class CustomCycle:
             else:
                 self._complete()
         finally:
+            mark_cycle(self._lab.metering, self._notes)
             self._lab.progress.clear()
 
     def _ready(self) -> Bench:

@@ -7,6 +7,7 @@ from pytest_lem.engines import GenerateOptions, Generation
 from pytest_lem.errors import GenerationError
 from pytest_lem.measure.conclusion import broken, conclude
 from pytest_lem.measure.laboratory import Bench, Laboratory
+from pytest_lem.measure.marks import mark_cycle
 from pytest_lem.measure.notebook import Notebook, Warmed, now
 from pytest_lem.measure.prompting import WARMUP, prompts_for
 from pytest_lem.measure.tenants import look_for_others
@@ -53,6 +54,7 @@ def _attempt(
     notes = Notebook(
         experiment=experiment, index=index, started_at=now(), attempt=attempt
     )
+    lab.metering.concern(experiment=experiment.id, cycle=index)
     try:
         _measure(lab, notes)
         cycle = conclude(lab, notes)
@@ -60,6 +62,7 @@ def _attempt(
         keep(broken(lab, notes, error))
         raise
     finally:
+        mark_cycle(lab.metering, notes)
         lab.progress.clear()
     keep(cycle)
     return cycle

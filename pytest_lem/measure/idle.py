@@ -73,6 +73,7 @@ def _impossible(metering: Metering, policy: IdlePolicy) -> str | None:
 def _reading(
     metering: Metering, devices: Collection[str], start_s: float, end_s: float
 ) -> IdleReading:
+    metering.mark("idle", start_s, end_s, devices=devices, state="model_loaded")
     whole = metering.energy(start_s, end_s, devices=devices)
     if whole.gross_j is None:
         return IdleReading(record=None, reason=whole.reason or "", ended_s=end_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Scope = Literal["gpu", "cpu", "dram"]
 Boundary = Literal["gpu", "module"]
@@ -91,3 +91,10 @@ class Meter(Protocol):
 
     def close(self) -> None:
         """Let go of the source."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A meter whose telemetry can be asked for every so many seconds."""
+
+    telemetry_s: float

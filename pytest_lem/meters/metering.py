@@ -10,14 +10,16 @@ from typing import Any, Self
 
 from pytest_lem.errors import MeterError
 from pytest_lem.machine.gpu import Gpu
-from pytest_lem.meters import Basis, Device, Meter, Reading, Telemetry
+from pytest_lem.meters import Basis, Device, Meter, Reading, Telemetry, Telling
 from pytest_lem.meters.energy import EnergyReading, counts, nothing, reckon, tellers
 from pytest_lem.meters.intake import Intake, told_by
 from pytest_lem.meters.parts import Part, worst_basis
 from pytest_lem.meters.registry import Registry, check_names, open_what_there_is
 from pytest_lem.meters.sampler import Sampler
+from pytest_lem.meters.tape import Tape
 from pytest_lem.meters.telemetry import TelemetryLog
 from pytest_lem.meters.timeline import Timeline
+from pytest_lem.meters.trace import Mark
 
 __all__ = ["EnergyReading", "Metering", "check_names", "open_meters"]
 
@@ -55,6 +57,8 @@ class Metering:
         self._arrived = Condition()
         self._sampler = Sampler(self._meters, self._take)
         self._stopped = False
+        self._tape: Tape | None = None
+        self._about: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         """Start, and give itself."""
@@ -69,6 +73,40 @@ class Metering:
     ) -> None:
         """Stop; an exception of the body goes on unchanged."""
         self.stop()
+
+    def record(self, tape: Tape) -> None:
+        """Hand on all that comes, and marks, to a tape as well; before the start."""
+        self._tape = tape
+        for index, meter in enumerate(self._meters):
+            for device in self._devices[index]:
+                tape.add(index, meter.name, meter.basis, device)
+
+    def concern(self, **about: Any) -> None:
+        """Say what the marks from now on belong to."""
+        self._about = about
+
+    def mark(
+        self,
+        name: str,
+        start_s: float,
+        end_s: float,
+        *,
+        devices: Collection[str] | None = None,
+        **about: Any,
+    ) -> None:
+        """Name a span on the tape, if there is one; `devices` as for `energy`."""
+        if self._tape is None:
+            return
+        whole = devices and sorted({self._parents.get(uuid, uuid) for uuid in devices})
+        self._tape.mark(
+            Mark(
+                name=name,
+                start_s=start_s,
+                end_s=end_s,
+                devices=None if whole is None else tuple(whole),
+                about={**self._about, **about},
+            )
+        )
 
     def start(self) -> None:
         """Begin to sample; returns when each timeline has begun, or after 2 s."""
@@ -95,6 +133,8 @@ class Metering:
         for reading in good:
             self._timelines[index][reading.device].add(reading)
         self._telemetry.add(telemetry)
+        if self._tape is not None:
+            self._tape.take(index, [*readings, *telemetry])
         with self._arrived:
             self._arrived.notify_all()
         if fault is not None:
@@ -271,9 +311,13 @@ def _close(meter: Meter) -> None:
 
 
 def open_meters(
-    names: Sequence[str], *, gpus: Sequence[Gpu], registry: Registry | None = None
+    names: Sequence[str],
+    *,
+    gpus: Sequence[Gpu],
+    registry: Registry | None = None,
+    telemetry_s: float = 0.1,
 ) -> Metering:
-    """The meters of those names, ready to start.
+    """The meters of those names, ready to start; GPUs tell facts every `telemetry_s`.
 
     `auto` takes NVML where there are GPUs and RAPL where it can be read, else
     CodeCarbon's model, else no meter and the reasons. A name that is not a meter's
@@ -290,6 +334,9 @@ def open_meters(
                 open_what_there_is(registry, gpus, meters, reasons, besides=names)
             elif name != "none":
                 meters.append(registry.open(name, gpus))
+        for meter in meters:
+            if isinstance(meter, Telling):
+                meter.telemetry_s = telemetry_s
         absent = "no_meter: " + ("; ".join(reasons) or "none was asked for")
         return Metering(meters, absent=absent, parents=parents)
     except BaseException:

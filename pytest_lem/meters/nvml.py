@@ -52,6 +52,16 @@ class NvmlMeter:
         question = self._pynvml.nvmlSystemGetDriverVersion
         return str(machine.text(machine.ask(self._pynvml, question)) or "unknown")
 
+    @property
+    def telemetry_s(self) -> float:
+        """How often each GPU tells its cheap facts."""
+        return max(watched.telemetry_s for watched in self._watched)
+
+    @telemetry_s.setter
+    def telemetry_s(self, seconds: float) -> None:
+        for watched in self._watched:
+            watched.telemetry_s = seconds
+
     def devices(self) -> list[Device]:
         """The GPUs, by UUID; a MIG instance is metered as the whole GPU."""
         return [

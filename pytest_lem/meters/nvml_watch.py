@@ -21,6 +21,8 @@ USUAL_PERIOD_S = 0.1
 _POWER_POLL_S = 0.01
 _SLOW_S = 0.010
 _RECENT_READS = 1000
+# Telemetry comes with a read of the counter, which is not just as regular.
+_IN_TIME = 0.9
 
 
 class WatchedGpu:
@@ -28,7 +30,9 @@ class WatchedGpu:
 
     def __init__(self, pynvml: Any, uuid: str) -> None:
         self.uuid = uuid
-        self.due_s = 0.0
+        self.telemetry_s = USUAL_PERIOD_S
+        self._source_due_s = 0.0
+        self._answered = False
         self._pynvml = pynvml
         self._errors: Counter[str] = Counter()
         self._reads = 0
@@ -62,16 +66,27 @@ class WatchedGpu:
             return _POWER_POLL_S
         return self._phase.period_s or USUAL_PERIOD_S
 
+    @property
+    def due_s(self) -> float:
+        """When its source is due, or telemetry that is wanted more often than that."""
+        if self._answered and self.telemetry_s < _IN_TIME * self.period_s:
+            return min(self._source_due_s, self._telemetry_due_s)
+        return self._source_due_s
+
     def look(self) -> tuple[list[Reading], list[Telemetry]]:
         """All that is due now; raises NVMLError where its source does not answer."""
-        readings = [self._read()]
+        readings = []
+        if time.monotonic() >= self._source_due_s:
+            self._answered = False
+            readings.append(self._read())
+            self._answered = True
         telemetry = [*self._telemetry(), *self._throttle.poll()]
         return readings + self._ring.poll(), telemetry
 
     def _read(self) -> Reading:
         """One read of its source; sets when the next is due, also if it fails."""
         before_s = time.monotonic()
-        self.due_s = before_s + self.period_s
+        self._source_due_s = before_s + self.period_s
         if not self._counts:
             power_w = self._ask("power", self._pynvml.nvmlDeviceGetPowerUsage) / 1e3
             return self._reading(before_s, time.monotonic(), power_w=power_w)
@@ -79,7 +94,7 @@ class WatchedGpu:
         energy_j = self._ask("energy", question) / 1e3
         after_s = time.monotonic()
         self._phase.observe(before_s, after_s, energy_j)
-        self.due_s = self._phase.due_s
+        self._source_due_s = self._phase.due_s
         return self._reading(before_s, after_s, energy_j=energy_j)
 
     def _ask(self, what: str, question: Callable[..., Any]) -> Any:
@@ -96,11 +111,11 @@ class WatchedGpu:
         return Reading(device=self.uuid, before_s=before_s, after_s=after_s, **value)
 
     def _telemetry(self) -> list[Telemetry]:
-        """The cheap facts, once per period; empty in between."""
+        """The cheap facts, every `telemetry_s`; empty in between."""
         now_s = time.monotonic()
         if now_s < self._telemetry_due_s:
             return []
-        self._telemetry_due_s = now_s + max(self.period_s, USUAL_PERIOD_S) * 0.9
+        self._telemetry_due_s = now_s + _IN_TIME * self.telemetry_s
         answers: dict[str, Any] = {}
         for name, question in tuple(self._questions.items()):
             try:

@@ -17,7 +17,9 @@ _GRACE_S = 1.0
 class Source(Protocol):
     """What is looked at: it says when, and `look` sets that anew, also if it raises."""
 
-    due_s: float
+    @property
+    def due_s(self) -> float:
+        """When it is to be looked at."""
 
     def look(self) -> tuple[list[Reading], list[Telemetry]]:
         """What is new."""

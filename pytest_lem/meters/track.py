@@ -203,9 +203,13 @@ def _throttle(device: str, data: Mapping[str, Any]) -> list[Telemetry]:
         Telemetry(
             device=device,
             time_s=time_s,
-            throttle_ns=dict(zip(names, map(round, values), strict=True)),
+            throttle_ns={
+                name: round(value)
+                for name, value in zip(names, values, strict=True)
+                if value is not None
+            },
         )
-        for time_s, *values in _rows(data, "violation", 1 + len(fields))
+        for time_s, *values in _rows(data, "violation", 1 + len(fields), nullable=True)
     ]
 
 

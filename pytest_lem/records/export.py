@@ -90,6 +90,8 @@ def _pairs(
         yield name, None
     yield from _machine(record, done)
     yield from _engine(experiment, done)
+    files = record.timeseries if record else None
+    yield "traces_path", files["trace_path"] if files else None
     for name in METRICS:
         one = experiment.summary.get(name) if experiment else None
         yield f"{name}_ci_low", one.ci_low if one else None
@@ -154,7 +156,6 @@ def _engine(
     yield "warmup_converged", None if not warm or None in warm else all(warm)
     yield "flags", " ".join(experiment.flags) if experiment else None
     yield "verdict", (experiment.gate or {}).get("verdict") if experiment else None
-    yield "traces_path", None
 
 
 def _tokens(done: list[Cycle], name: str) -> float | None:

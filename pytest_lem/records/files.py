@@ -1,17 +1,28 @@
 """Writing files so that a reader sees the old content or the new, never a part."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write UTF-8 text beside `path`, flush it to the disk, and move it in place."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A draft beside `path` to write to; moved in place, from the disk, at the end."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
+        yield draft
+        with draft.open("rb+") as file:
             os.fsync(file.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write UTF-8 text beside `path`, flush it to the disk, and move it in place."""
+    with (
+        replacing(path) as draft,
+        draft.open("w", encoding="utf-8", newline="") as file,
+    ):
+        file.write(text)

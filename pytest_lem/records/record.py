@@ -243,13 +243,18 @@ Version = Annotated[
 
 
 class Record(_Part):
-    """A report: the JSON file of a session."""
+    """A report: the JSON file of a session.
+
+    `timeseries` names the files that its meters' readings were written to, by paths
+    relative to the report, which is whole without them.
+    """
 
     schema_version: Version = SCHEMA_VERSION
     session: Session
     environment: Json
     plan: Plan
     experiments: list[ExperimentRecord]
+    timeseries: Json | None = None
 
 
 class _Versioned(BaseModel):

@@ -158,6 +158,8 @@ def summary(record: Record, width: int, written: Sequence[Path]) -> list[str]:
     ]
     notes = [f"no energy: {visible(reason)}" for reason in _reasons(record)]
     places = [f"report: {visible(str(path))}" for path in written]
+    if record.timeseries is not None:
+        places.append(f"traces: {visible(record.timeseries['trace_path'])}")
     apart = phases.rows(record)
     cut = [phases.CAPTION, *table(apart, width)] if apart else []
     return [CAPTION, *table(rows(record), width), *cut, *notes, *legend, *places]

@@ -77,49 +77,62 @@ def spans(lines: Iterable[str], source: str) -> list[Mark]:
 
 
 def table(found: Sequence[Recounted], width: int) -> str:
-    """The same as a table of that width."""
+    """The same as a table of that width, or as wide as it has to be."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    rows = [_row(one) for one in found]
+    shown = [key for key in COLUMNS if any(row[key] for row in rows)]
     made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    made.add_column("span", overflow="fold")
-    for name in ("start s", "s", "J", "± J", "W"):
-        made.add_column(name, justify="right", no_wrap=True)
-    for name in ("method", "flags"):
-        made.add_column(name, overflow="fold")
-    for one in found:
-        made.add_row(*map(Text, _cells(one)))
-    console = Console(file=io.StringIO(), width=width, color_system=None)
+    for key in shown:
+        words = key in ("span", "experiment", "method", "flags")
+        made.add_column(
+            key,
+            justify="left" if words else "right",
+            no_wrap=key not in ("experiment", "flags"),
+            overflow="fold",
+        )
+    for row in rows:
+        made.add_row(*(Text(row[key]) for key in shown))
+    console = Console(file=io.StringIO(), width=10_000, color_system=None)
+    console.width = max(width, console.measure(made).minimum)
     console.print(made)
     assert isinstance(console.file, io.StringIO)
     told = console.file.getvalue().strip("\n").split("\n")
     return "\n".join(line.rstrip() for line in told)
 
 
-def _cells(one: Recounted) -> list[str]:
-    mark, reading = one.mark, one.reading
-    return [
-        _name(mark),
-        f"{mark.start_s:.3f}",
-        f"{mark.end_s - mark.start_s:.4g}",
-        _number(reading.gross_j),
-        _number(reading.uncertainty_j),
-        _number(one.power_w),
-        reading.method or NONE if reading.reason is None else f"({reading.reason})",
-        " ".join(reading.flags),
-    ]
+COLUMNS = (
+    "span",
+    "experiment",
+    "start s",
+    "s",
+    "J",
+    "± J",
+    "W",
+    "method",
+    "flags",
+)
 
 
-def _name(mark: Mark) -> str:
-    """The name, and where in a session it belongs."""
-    about = mark.about
-    words = [mark.name or NONE]
-    words += [str(about[key]) for key in ("window",) if key in about]
-    if "experiment" in about:
-        words.append(f"{about['experiment']}#{about.get('cycle', 0)}")
-    return " ".join(words)
+def _row(one: Recounted) -> dict[str, str]:
+    mark, reading, about = one.mark, one.reading, one.mark.about
+    window = f" {about['window']}" if "window" in about else ""
+    cycle = f" cycle {about['cycle']}" if "cycle" in about else ""
+    missing = None if reading.reason is None else f"({reading.reason})"
+    return {
+        "span": f"{mark.name or NONE}{window}",
+        "experiment": f"{about['experiment']}{cycle}" if "experiment" in about else "",
+        "start s": f"{mark.start_s:.3f}",
+        "s": f"{mark.end_s - mark.start_s:.4g}",
+        "J": _number(reading.gross_j),
+        "± J": _number(reading.uncertainty_j),
+        "W": _number(one.power_w),
+        "method": missing or reading.method or NONE,
+        "flags": " ".join(reading.flags),
+    }
 
 
 def _number(value: float | None) -> str:

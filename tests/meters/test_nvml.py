@@ -44,6 +44,31 @@ def test_each_gpu_is_metered_by_its_counter(driver):
     assert simulated.users == 0
 
 
+@pytest.mark.parametrize(("interval_s", "told"), [(0.02, 50), (0.1, 10), (0.5, 2)])
+def test_telemetry_comes_as_often_as_is_asked(driver, interval_s, told):
+    """Between reads of the counter as well, which keep their own rhythm."""
+    driver([100.0], period_s=0.1)
+    with open_meters(["nvml"], gpus=gpu.discover(), telemetry_s=interval_s) as metering:
+        start_s = time.monotonic()
+        time.sleep(1.0)
+        end_s = time.monotonic()
+        assert metering.settle(end_s)
+        found = metering.telemetry(start_s, end_s)
+        reading = metering.energy(start_s, end_s)
+    assert told / 2 <= len(found) <= told * 1.5
+    assert reading.gross_j / (end_s - start_s) == pytest.approx(100, rel=0.1)
+
+
+def test_a_counter_that_fails_is_told_however_often_telemetry_comes(driver):
+    """Facts that still come do not hide that the energy does not."""
+    simulated = driver([100.0], period_s=0.1)
+    with open_meters(["nvml"], gpus=gpu.discover(), telemetry_s=0.02) as metering:
+        simulated.fails[0] = simulated.NVML_ERROR_GPU_IS_LOST
+        time.sleep(1.2)
+        (told,) = metering.describe()
+    assert told["sampler"]["failed"]
+
+
 @pytest.mark.parametrize(
     ("no_counter", "method"), [((), "counter_ring"), ({0}, "ring_integrated")]
 )
