@@ -1,6 +1,7 @@
 """Temperature, clocks and throttling over a span, from telemetry."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from pytest_lem.measure.throttle import FLAGS, throttle
@@ -11,6 +12,7 @@ RISE_LIMIT_C = 10.0
 # A GPU that shows less than this has nothing to do; decoding at batch 1 shows 40 %.
 STARVED_PCT = 5.0
 STARVED_SHARE = 0.5
+BUSY_AT_IDLE_PCT = 5.0
 STARVED_SAMPLES = 5
 
 
@@ -53,6 +55,18 @@ def thermal_flags(block: dict[str, Any] | None) -> list[str]:
     if (block["starved_share"] or 0.0) >= STARVED_SHARE:
         flags.add("starved")
     return sorted(flags)
+
+
+def idle_flags(samples: Sequence[Telemetry]) -> list[str]:
+    """`gpu_busy_at_idle` where a GPU was at work in most samples of an idle reading.
+
+    By the median, since utilisation trails what went before by up to a second.
+    """
+    for device in {sample.device for sample in samples}:
+        busy_pct = _known(s.utilisation_pct for s in samples if s.device == device)
+        if busy_pct and median(busy_pct) > BUSY_AT_IDLE_PCT:
+            return ["gpu_busy_at_idle"]
+    return []
 
 
 def _rises_c(samples: Sequence[Telemetry]) -> Iterator[float]:

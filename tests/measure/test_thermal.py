@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_lem.measure.thermal import thermal, thermal_flags
+from pytest_lem.measure.thermal import idle_flags, thermal, thermal_flags
 from pytest_lem.measure.throttle import throttle
 from pytest_lem.meters import Telemetry
 
@@ -204,3 +204,21 @@ def test_a_cool_gpu_beside_a_hot_one_is_no_rise():
     assert thermal_flags(block) == []
     warming = [*heated(40.0, 41.0), *heated(70.0, 81.0, device="GPU-b")]
     assert thermal_flags(thermal(warming, 1.0)) == ["temperature_rise"]
+
+
+@pytest.mark.parametrize(
+    ("busy_pct", "flags"),
+    [
+        ([0.0, 0.0, 5.0], []),
+        ([90.0, 40.0, 0.0, 0.0, 0.0], []),
+        ([30.0, 20.0, 30.0], ["gpu_busy_at_idle"]),
+        ([None, None], []),
+        ([], []),
+    ],
+    ids=["idle", "work that has just ended", "busy", "unknown", "no samples"],
+)
+def test_a_gpu_at_work_in_an_idle_reading_is_flagged(busy_pct, flags):
+    """Somebody else's work: its watts are not those of idling."""
+    quiet = [sample(device="GPU-b", utilisation_pct=0.0)] * 9
+    busy = [sample(float(k), utilisation_pct=pct) for k, pct in enumerate(busy_pct)]
+    assert idle_flags([*quiet, *busy]) == flags
