@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 from math import isfinite
@@ -80,11 +81,15 @@ class Intake:
 
 
 def told_by(meter: Meter) -> dict[str, Any]:
-    """A meter's facts, or the error that asking for them raised."""
+    """A meter's facts as plain data, or the error that asking for them raised."""
     try:
-        return meter.facts()
+        facts = meter.facts()
+        if not isinstance(facts, dict):
+            raise TypeError(f"facts() gave a {type(facts).__name__}, not a dict")
+        plain: dict[str, Any] = json.loads(json.dumps(facts, default=str))
     except Exception as error:  # noqa: BLE001  a third party's meter may raise anything
         return {"error": f"{type(error).__name__}: {error}"}
+    return plain
 
 
 def _described(meter: Meter) -> str:

@@ -57,6 +57,9 @@ def test_it_needs_no_network_writes_no_file_and_says_nothing(tmp_path):
             assert metering.settle(end_s)
             reading = metering.energy(start_s, end_s)
         assert reading.gross_j > 0, reading
+        # A PUE in the configuration is no part of the energy.
+        ram_w = metering.describe()[0]["facts"]["ram_power_w"]
+        assert reading.dram_j < 1.5 * ram_w * (end_s - start_s), (reading, ram_w)
         assert metering.describe()[0]["sampler"]["failures"] == 0
         # urllib3 tries, when it is imported, whether the host knows IPv6.
         assert set(opened) <= {"_has_ipv6"}, opened

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -168,13 +169,25 @@ def test_a_meter_that_cannot_be_one_is_an_error_when_it_is_opened(make, told):
 
 
 def test_what_it_raises_when_asked_is_told_by_name():
-    """Devices: an error; facts: told in the record; the end: a warning."""
+    """Its devices are an error, its end a warning."""
     with pytest.warns(UserWarning, match="closing the meter theirs raised .* no end"):
         with pytest.raises(MeterError, match="devices raised RuntimeError: no bus"):
             opened(lambda *_: Raising())
-    half = Theirs()
-    half.facts = Raising().facts
-    assert measured(half)[2]["facts"] == {"error": "RuntimeError: no facts"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        (Raising().facts, {"error": "RuntimeError: no facts"}),
+        (list, {"error": "TypeError: facts() gave a list, not a dict"}),
+        (lambda: {"bus": Path("/dev/i2c")}, {"bus": "/dev/i2c"}),
+    ],
+)
+def test_facts_are_plain_data_in_the_record_or_say_why_not(facts, told):
+    """What JSON has no word for is written as text."""
+    meter = Theirs()
+    meter.facts = facts
+    assert measured(meter)[2]["facts"] == told
 
 
 @pytest.mark.parametrize("name", ["", "a:b", "a,b", "a b"])

@@ -40,6 +40,7 @@ def test_an_estimate_is_called_one(found):
     pytest.importorskip("codecarbon")
     assert found["codecarbon"].basis == "estimated"
     assert set(found["codecarbon"].power_w) == {"cpu", "dram"}
+    assert next(lines(found["codecarbon"])).startswith("codecarbon: estimated, cpu ~")
 
 
 def lem(*arguments):

@@ -98,3 +98,31 @@ def test_a_second_meter_of_a_scope_is_a_cross_check_in_the_record(run, report):
     assert row["difference_pct"] == pytest.approx(10)
     assert "meters_disagree" in window.flags
     result.stdout.fnmatch_lines(["*meters_disagree: two meters of the same thing*"])
+
+
+def test_carbon_and_pue_are_factors_beside_the_energy(run, report):
+    """Joules are as measured; both factors are in the record, and in the grams."""
+    factors = ("--lem-carbon-intensity=400", "--lem-pue=1.5")
+    run(SOURCE, "--lem-meter=fake:100", *factors, *SLOW).assert_outcomes(passed=1)
+    (window,), record = windows(report()), report()
+    grams = record.experiments[0].cycles[0].metrics["emissions_g_co2e"]
+    assert window.energy.gross_j == pytest.approx(100 * window.duration_s)
+    assert grams == pytest.approx(window.energy.gross_j / 3.6e6 * 400 * 1.5)
+    assert record.session.carbon == {
+        "intensity_g_per_kwh": 400,
+        "source": "setting",
+        "pue": 1.5,
+    }
+
+
+def test_a_modelled_energy_is_marked_wherever_it_is_shown(run, report):
+    """CodeCarbon's figures carry a tilde and a flag, and give the grid's carbon."""
+    pytest.importorskip("codecarbon")
+    result = run(SOURCE, "--lem-meter=codecarbon", *SLOW, "-v")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["*PASSED ~* J/token*", "*estimated_energy: energy is a model's estimate*"]
+    )
+    (window,) = windows(report())
+    assert (window.energy.basis, window.energy.scope) == ("estimated", ["cpu", "dram"])
+    assert report().session.carbon["source"] == "meter"
