@@ -186,6 +186,32 @@ def trace(
         typer.echo(table(found, max(shutil.get_terminal_size().columns, 100)))
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def explain(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(help="Files, directories or node ids, and options of pytest."),
+    ],
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line.")
+    ] = False,
+) -> None:
+    """Tell each setting of the experiments that pytest would run, and who said it."""
+    from pytest_lem.explain import collect
+    from pytest_lem.report.explain import line_of_json, lines
+
+    found = collect(arguments)
+    for identity, one in found.experiments:
+        told = [line_of_json(identity, one)] if as_json else lines(identity, one)
+        typer.echo("\n".join(told))
+    if found.code:
+        typer.echo(found.printed.strip(), err=True)
+        raise typer.Exit(found.code)
+    if not found.experiments:
+        typer.echo("no experiments there: no test takes the fixture `lem`", err=True)
+
+
 @app.command()
 def params(
     *,

@@ -42,6 +42,7 @@ ROOMS = (
         "settings",
         "stash",
         "traces",
+        "explain",
     ),
     ("cli",),
 )

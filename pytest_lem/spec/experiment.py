@@ -40,7 +40,8 @@ class Experiment:
 
     `id` is the node id. `late` experiments learn their workload from the test's body;
     until then `workload` is the one of the marker. `provenance` has the origin of
-    every value that is not a default, `notes` what was said in words of old.
+    every value that is not a default, `notes` what was said in words of old, `presets`
+    the names of those that had a say.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Experiment:
     effort: Effort
     provenance: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    presets: tuple[str, ...] = ()
 
 
 def plan_experiment(
@@ -65,7 +67,10 @@ def plan_experiment(
         replace(layer, values=resolve(layer.values, notes, problems))
         for layer in layers
     ]
-    values, origins = merge(_with_presets(named, problems))
+    presets = _presets(merge(named)[0], problems)
+    first = next((k for k, one in enumerate(named) if one.origin != "default"), 0)
+    chosen = [Layer(origin="preset", values=one) for one in presets.values()]
+    values, origins = merge([*named[:first], *chosen, *named[first:]])
     values.pop("preset", None)
     others: dict[str, type[BaseModel]] = dict.fromkeys(backends, OtherParameters)
     sections = {**others, **SECTIONS}
@@ -88,6 +93,7 @@ def plan_experiment(
         effort=effort,
         provenance=origins,
         notes=tuple(dict.fromkeys(notes)),
+        presets=tuple(presets),
     )
 
 
@@ -139,22 +145,21 @@ def _set_ones(section: BaseModel) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value != {}}
 
 
-def _with_presets(layers: list[Layer], problems: list[str]) -> list[Layer]:
-    """The layers, and between defaults and all others those of the presets named."""
-    values, _ = merge(layers)
-    decoder = values.get("decoder")
-    named = decoder.get("preset") if isinstance(decoder, Mapping) else None
-    chosen: list[Mapping[str, Any]] = []
-    if isinstance(named, str) and named in DECODERS:
-        chosen = [{"decoder": DECODERS[named]}]
+def _presets(
+    values: Mapping[str, Any], problems: list[str]
+) -> dict[str, Mapping[str, Any]]:
+    """The values of the presets that are named, the decoder's own last."""
+    found: dict[str, Mapping[str, Any]] = {}
     try:
         if (names := values.get("preset")) is not None:
-            chosen = [*preset_values(names, str(values.get("backend"))), *chosen]
+            found = preset_values(names, str(values.get("backend")))
     except ConfigError as error:
         problems.append(error.message)
-    first = next((k for k, one in enumerate(layers) if one.origin != "default"), 0)
-    presets = [Layer(origin="preset", values=one) for one in chosen]
-    return [*layers[:first], *presets, *layers[first:]]
+    decoder = values.get("decoder")
+    name = decoder.get("preset") if isinstance(decoder, Mapping) else None
+    if isinstance(name, str) and name in DECODERS:
+        found[name] = {"decoder": DECODERS[name]}
+    return found
 
 
 def _model(model: type[M], values: Any, prefix: str, problems: list[str]) -> M | None:

@@ -123,7 +123,7 @@ def check_name(name: object) -> None:
         raise ConfigError(unknown("preset", str(name), PRESETS))
 
 
-def preset_values(names: object, backend: str) -> list[Mapping[str, Any]]:
+def preset_values(names: object, backend: str) -> dict[str, Mapping[str, Any]]:
     """The settings of these presets for a backend, in order; a name, or several.
 
     Those for other backends are passed over, so that one list serves a run over
@@ -135,10 +135,14 @@ def preset_values(names: object, backend: str) -> list[Mapping[str, Any]]:
     listed = [names] if isinstance(names, str) else list(names)
     for name in listed:
         check_name(name)
-    found = [_BY_NAME[name] for name in listed]
-    fitting = [one for one in found if one.backend in (None, backend)]
+    found = {name: _BY_NAME[name] for name in listed}
+    fitting = {
+        name: one.values
+        for name, one in found.items()
+        if one.backend in (None, backend)
+    }
     if found and not fitting:
-        owners = " and ".join(sorted({str(one.backend) for one in found}))
+        owners = " and ".join(sorted({str(one.backend) for one in found.values()}))
         msg = f"preset {', '.join(listed)} is for {owners}, not for {backend}"
         raise ConfigError(msg)
-    return [one.values for one in fitting]
+    return fitting
