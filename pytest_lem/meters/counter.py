@@ -38,8 +38,10 @@ class CounterSeries:
         self._last: tuple[float, float] | None = None
 
     def add(self, before_s: float, after_s: float, energy_j: float) -> None:
-        """Take in one read of the counter."""
+        """Take in one read; of one that took over a period the instant is unknown."""
         self.reads += 1
+        if self._stalled(after_s - before_s):
+            return
         last, self._last = self._last, (before_s, energy_j)
         if last is not None and energy_j < last[1]:
             self._resets.append(before_s)
@@ -51,6 +53,12 @@ class CounterSeries:
             stale_s = before_s - _STALE_PERIODS * period_s if period_s else last[0]
             earliest_s = max(last[0], stale_s)
             self._append(earliest_s, after_s, energy_j)
+
+    def _stalled(self, took_s: float) -> bool:
+        period_s = self.rhythm.period_s
+        if period_s is None or self._refresh_s is not None:
+            return False
+        return took_s > period_s
 
     def _append(self, earliest_s: float, latest_s: float, energy_j: float) -> None:
         time_s, half_s = self._edge(earliest_s, latest_s)

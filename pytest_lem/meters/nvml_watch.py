@@ -46,18 +46,26 @@ class WatchedGpu:
         except pynvml.NVMLError as error:
             raise MeterError(f"nvml: GPU {uuid} cannot be opened ({error})") from error
         # Some virtual GPUs answer with a counter that stays zero.
-        self._counts = bool(self._probe(pynvml.nvmlDeviceGetTotalEnergyConsumption))
-        if not self._counts and self._probe(pynvml.nvmlDeviceGetPowerUsage) is None:
+        counter, power = (
+            pynvml.nvmlDeviceGetTotalEnergyConsumption,
+            pynvml.nvmlDeviceGetPowerUsage,
+        )
+        self._counts = self._probe("energy", counter)
+        if not self._counts and not self._probe("power", power):
+            why = "; ".join(self._errors) or "both are 0"
             raise MeterError(
-                f"nvml: GPU {uuid} ({self.name}) tells neither energy nor power; "
-                "use another meter, or none"
+                f"nvml: GPU {uuid} ({self.name}) tells neither energy nor power "
+                f"({why}); use another meter, or none"
             )
         self._questions = _cheap_questions(pynvml, self._handle)
         self._ring = PowerRing(pynvml, self._handle, uuid)
         self._throttle = ThrottleCounters(pynvml, self._handle, uuid)
 
-    def _probe(self, question: Callable[..., Any]) -> Any:
-        return machine.ask(self._pynvml, question, self._handle)
+    def _probe(self, what: str, question: Callable[..., Any]) -> bool:
+        try:
+            return bool(self._ask(what, question))
+        except self._pynvml.NVMLError:
+            return False
 
     @property
     def period_s(self) -> float:

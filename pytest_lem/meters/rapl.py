@@ -16,6 +16,8 @@ POWERCAP = Path("/sys/class/powercap")
 # RAPL counters are renewed about every millisecond (Intel SDM vol. 3B, 16.10).
 _REFRESH_S = 0.001
 _POLL_S = 0.1
+# A counter that falls has wrapped, unless that would take more than any CPU can draw.
+_MOST_W = 10_000.0
 
 
 class RaplMeter:
@@ -37,7 +39,15 @@ class RaplMeter:
         self.period_s = _POLL_S
         self._errors: Counter[str] = Counter()
         self._mirrors: list[str] = []
-        self._domains = self._distinct(_find(root))
+        found = _find(root)
+        # Virtual machines and some boards have zones that count nothing.
+        self._silent = [one.path.name for one in found if one.raw_uj == 0]
+        self._domains = self._distinct([one for one in found if one.raw_uj > 0])
+        if not self._domains:
+            raise MeterError(
+                f"rapl: every counter in {root} stays at 0; it needs a CPU whose RAPL "
+                "counts, and most virtual machines have none"
+            )
 
     def _distinct(self, found: Sequence[_Domain]) -> list[_Domain]:
         kept: list[_Domain] = []
@@ -73,10 +83,11 @@ class RaplMeter:
         return readings, [], _POLL_S
 
     def facts(self) -> dict[str, Any]:
-        """Where each domain was found, mirrors left out, and errors."""
+        """Where each domain was found, mirrors and dead ones left out, and errors."""
         return {
             "domains": {domain.name: str(domain.path) for domain in self._domains},
             "mirrors": list(self._mirrors),
+            "silent": list(self._silent),
             "errors": dict(self._errors),
         }
 
@@ -92,7 +103,8 @@ class _Domain:
         self.name = name
         self.scope = scope
         self._range_uj = _number(path / "max_energy_range_uj")
-        self._last_uj = self.counter_uj()
+        self.raw_uj = self.counter_uj()
+        self._last_s = time.monotonic()
         self._total_uj = 0
 
     def counter_uj(self) -> int:
@@ -100,17 +112,20 @@ class _Domain:
         return int((self.path / "energy_uj").read_text())
 
     def read(self) -> Reading:
-        """The energy since the first read, over any wraps.
+        """The energy since the first read, over any wraps; from 0 again after a reset.
 
         Between two reads there is at most one wrap: the range lasts a minute or more.
         """
         before_s = time.monotonic()
         raw_uj = self.counter_uj()
         after_s = time.monotonic()
-        rise_uj = raw_uj - self._last_uj
-        if rise_uj < 0 and self._range_uj is not None:
-            rise_uj += self._range_uj
-        self._last_uj = raw_uj
+        rise_uj = raw_uj - self.raw_uj
+        if rise_uj < 0:
+            rise_uj += self._range_uj or 0
+            most_uj = _MOST_W * (after_s - self._last_s + 1) * 1e6
+            if not 0 <= rise_uj <= most_uj:
+                self._total_uj = rise_uj = 0
+        self.raw_uj, self._last_s = raw_uj, after_s
         self._total_uj += rise_uj
         return Reading(
             device=self.name,

@@ -16,6 +16,7 @@ _FAILURES_IN_A_ROW = 5
 _LOSS_SHARE = 0.8
 _GRACE_S = 1.0
 _LONGEST_S = 3600.0
+_STALLED_S = 1.0
 
 Sink = Callable[[int, list[Reading], list[Telemetry]], None]
 
@@ -26,7 +27,8 @@ class MeterState:
 
     `expected` counts the polls made and those that came too late to be made, one for
     each whole period of delay; `failures` counts polls that raised; `cpu_s` is the
-    processor time that the polls took.
+    processor time that the polls took. `stalled` is set while a poll takes over a
+    second.
     """
 
     polls: int = 0
@@ -36,12 +38,17 @@ class MeterState:
     cpu_s: float = 0.0
     reason: str | None = None
     failed: bool = False
+    stalled: bool = False
 
     @property
     def flags(self) -> tuple[str, ...]:
         """What a record has to say about it."""
         lossy = self.expected > 0 and self.polls < _LOSS_SHARE * self.expected
-        named = (("sampler_failed", self.failed), ("sampling_loss", lossy))
+        named = (
+            ("sampler_failed", self.failed),
+            ("sampler_stalled", self.stalled),
+            ("sampling_loss", lossy),
+        )
         return tuple(name for name, holds in named if holds)
 
     def to_json(self) -> dict[str, Any]:
@@ -96,10 +103,23 @@ class Sampler:
 
     def state(self, index: int) -> MeterState:
         """The state of the meter at that place, now."""
+        inside = self._inside
         with self._lock:
-            return MeterState(**asdict(self._states[index]))
+            found = MeterState(**asdict(self._states[index]))
+        if inside is not None and inside[0] == index and not found.failed:
+            found.stalled = time.monotonic() - inside[1] > _STALLED_S
+        return found
 
     def _run(self) -> None:
+        try:
+            self._poll_in_turn()
+        except BaseException as error:  # noqa: BLE001  a thread has nobody to tell
+            with self._lock:
+                for state in self._states:
+                    state.failed = True
+                    state.reason = f"the sampler ended: {type(error).__name__}: {error}"
+
+    def _poll_in_turn(self) -> None:
         started_s = time.monotonic()
         due = [(started_s, index) for index in range(len(self._meters))]
         heapq.heapify(due)
@@ -122,7 +142,7 @@ class Sampler:
                 raise MeterError(f"it wants to be asked again in {wait_s} s")
             if not self._stop.is_set():
                 self._sink(index, readings, telemetry)
-        except Exception as error:  # noqa: BLE001  a third party's meter may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a third party's meter
             return self._record_failure(index, late_s, error)
         finally:
             self._inside = None
@@ -141,7 +161,7 @@ class Sampler:
             return state
 
     def _record_failure(
-        self, index: int, late_s: float, error: Exception
+        self, index: int, late_s: float, error: BaseException
     ) -> float | None:
         state = self._count(index, late_s, failed=True)
         with self._lock:

@@ -98,6 +98,10 @@ class Timeline:
             method = "none"
             if reason is None:
                 energy_j, uncertainty_j = series.cut(start_s, end_s)
+                if not energy_j > 0:  # nothing that is switched on draws nothing
+                    energy_j = uncertainty_j = None
+                    reason = "counter_unchanged" if self._counter.reads else "no_power"
+            if energy_j is not None:
                 method = series.method(start_s, end_s)
                 if series is self._shaped:
                     flags += self._shaped.flags(start_s, end_s)

@@ -69,6 +69,7 @@ FLAGS = {
     "revision_ignored_local": "a revision means nothing for a local model",
     "sampler_failed": "a meter stopped answering",
     "readings_refused": "a meter told what cannot be; those readings were left out",
+    "sampler_stalled": "a meter had not answered for over a second",
     "sampling_loss": "the meter missed over a fifth of its readings",
 }
 

@@ -50,14 +50,14 @@ def test_idle_power_above_the_power_measured_is_clamped_and_flagged(cranked, bus
     assert "net_clamped" in window.flags
 
 
-def test_nothing_drawn_and_nothing_idle_is_not_clamped(cranked, make_pass):
-    """Zero less zero is zero."""
+def test_a_counter_that_stood_still_is_null_and_nothing_is_clamped(cranked, make_pass):
+    """No joules are no measurement, whatever the idle power."""
     cranked.power_w = 0.0
     cranked.wait(5.0)
     assert cranked.metering.settle(105.0)
-    window, _ = cost(make_pass(101.0, 104.0), cranked.metering, ["cpu"], 0.0)
-    assert (window.energy.gross_j, window.energy.net_j) == (0.0, 0.0)
-    assert window.energy.idle_share is None
+    window, reason = cost(make_pass(101.0, 104.0), cranked.metering, ["cpu"], 10.0)
+    assert (window.energy.gross_j, window.energy.net_j) == (None, None)
+    assert reason == "counter_unchanged: hand_cranked:0"
     assert "net_clamped" not in window.flags
 
 

@@ -230,8 +230,9 @@ def test_a_hand_cranked_meter_says_what_it_is_told():
         assert metering.settle(meter.now_s)
         assert metering.energy(100.5, 101.5).gross_j == pytest.approx(100)
         assert metering.energy(101.5, 103.0).gross_j == pytest.approx(50)
-        assert metering.energy(102.0, 103.0).gross_j == 0.0
+        stood = metering.energy(102.0, 103.0)
         told = metering.telemetry(100.0, 103.0)
+    assert (stood.gross_j, stood.reason) == (None, "counter_unchanged: hand_cranked:0")
     assert told == [
         Telemetry(device="hand_cranked:0", time_s=102.0, temperature_c=40.0)
     ]

@@ -111,6 +111,59 @@ def test_a_meter_that_keeps_failing_is_given_up_and_the_others_go_on():
     assert "sampler_failed" in reading.flags
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (SystemExit("their library gave up"), "SystemExit: their library gave up"),
+        (float("nan"), "MeterError: it wants to be asked again in nan s"),
+        (float("inf"), "MeterError: it wants to be asked again in inf s"),
+        (None, "TypeError: "),
+    ],
+)
+def test_whatever_a_poll_does_the_thread_lives_and_says_so(answer, told):
+    """A meter that ends its thread, or asks for nonsense, ends only itself."""
+
+    class Odd(Clockwork):
+        def poll(self):
+            if isinstance(answer, BaseException):
+                raise answer
+            return [], [], answer
+
+    good = Clockwork()
+    sampler = Sampler([Odd(), good], lambda *_: None)
+    sampler.start()
+    wait_until(lambda: sampler.state(0).failed)
+    polls = good.polls
+    wait_until(lambda: good.polls > polls + 3)
+    assert sampler.stop()
+    assert sampler.state(0).reason.startswith(told)
+    assert not sampler.state(1).failed
+
+
+def test_a_thread_that_ends_all_the_same_fails_every_meter():
+    """What even the sampler did not foresee is told by all of its meters."""
+
+    class Unforeseen(Clockwork):
+        @property
+        def period_s(self):
+            if threading.current_thread().name == "lem-sampler":
+                raise LookupError("no period today")
+            return 0.01
+
+        @period_s.setter
+        def period_s(self, value):
+            pass
+
+    sampler = Sampler([Clockwork(), Unforeseen()], lambda *_: None)
+    sampler.start()
+    wait_until(lambda: sampler.state(0).failed)
+    assert sampler.stop()
+    for index in (0, 1):
+        assert sampler.state(index).reason == (
+            "the sampler ended: LookupError: no period today"
+        )
+
+
 def test_stop_ends_in_time_when_a_poll_hangs(hanging):
     """Stop gives up a hanging poll within one interval and a second, and says so."""
     metering = Metering([hanging])

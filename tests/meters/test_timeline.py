@@ -249,6 +249,18 @@ def test_a_late_read_widens_the_uncertainty():
     assert abs(wide.energy_j - 995) <= wide.uncertainty_j
 
 
+def test_a_read_that_stalled_places_no_edge():
+    """It shows the counter at some unknown instant of seconds: they stay a gap."""
+    timeline = Timeline(device())
+    staircase(timeline, lambda t: 500 * t, 2.0)
+    read(timeline, 2.0, energy_j=500 * 2.0, length_s=3.05)
+    staircase(timeline, lambda t: 500 * t, 6.0, start_s=5.06)
+    inside, whole = timeline.energy(2.5, 4.5), timeline.energy(1.5, 5.5)
+    assert (inside.energy_j, inside.reason) == (None, "gap")
+    assert whole.energy_j == pytest.approx(2000, rel=0.03)
+    assert "reading_gap" in whole.flags
+
+
 def test_a_counter_known_to_be_fresh_is_not_blurred_by_slow_polls():
     """RAPL counts each millisecond: a read each 0.1 s is an edge of its own."""
     timeline = Timeline(device(refresh_s=0.001))

@@ -1,5 +1,6 @@
 """What goes wrong with meters while a whole session measures, and what it says."""
 
+import csv
 import subprocess
 import sys
 import time
@@ -15,20 +16,68 @@ def test_it(lem):
 """
 
 METER = """
-from pytest_lem.meters import Device
+import time
+from dataclasses import replace
 from pytest_lem.meters.fake import FakeMeter
 
 class Wired(FakeMeter):
     name = "wired"
     basis = "measured"
 
-def open_meter(argument, gpus):
+class Frail(FakeMeter):
+    how = None
+    last_j = 0.0
+
+    def poll(self):
+        if self.how == "raises":
+            raise OSError("the wire came off")
+        if self.how == "hangs":
+            time.sleep(5)
+        readings, telemetry, wait_s = super().poll()
+        if self.how == "starts anew":
+            readings = [replace(one, energy_j=one.energy_j / 100) for one in readings]
+        if self.how == "stands still":
+            readings = [replace(one, energy_j=self.last_j) for one in readings]
+        self.last_j = readings[-1].energy_j if readings else self.last_j
+        return readings, telemetry, wait_s
+
+def open_wired(argument, gpus):
     return Wired()
+
+def open_frail(argument, gpus):
+    return Frail()
 """
 
 CONFTEST = """
 def pytest_lem_register_meters(registry):
-    registry.add("wired", "wired_meter:open_meter")
+    registry.add("wired", "wired_meter:open_wired")
+    registry.add("frail", "wired_meter:open_frail")
+"""
+
+BREAKS = """
+import threading
+import pytest
+from wired_meter import Frail
+
+@pytest.mark.lem(output_tokens=30, fake={{"token_s": 0.01}}, cycles=1)
+def test_it(lem, engine):
+    engine.generate(["hi"], output_tokens=1)
+    threading.Timer({after_s}, setattr, (Frail, "how", {how!r})).start()
+    result = lem()
+    assert result.energy_gross_j.exists is False
+    assert result.output_throughput_tps > 0
+"""
+
+VANISHES = """
+import shutil
+import pytest
+
+@pytest.mark.lem(output_tokens=30, fake={{"token_s": 0.01}}, cycles=1)
+def test_it(lem, engine):
+    engine.generate(["hi"], output_tokens=1)
+    shutil.rmtree({path!r})
+    result = lem()
+    assert result.energy_gross_j.exists is False
 """
 
 
@@ -99,3 +148,57 @@ def test_a_played_or_synthetic_gpu_is_locked_by_nobody(run, wired, tmp_path):
     assert [path.name for path in (tmp_path / "cache").rglob("*.lock")] == [
         "fake_0.lock"
     ]
+
+
+FAULTS = [
+    ("raises", 0.1, "not_covered: fake:0", "sampler_failed"),
+    ("hangs", 0.1, "not_covered: fake:0", "sampler_stalled"),
+    ("starts anew", 0.1, "counter_reset: fake:0", "counter_reset"),
+    ("stands still", 0, "counter_unchanged: fake:0", None),
+]
+
+
+@pytest.mark.parametrize(("how", "after_s", "reason", "flag"), FAULTS)
+def test_a_meter_that_fails_mid_way_leaves_null_energy_with_its_reason(
+    run, wired, report, how, after_s, reason, flag
+):
+    """The run ends, time is measured, and neither report nor table has a 0."""
+    arguments = ("--lem-meter=frail", "--lem-json=r.json", "--lem-csv=r.csv")
+    result = run(BREAKS.format(how=how, after_s=after_s), *arguments)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines([f"*no energy: {reason}*"])
+    (cycle,) = report().experiments[0].cycles
+    (window,) = cycle.windows
+    assert window.energy.gross_j is None
+    assert cycle.nulls["windows.energy.gross_j"] == reason
+    assert flag is None or flag in window.flags
+    with (wired.path / "r.csv").open(newline="") as file:
+        (cells,) = csv.DictReader(file)
+    assert (cells["energy_gross_j"], cells["energy_per_output_token_j"]) == ("", "")
+
+
+def test_a_meter_that_fails_mid_way_fails_a_strict_run(run, wired):
+    """Where nothing may be lost, the test fails with the meter's name and reason."""
+    source = BREAKS.format(how="raises", after_s=0)
+    result = run(source, "--lem-meter=frail", "--lem-strict")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*MeterError: fake gave no energy for a window: not_covered: fake:0*"]
+    )
+
+
+def test_a_powercap_tree_that_vanishes_mid_way_is_told(
+    run, report, monkeypatch, tmp_path
+):
+    """Real files, removed while the session runs."""
+    package = tmp_path / "powercap" / "intel-rapl:0"
+    package.mkdir(parents=True)
+    (package / "name").write_text("package-0")
+    (package / "energy_uj").write_text("1000000")
+    monkeypatch.setattr("pytest_lem.meters.rapl.POWERCAP", package.parent)
+    source = VANISHES.format(path=str(package))
+    run(source, "--lem-meter=rapl", "--lem-json=r.json").assert_outcomes(passed=1)
+    (cycle,) = report().experiments[0].cycles
+    assert cycle.nulls["windows.energy.gross_j"] == "not_covered: package-0"
+    (meter,) = report().session.meters
+    assert "No such file or directory" in meter["sampler"]["reason"]
