@@ -104,6 +104,7 @@ UNITLESS = {
     "effective_batch_size": "requests at once, mean",
     "expected": "count of polls",
     "failures": "count of polls",
+    "hw_thermal": "ratio: share of the window with that reason",
     "idle_share": "ratio: idle energy over gross",
     "index": "ordinal",
     "input": "tokens",
@@ -362,7 +363,8 @@ def test_thermal_facts_carry_their_unit():
         )
         for k in range(2)
     ]
-    numbers = [path for path, value in leaves(thermal(samples, 1.0)) if number(value)]
+    block = thermal(samples, 1.0, {"GPU-1": {"hw_thermal": 0.5}})
+    numbers = [path for path, value in leaves(block) if number(value)]
     assert len(numbers) > 8
     without = [path[-1] for path in numbers if not has_unit(path)]
     assert set(without) <= set(UNITLESS)

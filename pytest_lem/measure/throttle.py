@@ -38,8 +38,9 @@ def throttle(
 
     `counted_s` is by how much the throttle counters of each GPU grew. A GPU without
     them is told by the reasons in its samples, which miss what is shorter than they are
-    apart. `per_device` has each GPU; above it stands the worst of them for each reason,
-    and nothing where one of them cannot tell and the others were not slowed down.
+    apart. `per_device` has each GPU, with all that its counters say; above stands the
+    worst of them for each reason, and nothing where one of them cannot tell and the
+    others were not slowed down.
     """
     names = sorted({*counted_s, *(sample.device for sample in samples)})
     devices = {name: _device(name, samples, duration_s, counted_s) for name in names}
@@ -79,7 +80,8 @@ def _device(
         shares = {name: min(grown[name] / duration_s, 1.0) for name in grown}
         # A GPU slowed down for two reasons at once counts in both.
         slowed = max((shares[k] for k in _THROTTLES.intersection(shares)), default=0.0)
-        return _block("violation_counters", shares, slowed, duration_s)
+        block = _block("violation_counters", shares, slowed, duration_s)
+        return {**block, "counters_s": dict(sorted(grown.items()))}
     told = [
         one.throttle_reasons
         for one in samples

@@ -136,6 +136,7 @@ def test_counters_tell_what_falls_between_two_samples():
         "duration_s": pytest.approx(0.04),
     }
     assert thermal_flags(block) == ["power_capped", "throttled_thermal"]
+    assert block["throttle"]["per_device"]["GPU-a"]["counters_s"] == grown_s["GPU-a"]
 
 
 def test_the_worst_gpu_stands_for_all():
