@@ -39,6 +39,20 @@ class Thermometer(FakeMeter):
         return readings, [telemetry], wait_s
 
 
+class Counting(Thermometer):
+    """The same with a counter, by which the GPU is too hot a quarter of the time."""
+
+    def poll(self):
+        readings, telemetry, wait_s = super().poll()
+        now_s = time.monotonic()
+        counters = Telemetry(
+            device="GPU-a",
+            time_s=now_s,
+            throttle_ns={"hw_thermal": round(now_s * 0.25e9)},
+        )
+        return readings, [*telemetry, counters], wait_s
+
+
 @pytest.fixture
 def cycle(make_lab, experiment, odd_engine):
     """The cycle that was kept of a run with these reasons, and its error."""
@@ -77,6 +91,15 @@ def test_heat_and_the_power_brake_fail_the_cycle_if_asked(cycle, reasons, fails)
         assert kept.error.kind == error.kind == "throttled"
         assert f"energy window 0: {reasons[0]} 100%" in str(error)
         assert "--lem-throttle=fail" in str(error)
+
+
+def test_a_counter_sees_what_no_sample_saw(cycle):
+    """Samples without a reason do not speak against it."""
+    kept, error = cycle(Counting(()), "fail")
+    assert kept.error.kind == "throttled"
+    assert "energy window 0: hw_thermal 25%" in str(error)
+    (told,) = kept.windows[0].thermal["throttle"]["per_device"].values()
+    assert told["method"] == "violation_counters"
 
 
 def test_by_default_it_is_a_flag(cycle):
