@@ -49,6 +49,9 @@ def conditions_of(
         idle=IdlePolicy(mode=settings["idle"], seconds=settings["idle-seconds"]),
         gpus=[one.uuid for one in gpus],
         phases=settings["phases"],
+        flops=settings["flops"],
+        torch_profile=settings["torch-profile"],
+        peaks={one.uuid: peak for one in gpus if (peak := peak_of(one.name))},
         strict=settings["strict"],
         carbon_intensity_g_per_kwh=(
             _modelled_intensity(metering) if intensity is None else intensity

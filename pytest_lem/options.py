@@ -173,6 +173,23 @@ OPTIONS: tuple[Option, ...] = (
         "each cycle, instead of a flag (default: false)",
     ),
     Option(
+        name="flops",
+        parse=one_of("auto", "measured", "architecture", "parameters", "off"),
+        default="auto",
+        metavar="METHOD",
+        help="how operations are counted: measured (one more pass per cycle, by the "
+        "engine's own counter), architecture, parameters, auto or off; what fails "
+        "falls to the next of them (default: auto, which is architecture)",
+    ),
+    Option(
+        name="torch-profile",
+        parse=Path,
+        default=None,
+        metavar="DIR",
+        help="write a torch.profiler trace of one more pass of each experiment to DIR "
+        "(default: none)",
+    ),
+    Option(
         name="timeout",
         parse=number(float, 0, above=True),
         default=600.0,

@@ -85,7 +85,8 @@ def _parsed(option: Option, raw: Any) -> Any:
 
 def check(config: pytest.Config, settings: Settings) -> None:
     """Refuse values that can be seen to be wrong before anything is collected."""
-    problems = [*_bad_paths(settings), *_bad_effort(settings)]
+    problems = [*_bad_paths(settings), *_bad_folder(settings)]
+    problems += _bad_effort(settings)
     problems += _bad_names(config, settings)
     typed = [o.flag for o in OPTIONS if settings.origins[o.name] == "cli"]
     if typed and config.getoption("numprocesses", None):
@@ -112,6 +113,16 @@ def _bad_paths(settings: Settings) -> Iterator[str]:
     traces = settings["traces"]
     if traces is not None and traces.exists() and not traces.is_dir():
         yield f"{settings.says('traces')}={traces}: is no directory"
+
+
+def _bad_folder(settings: Settings) -> Iterator[str]:
+    """A folder is made where it is missing, its parent is not."""
+    path = settings["torch-profile"]
+    if path is None or path.is_dir():
+        return
+    wrong = path if path.exists() else path.absolute().parent
+    if not wrong.is_dir():
+        yield f"{settings.says('torch-profile')}={path}: {wrong} is no directory"
 
 
 def _bad_effort(settings: Settings) -> Iterator[str]:

@@ -31,8 +31,9 @@ class Driver:
 
     `fails` has the error that a GPU gives in place of its energy and power, `hanging`
     the event that a read of its counter waits for. A read takes `read_s`.
-    `processes` has the numbers of those on a GPU, `throttle` how fast the counter of a
-    field grows, in seconds per second.
+    `processes` has the numbers of those on a GPU, each of which uses 2 MB of the
+    `used_bytes` of memory, `throttle` how fast the counter of a field grows, in
+    seconds per second.
     """
 
     NVMLError = NVMLError
@@ -70,6 +71,7 @@ class Driver:
         self.throttle = {}
         self.processes = {}
         self.name = b"Simulated"
+        self.used_bytes = {}
         self.began_s = time.monotonic()
         self.users = 0
         if old_name:
@@ -175,6 +177,11 @@ class Driver:
         if place > 1:
             raise NVMLError(6)
         return f"MIG-{handle}-{place}"
+
+    def nvmlDeviceGetMemoryInfo(self, handle):
+        if handle not in self.used_bytes:
+            raise NVMLError(self.NVML_ERROR_NOT_SUPPORTED)
+        return SimpleNamespace(total=80_000_000_000, used=self.used_bytes[handle])
 
     def nvmlDeviceGetComputeRunningProcesses(self, handle):
         self._check(handle)

@@ -75,6 +75,10 @@ OTHERS = {"effective", "native", "packages", "model", "nulls", "provenance"}
 
 UNITS = {
     "J": "_j",
+    "1": ("mfu", "mbu"),
+    "FLOP": "flops",
+    "FLOP/J": "flops_per_joule",
+    "FLOP/token": ("flops_per_output_token", "flops_per_input_token"),
     "J*s": "_js",
     "J/token": "_j",
     "J/request": "_j",
@@ -94,6 +98,17 @@ UNIT = re.compile(r"_(j|js|s|ms|ns|w|tps|rps|mb|mhz|pct|c|g_co2e|g_per_kwh)$")
 # Numbers without a unit: counts, ratios and ordinals.
 UNITLESS = {
     "attempt": "ordinal",
+    "flops": "FLOP",
+    "total": "FLOP",
+    "prefill": "FLOP",
+    "decode": "FLOP",
+    "needed": "FLOP",
+    "per_output_token": "FLOP/token",
+    "per_input_token": "FLOP/token",
+    "per_joule": "FLOP/J",
+    "flops_per_output_token": "FLOP/token",
+    "flops_per_input_token": "FLOP/token",
+    "flops_per_joule": "FLOP/J",
     "batch_size": "requests at once",
     "batches[]": "requests in each batch",
     "cores_logical": "count",
@@ -292,8 +307,6 @@ def test_csv_columns_are_called_like_metrics_and_record_keys(reports):
     assert strange <= {
         "cpu_governor",
         "driver_version",
-        "flops_method",
-        "flops_per_output_token",
         "gpu_memory_mb",
         "gpu_name",
         "in_container",

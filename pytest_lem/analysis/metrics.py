@@ -87,6 +87,22 @@ METRICS: dict[str, MetricInfo] = {
     "tokens_per_gb_vram": MetricInfo(
         "token/GB", "higher", "output tokens of a window over peak device memory"
     ),
+    "flops": MetricInfo("FLOP", None, "operations of the energy windows"),
+    "flops_per_output_token": MetricInfo(
+        "FLOP/token", "lower", "operations after first tokens over output tokens"
+    ),
+    "flops_per_input_token": MetricInfo(
+        "FLOP/token", "lower", "operations of prefill over input tokens"
+    ),
+    "flops_per_joule": MetricInfo(
+        "FLOP/J", "higher", "operations of the energy windows over gross energy"
+    ),
+    "mfu": MetricInfo(
+        "1", "higher", "operations that the requests need over what the GPUs can do"
+    ),
+    "mbu": MetricInfo(
+        "1", "higher", "bytes that decoding must read over what the GPUs can read"
+    ),
     "load_duration_s": MetricInfo("s", "lower", "time to load the model"),
     "load_energy_j": MetricInfo("J", "lower", "energy to load the model"),
     "warmup_duration_s": MetricInfo("s", None, "time to warm up"),
@@ -124,6 +140,27 @@ class PhaseFigures:
     decode_s: float
     decode_j: float | None
     output_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeFigures:
+    """The raw figures of one window's arithmetic; None where not known.
+
+    `prefill` and `decode` are the operations done, `needed` those that the requests ask
+    for by themselves; `decode_bytes` are read in `decode_s`.
+    """
+
+    duration_s: float
+    input_tokens: int
+    output_tokens: int
+    gross_j: float | None
+    prefill: float | None
+    decode: float | None
+    needed: float | None
+    peak_flops_per_s: float | None
+    decode_bytes: float | None
+    decode_s: float | None
+    peak_bytes_per_s: float | None
 
 
 def pooled(windows: Sequence[WindowFigures]) -> dict[str, float | None]:
@@ -175,6 +212,23 @@ def pooled_phases(windows: Sequence[PhaseFigures]) -> dict[str, float | None]:
         "decode_power_w": ratio(decode_j, decode_s),
         "prefill_throughput_tps": ratio(tokens_in, prefill_s),
         "decode_throughput_tps": ratio(tokens_out, decode_s),
+    }
+
+
+def pooled_flops(windows: Sequence[ComputeFigures]) -> dict[str, float | None]:
+    """The metrics of arithmetic of one cycle: ratios of sums over its windows."""
+    prefill = total(w.prefill for w in windows)
+    decode = total(w.decode for w in windows)
+    flops = None if prefill is None or decode is None else prefill + decode
+    could = total(product(w.peak_flops_per_s, w.duration_s) for w in windows)
+    readable = total(product(w.peak_bytes_per_s, w.decode_s) for w in windows)
+    return {
+        "flops": flops,
+        "flops_per_output_token": ratio(decode, sum(w.output_tokens for w in windows)),
+        "flops_per_input_token": ratio(prefill, sum(w.input_tokens for w in windows)),
+        "flops_per_joule": ratio(flops, total(w.gross_j for w in windows)),
+        "mfu": ratio(total(w.needed for w in windows), could),
+        "mbu": ratio(total(w.decode_bytes for w in windows), readable),
     }
 
 

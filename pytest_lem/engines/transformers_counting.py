@@ -24,21 +24,30 @@ _Batch = TypeVar("_Batch")
 
 
 def shape_facts(model: Any) -> dict[str, Any]:
-    """The architecture that the closed form needs, if it is the model's.
+    """The architecture that the closed form needs, if it is the model's, and bytes.
+
+    `decode_weights_mb` are the weights that a decoding step reads: all but a table of
+    embeddings that the output does not share. A cached key or value has
+    `kv_cache_element_bytes`.
 
     `closed_form` is `checked` where the weights of the layers' matrices are as many as
     the form counts, `unchecked` where they are packed by a quantisation; null, with
     `no_closed_form` the reason, where they differ or the family is not known.
     """
     config = model.config.get_text_config()
+    sizes = {
+        "decode_weights_mb": _decode_weights_bytes(model) / 1e6,
+        "kv_cache_element_bytes": model.dtype.itemsize,
+    }
     try:
         shape = from_config(config.to_dict())
     except NoArchitecture as reason:
-        return {"closed_form": None, "no_closed_form": str(reason)}
+        return {**sizes, "closed_form": None, "no_closed_form": str(reason)}
     checked = getattr(config, "quantization_config", None) is None
     if checked and _linear_weights(model) != shape.linear_parameters:
-        return {"closed_form": None, "no_closed_form": "weights_differ"}
-    return {**shape.to_json(), "closed_form": "checked" if checked else "unchecked"}
+        return {**sizes, "closed_form": None, "no_closed_form": "weights_differ"}
+    told = "checked" if checked else "unchecked"
+    return {**sizes, **shape.to_json(), "closed_form": told}
 
 
 def precision(model: Any) -> dict[str, Any]:
@@ -150,6 +159,15 @@ def _linear_weights(model: Any) -> int:
         for module in model.modules()
         if isinstance(module, (torch.nn.Linear, Conv1D)) and module is not head
     )
+
+
+def _decode_weights_bytes(model: Any) -> int:
+    """Parameters, without the embeddings if making logits has weights of its own."""
+    whole = sum(each.nbytes for each in model.parameters())
+    head, table = model.get_output_embeddings(), model.get_input_embeddings()
+    if head is None or head.weight is table.weight:
+        return int(whole)
+    return int(whole - table.weight.nbytes)
 
 
 def _cache_bytes(cache: Any) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 
+from pytest_lem.analysis.flops import Work as Forwards
 from pytest_lem.engines import Completion, Generation
 from pytest_lem.errors import ConfigError, NullMetricError
 from pytest_lem.measure.conclusion import broken, conclude
@@ -13,6 +14,7 @@ from pytest_lem.measure.laboratory import Bench, Heard, Laboratory
 from pytest_lem.measure.marks import mark_cycle
 from pytest_lem.measure.notebook import Notebook, now
 from pytest_lem.measure.tenants import look_for_others
+from pytest_lem.measure.watching import look_at_memory
 from pytest_lem.measure.window import Pass
 from pytest_lem.meters.metering import Metering
 from pytest_lem.records.record import Cycle
@@ -90,6 +92,7 @@ class LoopWindow:
             padding_tokens=sum(one.padding_tokens for one in made),
             memory=_largest(made),
             native=made[-1].native,
+            work=_work_of(made),
         )
         return Pass(
             kind="energy",
@@ -127,6 +130,7 @@ class CustomCycle:
         self._notes.flags.add("custom_loop")
         self._notes.nulls["warmup"] = "custom_loop"
         self._notes.prompts = {"source": "custom_loop"}
+        self._notes.watched.uncounted = "custom_loop"
         self._windows: list[LoopWindow] = []
         self._open = self._torn = False
         self._identify = identify
@@ -192,6 +196,8 @@ class CustomCycle:
             lab.progress.phase("settle")
             lab.metering.settle(notes.passes[-1].end_s)
             look_for_others(lab, notes)
+            if notes.bench is not None:
+                look_at_memory(lab, notes, notes.bench)
             flag_short(lab, notes)
             self._identify([_work(window) for window in self._windows])
             cycle = conclude(lab, notes)
@@ -224,6 +230,13 @@ class CustomCycle:
 
 def _work(window: LoopWindow) -> list[tuple[int, int]]:
     return [(one.input_tokens, one.output_tokens) for one in window.counted]
+
+
+def _work_of(made: Sequence[Generation]) -> list[Forwards] | None:
+    """All forward calls of the window; None where the engine does not tell them."""
+    told = [one.work for one in made]
+    known = [work for work in told if work is not None]
+    return [one for work in known for one in work] if len(known) == len(told) else None
 
 
 def _largest(made: Sequence[Generation]) -> dict[str, float | None]:

@@ -12,6 +12,7 @@ from pytest_lem.measure.notebook import Notebook, Warmed, now
 from pytest_lem.measure.prompting import WARMUP, prompts_for
 from pytest_lem.measure.tenants import look_for_others
 from pytest_lem.measure.warmup import warm_up
+from pytest_lem.measure.watching import look_at_memory, watch
 from pytest_lem.measure.window import Pass
 from pytest_lem.records.record import Cycle
 from pytest_lem.spec.experiment import Experiment
@@ -95,6 +96,8 @@ def _measure(lab: Laboratory, notes: Notebook) -> None:
     lab.progress.phase("settle")
     lab.metering.settle(notes.passes[-1].end_s)
     look_for_others(lab, notes)
+    look_at_memory(lab, notes, bench)
+    watch(lab, notes, bench, _options(experiment))
 
 
 def _warm_up(lab: Laboratory, notes: Notebook, bench: Bench) -> Warmed:

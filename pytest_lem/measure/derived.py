@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from pytest_lem.analysis.metrics import (
+    ComputeFigures,
     PhaseFigures,
     indices,
+    pooled_flops,
     pooled_phases,
     ratio,
     total,
@@ -54,6 +56,31 @@ def index_metrics(
     )
 
 
+def compute_metrics(windows: Sequence[Window]) -> dict[str, float | None]:
+    """Of the energy windows; MBU of the latency windows if only these are stamped."""
+    energy, latency = (
+        pooled_flops([_compute_figures(w) for w in windows if w.kind == kind])
+        for kind in ("energy", "latency")
+    )
+    return energy | {"mbu": latency["mbu"] if energy["mbu"] is None else energy["mbu"]}
+
+
+def compute_reasons(nulls: Mapping[str, str], energy: str) -> dict[str, str]:
+    """Why each metric of operations would be null; `energy` is why there is none."""
+    keys = {
+        "flops": "total",
+        "flops_per_output_token": "per_output_token",
+        "flops_per_input_token": "per_input_token",
+        "mfu": "mfu",
+        "mbu": "mbu",
+    }
+    found = {
+        name: nulls.get(f"windows.flops.{key}", "no_window")
+        for name, key in keys.items()
+    }
+    return found | {"flops_per_joule": nulls.get("windows.flops.total", energy)}
+
+
 def _cut(windows: Sequence[Window]) -> list[Window]:
     for kind in ("energy", "latency"):
         found = [window for window in windows if window.kind == kind]
@@ -72,4 +99,21 @@ def _figures(window: Window) -> PhaseFigures:
         decode_s=decode["duration_s"],
         decode_j=decode["energy_j"],
         output_tokens=decode["output_tokens"],
+    )
+
+
+def _compute_figures(window: Window) -> ComputeFigures:
+    found = window.flops or {}
+    return ComputeFigures(
+        duration_s=window.duration_s,
+        input_tokens=window.tokens.input,
+        output_tokens=window.tokens.output,
+        gross_j=window.energy.gross_j,
+        prefill=found.get("prefill"),
+        decode=found.get("decode"),
+        needed=found.get("needed"),
+        peak_flops_per_s=found.get("peak_flops_per_s"),
+        decode_bytes=found.get("decode_bytes"),
+        decode_s=found.get("decode_duration_s"),
+        peak_bytes_per_s=found.get("peak_bytes_per_s"),
     )

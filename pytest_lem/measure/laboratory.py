@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pytest_lem.engines import Generation, Loaded
 from pytest_lem.engines.registry import Registry
+from pytest_lem.machine.peaks import Peak
 from pytest_lem.measure.cooling import ThermalPolicy, cool_down, hottest, rest
 from pytest_lem.measure.idle import IdlePolicy, IdleReading, read_idle
 from pytest_lem.meters.metering import Metering
@@ -47,12 +48,16 @@ class Conditions:
     `gpus` are those of the run, MIG instances among them; `whole_gpus` are the GPUs
     that these are or are parts of. `bandwidth_bytes_per_s` is the peak of the memory of
     all of them, None where one of them is not known.
-    `phases`: energy windows ask for token stamps too.
+    `phases`: energy windows ask for token stamps too. `flops` is how operations are
+    counted, `torch_profile` where profiles go, `peaks` are the GPUs' by their id.
     """
 
     idle: IdlePolicy
     gpus: Sequence[str]
     phases: bool = False
+    flops: str = "auto"
+    torch_profile: Path | None = None
+    peaks: Mapping[str, Peak] = field(default_factory=dict)
     strict: bool = False
     carbon_intensity_g_per_kwh: float | None = None
     pue: float = 1.0

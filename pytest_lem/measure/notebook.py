@@ -11,7 +11,14 @@ from pytest_lem.analysis.metrics import emissions_g, pooled
 from pytest_lem.errors import LemError
 from pytest_lem.machine.processes import Tenancy
 from pytest_lem.measure.certainty import UNCERTAIN, judged, uncertain
-from pytest_lem.measure.derived import index_metrics, phase_metrics, phase_reasons
+from pytest_lem.measure.computing import Watched, computed
+from pytest_lem.measure.derived import (
+    compute_metrics,
+    compute_reasons,
+    index_metrics,
+    phase_metrics,
+    phase_reasons,
+)
 from pytest_lem.measure.idle import IdleReading
 from pytest_lem.measure.laboratory import Bench, Cooled, Laboratory
 from pytest_lem.measure.prompting import recipe
@@ -60,6 +67,7 @@ class Notebook:
     prompts: dict[str, Any] | None = None
     thermal_wait_s: float | None = None
     tenancies: dict[str, Tenancy] = field(default_factory=dict)
+    watched: Watched = field(default_factory=Watched)
 
     def note_cooling(self, cooled: Cooled | None) -> None:
         """Take in the wait for a temperature, if one was asked for."""
@@ -94,7 +102,7 @@ def cycle_record(
         load=load,
         warmup=warmup,
         idle=idle,
-        native=dict(notes.passes[-1].generation.native) if notes.passes else {},
+        native=_native(notes),
         windows=windows,
         metrics=_metrics(lab, notes, windows, load, warmup),
         timing={
@@ -102,7 +110,11 @@ def cycle_record(
             "thermal_wait_s": notes.thermal_wait_s,
         },
         machine={
-            "gpus": {uuid: one.to_json() for uuid, one in notes.tenancies.items()}
+            "gpus": {uuid: one.to_json() for uuid, one in notes.tenancies.items()},
+            "memory": {
+                "device_used_mb": notes.watched.device_used_mb,
+                "process_used_mb": notes.watched.process_used_mb,
+            },
         },
         prompts=notes.prompts or recipe(notes.experiment.workload),
         flags=sorted(notes.flags),
@@ -146,7 +158,11 @@ def _load(lab: Laboratory, notes: Notebook) -> dict[str, float | None]:
     )
     if spent.gross_j is None:
         notes.nulls["load.energy_j"] = spent.reason or "unknown"
-    return {"duration_s": bench.loaded.duration_s, "energy_j": spent.gross_j}
+    return {
+        "duration_s": bench.loaded.duration_s,
+        "energy_j": spent.gross_j,
+        **bench.loaded.memory,
+    }
 
 
 def _warmup(lab: Laboratory, notes: Notebook) -> WarmupRecord | None:
@@ -175,6 +191,10 @@ def _windows(lab: Laboratory, notes: Notebook, idle: Idle | None) -> list[Window
         window, reason = cost(run, lab.metering, notes.bench.devices, idle_w)
         if reason:
             notes.nulls["windows.energy.gross_j"] = reason
+        window, nulls = computed(
+            window, run.generation, notes.bench, lab.conditions, notes.watched
+        )
+        notes.nulls |= nulls
         windows.append(judged(window, lab.conditions.max_uncertainty_pct))
     if "idle" in notes.nulls:
         notes.nulls["windows.energy.net_j"] = notes.nulls["idle"]
@@ -196,6 +216,7 @@ def _metrics(
         **sums,
         **phase_metrics(windows),
         **index_metrics(windows, sums, peak_mb),
+        **compute_metrics(windows),
         **_latency(notes),
         "idle_power_w": idle.power_w if idle else None,
         "load_duration_s": load["duration_s"],
@@ -242,6 +263,7 @@ def _reasons(
     memory = "no_device_memory" if on_cpu else "not_reported_by_engine"
     exceptions = {
         **phase_reasons(windows),
+        **compute_reasons(notes.nulls, energy),
         "edp_js": energy,
         "token_efficiency_index": energy,
         "tokens_per_gb_vram": memory,
@@ -277,6 +299,14 @@ def _reason(notes: Notebook, name: str, energy: str) -> str:
 def _peak(windows: Sequence[Window], key: str) -> float | None:
     values = [window.memory.get(key) for window in windows]
     return max((value for value in values if value is not None), default=None)
+
+
+def _native(notes: Notebook) -> dict[str, Any]:
+    """The engine's own figures of the last window, and its profile if one was made."""
+    native = dict(notes.passes[-1].generation.native) if notes.passes else {}
+    if notes.watched.profile is not None:
+        native["torch_profile"] = notes.watched.profile
+    return native
 
 
 def _worker(bench: Bench | None) -> dict[str, Any]:

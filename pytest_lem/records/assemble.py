@@ -1,6 +1,6 @@
 """From the cycles of an experiment to its record: summary, flags, nulls, exclusions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_lem.analysis.metrics import METRICS, ratio
@@ -136,28 +136,67 @@ def extended(cycles: Sequence[Cycle], nulls: dict[str, str]) -> dict[str, Any]:
     groups: dict[str, dict[str, Any]] = {
         "memory": {
             "model_mb": max(_known(cycles, "memory_model_mb"), default=None),
-            **_largest(windows, "inference_peak_mb", "rss_peak_mb"),
+            "load_peak_mb": _most(cycle.load.get("load_peak_mb") for cycle in cycles),
+            **_largest(windows, "inference_peak_mb", "reserved_peak_mb", "rss_peak_mb"),
+            **{
+                key: _most(_machine_memory(cycle).get(key) for cycle in cycles)
+                for key in ("device_used_mb", "process_used_mb")
+            },
         },
         "gpu_utilisation": {"mean_pct": _utilisation(windows)},
         "batch": _batching(windows),
-        "kv_cache": {"used_mb": None, "hit_rate": None},
+        "kv_cache": {
+            "used_mb": _largest(windows, "kv_cache_mb")["kv_cache_mb"],
+            "read_mb": _largest(windows, "kv_cache_read_mb")["kv_cache_read_mb"],
+            "hit_rate": None,
+        },
         "request_latency": {"e2e_ms": _last_latency(windows)},
     }
-    for group, values in groups.items():
-        for key, value in values.items():
-            if value is None:
-                reason = "not_reported_by_engine" if windows else "no_complete_cycle"
-                nulls.setdefault(f"extended.{group}.{key}", reason)
-    if groups["gpu_utilisation"]["mean_pct"] is None:
-        nulls["extended.gpu_utilisation.mean_pct"] = "no_gpu_telemetry"
+    found = {
+        f"extended.{group}.{key}": value
+        for group, values in groups.items()
+        for key, value in values.items()
+    }
+    for name, value in found.items():
+        if value is None:
+            nulls.setdefault(name, _why_null(name, windows, nulls))
+        else:
+            nulls.pop(name, None)
     return groups
+
+
+# Where the cycles have the reason for a value of the groups.
+_REASONS = {
+    "extended.memory.model_mb": "memory_model_mb",
+    "extended.memory.load_peak_mb": "memory_peak_mb",
+    "extended.memory.inference_peak_mb": "memory_peak_mb",
+    "extended.memory.reserved_peak_mb": "memory_peak_mb",
+    "extended.kv_cache.used_mb": "windows.memory.kv_cache_mb",
+    "extended.kv_cache.read_mb": "windows.memory.kv_cache_read_mb",
+}
+
+
+def _why_null(name: str, windows: Sequence[Window], nulls: Mapping[str, str]) -> str:
+    if not windows:
+        return "no_complete_cycle"
+    if name == "extended.gpu_utilisation.mean_pct":
+        return "no_gpu_telemetry"
+    return nulls.get(_REASONS.get(name, ""), "not_reported_by_engine")
+
+
+def _machine_memory(cycle: Cycle) -> Mapping[str, float | None]:
+    found: Mapping[str, float | None] = cycle.machine.get("memory") or {}
+    return found
+
+
+def _most(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 def _largest(windows: Sequence[Window], *keys: str) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for key in keys:
-        values = [w.memory.get(key) for w in windows]
-        found[key] = max((v for v in values if v is not None), default=None)
+        found[key] = _most(w.memory.get(key) for w in windows)
     return found
 
 

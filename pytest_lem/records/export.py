@@ -29,6 +29,10 @@ LATER_COLUMNS = (
     "edp_js",
     "token_efficiency_index",
     "tokens_per_gb_vram",
+    "flops_per_input_token",
+    "flops_per_joule",
+    "mfu",
+    "mbu",
 )
 _PERCENTILES = ("mean", "p50", "p95", "p99")
 
@@ -86,8 +90,10 @@ def _pairs(
             yield f"{kind}_{part}_ms", _mean(experiment, f"{kind}_{part}_ms")
     yield "e2e_mean_ms", _mean(experiment, "e2e_mean_ms")
     yield "e2e_p95_ms", _mean(experiment, "e2e_p95_ms")
-    for name in ("flops", "flops_per_output_token", "flops_method"):
-        yield name, None
+    for name in ("flops", "flops_per_output_token"):
+        yield name, _mean(experiment, name)
+    first = (done[-1].windows[0].flops or {}) if done and done[-1].windows else {}
+    yield "flops_method", first.get("method")
     yield from _machine(record, done)
     yield from _engine(experiment, done)
     files = record.timeseries if record else None

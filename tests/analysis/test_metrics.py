@@ -33,6 +33,12 @@ UNITS = {
     "tokens_per_joule": {"token/J"},
     "tokens_per_gb_vram": {"token/GB"},
     "token_efficiency_index": {"token2/(J*s)"},
+    "flops": {"FLOP"},
+    "flops_per_output_token": {"FLOP/token"},
+    "flops_per_input_token": {"FLOP/token"},
+    "flops_per_joule": {"FLOP/J"},
+    "mfu": {"1"},
+    "mbu": {"1"},
 }
 
 

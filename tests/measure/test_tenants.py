@@ -84,4 +84,4 @@ def test_who_is_on_a_gpu_does_not_matter_to_the_cpu(cycle):
     """A cycle on the CPU is not asked for its GPU."""
     kept, _ = cycle(1, engine=None, require_exclusive=True)
     assert kept.status == "complete"
-    assert kept.machine == {"gpus": {}}
+    assert kept.machine["gpus"] == {}

@@ -73,6 +73,7 @@ def make_cycle():
             "windows": [],
             "metrics": {},
             "timing": {"tokenise_s": None},
+            "machine": {},
             "prompts": {},
             "flags": [],
             "nulls": {},

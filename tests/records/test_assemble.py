@@ -115,13 +115,21 @@ def test_the_extended_groups_have_the_same_keys_whatever_is_known(
 ):
     """Unknown is null with a reason, never absent and never 0."""
     window = make_window(
-        memory={"inference_peak_mb": 7.0, "rss_peak_mb": 9.0},
+        memory={"inference_peak_mb": 7.0, "rss_peak_mb": 9.0, "kv_cache_mb": 2.0},
         tokens={"input": 300, "output": 100, "padding": 100},
         batches=[4, 2],
         latency={"e2e_ms": {"mean": 1.0}},
         thermal={"utilisation_mean_pct": 80.0},
     )
-    rich = experiment(make_cycle(windows=[window], memory_model_mb=5.0))
+    rich = experiment(
+        make_cycle(
+            windows=[window],
+            memory_model_mb=5.0,
+            load={"duration_s": 1.0, "energy_j": None, "load_peak_mb": 6.0},
+            machine={"memory": {"device_used_mb": 11.0, "process_used_mb": None}},
+            nulls={"windows.memory.kv_cache_read_mb": "not_asked_for"},
+        )
+    )
     poor = experiment(make_cycle(windows=[make_window(batches=[])]))
     failed = experiment(make_cycle(status="failed"))
     keys = [
@@ -131,9 +139,19 @@ def test_the_extended_groups_have_the_same_keys_whatever_is_known(
     assert keys[0] == keys[1] == keys[2]
     assert rich.extended["memory"] == {
         "model_mb": 5.0,
+        "load_peak_mb": 6.0,
         "inference_peak_mb": 7.0,
+        "reserved_peak_mb": None,
         "rss_peak_mb": 9.0,
+        "device_used_mb": 11.0,
+        "process_used_mb": None,
     }
+    assert rich.extended["kv_cache"] == {
+        "used_mb": 2.0,
+        "read_mb": None,
+        "hit_rate": None,
+    }
+    assert rich.nulls["extended.kv_cache.read_mb"] == "not_asked_for"
     assert rich.extended["batch"] == {
         "effective_batch_size": 3.0,
         "padding_overhead": 0.25,
@@ -144,6 +162,17 @@ def test_the_extended_groups_have_the_same_keys_whatever_is_known(
             for key, value in values.items():
                 named = f"extended.{group}.{key}" in found.nulls
                 assert named == (value is None), (group, key)
+
+
+def test_a_value_of_one_cycle_leaves_no_reason_of_another(make_cycle, experiment):
+    """What the first could not read and the second did is known."""
+    name = "extended.memory.device_used_mb"
+    blind = make_cycle(0, nulls={name: "no_driver"})
+    seeing = make_cycle(1, machine={"memory": {"device_used_mb": 3.0}})
+    found = experiment(blind, seeing)
+    assert found.extended["memory"]["device_used_mb"] == 3.0
+    assert name not in found.nulls
+    assert experiment(blind).nulls[name] == "no_driver"
 
 
 @pytest.mark.parametrize(("count", "flagged"), [(1, True), (4, True), (5, False)])

@@ -25,7 +25,7 @@ warmup_converged flags verdict traces_path
 LATER = """
 energy_prefill_per_input_token_j energy_decode_per_output_token_j prefill_power_w
 decode_power_w prefill_throughput_tps decode_throughput_tps edp_js
-token_efficiency_index tokens_per_gb_vram
+token_efficiency_index tokens_per_gb_vram flops_per_input_token flops_per_joule mfu mbu
 """
 
 ENVIRONMENT = {
@@ -259,6 +259,7 @@ def test_every_column_says_its_unit_or_has_none():
         *("flops", "flops_method", "throttled", "gpu_name", "driver_version"),
         *("cuda_version", "cpu_governor", "in_container", "effective_batch_size"),
         *("padding_overhead", "kv_cache_hit_rate", "warmup_converged", "flags"),
-        *("verdict", "traces_path"),
+        *("verdict", "traces_path", "mfu", "mbu"),
     }
+    bare |= {f"{n}_ci_{e}" for n in ("flops", "mfu", "mbu") for e in ("low", "high")}
     assert {name for name in columns() if not unit.search(name)} == bare
