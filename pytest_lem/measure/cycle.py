@@ -55,7 +55,8 @@ def _attempt(
     notes = Notebook(
         experiment=experiment, index=index, started_at=now(), attempt=attempt
     )
-    lab.metering.concern(experiment=experiment.id, cycle=index)
+    again = {"attempt": attempt} if attempt else {}
+    lab.metering.concern(experiment=experiment.id, cycle=index, **again)
     try:
         _measure(lab, notes)
         cycle = conclude(lab, notes)

@@ -129,6 +129,7 @@ def write_marks(tape: Tape, path: Path) -> None:
         ("end_s", pa.float64()),
         ("experiment", pa.string()),
         ("cycle", pa.int32()),
+        ("attempt", pa.int32()),
         ("window", pa.int32()),
         ("kind", pa.string()),
         ("state", pa.string()),

@@ -95,6 +95,7 @@ def _head(taped: Taped) -> dict[str, Any]:
         "name": device.name,
         "meter": taped.meter,
         "basis": taped.basis,
+        "boundary": device.boundary,
         "refresh_s": device.refresh_s,
         "violation_fields": list(FIELDS),
     }

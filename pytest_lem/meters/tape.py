@@ -89,6 +89,8 @@ class Tape:
     ) -> None:
         lines: dict[str, list[str]] = {}
         for index, one in pending:
+            if (index, one.device) not in self._keys:
+                self._add_told(index, one.device)
             key = self._keys[index, one.device]
             for series, row in _rows(one):
                 lines.setdefault(f"{key}-{series}", []).append(_line(row))
@@ -98,6 +100,13 @@ class Tape:
         for name, told in lines.items():
             with (self._directory / name).open("a", encoding="utf-8") as file:
                 file.writelines(told)
+
+    def _add_told(self, index: int, name: str) -> None:
+        """Learn of a GPU that a meter tells facts of and does not meter."""
+        places = {key: place for (place, _), key in self._keys.items()}
+        known = next(one for one in self.devices if places[one.key] == index)
+        device = Device(id=name, scope="gpu", name=name)
+        self.add(index, known.meter, known.basis, device)
 
     def rows(self, taped: Taped, series: str) -> Iterator[str]:
         """The rows of a series that were written, each as JSON."""

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any, get_args
 
 from pytest_lem.machine.gpu import throttle_reasons
-from pytest_lem.meters import Basis, Device, Reading, Scope, Telemetry
+from pytest_lem.meters import Basis, Boundary, Device, Reading, Scope, Telemetry
 from pytest_lem.meters.nvml_throttle import FIELDS
 from pytest_lem.meters.timeline import Timeline
 
@@ -105,11 +105,16 @@ def _device(place: int, data: Mapping[str, Any], meta: Any) -> Device:
         )
     if refresh_s is not None and not is_number(refresh_s):
         raise ValueError(f"has `refresh_s` {refresh_s!r}, which is no number")
+    boundary = data.get("boundary")
+    if boundary not in (None, *get_args(Boundary)):
+        choices = ", ".join(get_args(Boundary))
+        raise ValueError(f"has the boundary {boundary!r}, none of {choices}")
     name = data.get("name") or (meta.get("gpu") if isinstance(meta, dict) else None)
     return Device(
         id=str(data.get("id", f"{scope}:{place}")),
         scope=scope,
         name=str(name or "unknown"),
+        boundary=boundary,
         refresh_s=refresh_s,
     )
 

@@ -1,5 +1,6 @@
 """What `--lem-throttle` makes of windows in which a GPU was slowed down."""
 
+import json
 import time
 
 import pytest
@@ -10,6 +11,7 @@ from pytest_lem.measure.thermal import thermal
 from pytest_lem.measure.throttle import faults
 from pytest_lem.meters import Telemetry
 from pytest_lem.meters.fake import FakeMeter
+from pytest_lem.meters.tape import Tape
 
 ON_GPU = """
 from dataclasses import replace
@@ -118,7 +120,7 @@ def test_what_nobody_tells_is_unknown_and_not_well(cycle, meter):
 
 
 @pytest.fixture
-def attempts(make_lab, experiment, odd_engine, monkeypatch):
+def attempts(make_lab, experiment, odd_engine, monkeypatch, tmp_path):
     """The cycles that were kept, where so many attempts are too hot."""
     monkeypatch.setattr("pytest_lem.measure.cooling.REST_BLIND_S", 0.01)
 
@@ -132,10 +134,12 @@ def attempts(make_lab, experiment, odd_engine, monkeypatch):
 
         engine = odd_engine(ON_GPU)
         lab = make_lab(meter, engine=engine, throttle="rerun", **conditions)
+        lab.metering.record(attempts.tape)
         one = experiment(script={"prefill_s": 0.1})
         assert run_cycle(lab, one, 7, keep) is kept[-1]
         return kept
 
+    attempts.tape = Tape(tmp_path / "tape")
     return attempts
 
 
@@ -150,6 +154,13 @@ def test_a_throttled_cycle_is_run_again_until_it_is_not(attempts):
     assert len({one.worker["pid"] for one in (first, second, last)}) == 3
     digests = [[w.token_sha256 for w in one.windows] for one in (first, last)]
     assert digests[0] == digests[1]
+    attempts.tape.flush()
+    marks = map(json.loads, attempts.tape.marks())
+    windows = [mark for mark in marks if mark["name"] == "window"]
+    assert {mark["cycle"] for mark in windows} == {7}
+    assert [mark.get("attempt") for mark in windows] == [
+        attempt for attempt in (None, 1, 2) for _ in first.windows
+    ]
 
 
 def test_the_last_attempt_counts_whatever_it_was_like(attempts):

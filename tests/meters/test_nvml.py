@@ -10,6 +10,7 @@ from pytest_lem.errors import ConfigError, MeterError
 from pytest_lem.machine import gpu
 from pytest_lem.meters import nvml
 from pytest_lem.meters.metering import Metering, open_meters
+from pytest_lem.meters.tape import Tape
 
 REAL_ABSENCE = gpu.absence()
 
@@ -151,7 +152,7 @@ def test_unknown_reasons_are_none(driver):
     assert only.throttle_reasons is None
 
 
-def test_mig_instances_stand_for_their_gpu(driver):
+def test_mig_instances_stand_for_their_gpu(driver, tmp_path):
     """Instances are listed in the place of a GPU in MIG mode, which is metered."""
     driver([300.0, 100.0], mig={0})
     gpus = gpu.discover()
@@ -159,8 +160,15 @@ def test_mig_instances_stand_for_their_gpu(driver):
     assert [g.mig_parent for g in gpus] == ["GPU-0", "GPU-0", None]
     assert gpus[0].to_json()["mig"] == {"profile": "1g.MIG-0-0", "parent": "GPU-0"}
     assert gpus[2].to_json()["mig"] is None
-    with open_meters(["nvml"], gpus=gpus[:1]) as metering:
+    metering, tape = open_meters(["nvml"], gpus=gpus[:1]), Tape(tmp_path / "tape")
+    metering.record(tape)
+    with metering:
         reading, seconds = measured(metering, devices=["MIG-0-0"])
+        metering.mark("window", 1.0, 2.0, devices=["MIG-0-0"])
+    tape.flush()
+    assert [*tape.marks()] == [
+        '{"name":"window","start":1.0,"end":2.0,"devices":["GPU-0"]}'
+    ]
     assert [row["device"] for row in reading.per_device] == ["GPU-0"]
     assert reading.gross_j / seconds == pytest.approx(300, rel=0.1)
     assert reading.flags == ["mig_whole_gpu"]

@@ -17,7 +17,7 @@ from pytest_lem.meters.timeline import Timeline
 from pytest_lem.meters.trace import Mark, read_trace
 
 TRACE = Path(__file__).parents[1] / "data" / "h100_llm_trace.json.gz"
-GPU = Device(id="GPU-a", scope="gpu", name="Some GPU")
+GPU = Device(id="GPU-a", scope="gpu", name="Some GPU", boundary="module")
 
 
 @pytest.fixture
@@ -91,6 +91,7 @@ def test_marks_come_back_with_what_they_belong_to(make_tape, tmp_path):
         "start_s": 1.5,
         "end_s": 2.5,
         "devices": ["GPU-a"],
+        "attempt": None,
         "state": None,
         **mark.about,
     }
@@ -133,6 +134,18 @@ def test_a_device_that_told_nothing_is_left_out(make_tape, tmp_path):
     made.take(0, [reading(1.0 + k, energy_j=float(k)) for k in range(3)])
     tracks = read_trace(save(made, tmp_path / "out", "x", {}).trace).tracks
     assert [track.device.id for track in tracks] == ["GPU-a"]
+
+
+def test_facts_of_a_gpu_that_is_not_metered_are_kept(make_tape, tmp_path):
+    """They have no energy to tell, and a row each in Parquet."""
+    made = make_tape()
+    made.take(0, [reading(1.0 + k, energy_j=float(k)) for k in range(3)])
+    made.take(0, [Telemetry(device="GPU-b", time_s=1.0, temperature_c=50.0)])
+    files = save(made, tmp_path / "out", "x", {})
+    assert [one.device.id for one in read_trace(files.trace).tracks] == ["GPU-a"]
+    (row,) = pq.read_table(files.telemetry).to_pylist()
+    assert (row["meter"], row["device"]) == ("nvml", "GPU-b")
+    assert row["temperature_c"] == 50.0
 
 
 def test_readings_are_on_the_disk_before_there_are_many(
@@ -231,5 +244,6 @@ def test_the_tape_is_what_the_documented_format_says(make_tape, tmp_path):
     data = json.loads(gzip.decompress(page.read_bytes()))
     (device,) = data["devices"]
     assert device["reads"][1] == [2.0, 2.003, 500]
-    told = {"id", "scope", "name", "meter", "basis", "refresh_s", "violation_fields"}
+    told = {"id", "scope", "name", "boundary", "meter", "basis", "refresh_s"}
+    told.add("violation_fields")
     assert set(device) == told | {"reads", "power", "ring", "telemetry", "violation"}

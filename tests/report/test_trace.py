@@ -164,6 +164,7 @@ def test_the_table_is_for_people():
     [
         ({"counter": counter(5, 100), "scope": "tpu"}, "scope 'tpu'"),
         ({"counter": counter(5, 100), "basis": "sure"}, "basis 'sure'"),
+        ({"counter": counter(5, 100), "boundary": "rack"}, "boundary 'rack'"),
         ({"counter": counter(5, 100), "refresh_s": "no"}, "refresh_s"),
         ({"reads": [[2, 2, 1], [1, 1, 2]]}, "`reads` rows out of order"),
         ({"power": [[1, 1, 1]]}, "is no trace"),
