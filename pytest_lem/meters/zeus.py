@@ -21,8 +21,7 @@ class ZeusMeter:
 
     Zeus's own windows are not used: they take the difference of two reads, and the
     wall clock. What it meters is what it finds: NVIDIA or AMD GPUs, RAPL or its daemon
-    zeusd, an Apple or Jetson chip. For each RAPL zone it starts a process that looks
-    for wraps of the counter; they end with the meter.
+    zeusd, an Apple or Jetson chip.
     """
 
     name = "zeus"
@@ -68,10 +67,8 @@ class ZeusMeter:
         }
 
     def close(self) -> None:
-        """End the threads, and the processes that Zeus started."""
+        """End the threads; Zeus itself has no end but the interpreter's."""
         self._readers.stop()
-        for source in self._sources:
-            source.close()
 
 
 def _find(wanted: Sequence[str]) -> tuple[list[ZeusSource], dict[str, str]]:

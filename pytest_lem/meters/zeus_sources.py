@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pytest_lem.meters import Device, Reading, Scope, Telemetry
@@ -33,8 +34,8 @@ class ZeusSource:
 
     `read` gives, by device, joules since some instant, or watts where `power` is set.
     A counter that stands still between reads 5 ms apart has steps, which are followed
-    like NVML's; one that moves each time is read ten times a second. `close` ends what
-    Zeus started for it. Raises what Zeus raises where it cannot be read.
+    like NVML's; one that moves each time is read ten times a second. Raises what
+    Zeus raises where it cannot be read.
     """
 
     def __init__(
@@ -43,10 +44,8 @@ class ZeusSource:
         read: Callable[[], Mapping[str, float]],
         *,
         power: bool = False,
-        close: Callable[[], None] = lambda: None,
     ) -> None:
         self.due_s = 0.0
-        self.close = close
         self._read = read
         self._power = power
         self._reads = 0
@@ -164,8 +163,12 @@ def cpus() -> list[ZeusSource]:
     for place, one in enumerate(RAPLCPUs().cpus):
         zone = getattr(one, "rapl_file", None)
         name = f"package-{place}" if zone is None else str(zone.name)
-        if name.startswith("package"):
-            found.append(_cpu(name, one))
+        if not name.startswith("package"):
+            continue
+        if zone is not None:
+            one.rapl_file = _zone(zone)
+            one.dram = None if one.dram is None else _zone(one.dram)
+        found.append(_cpu(name, one))
     return found
 
 
@@ -183,16 +186,32 @@ def _cpu(name: str, one: Any) -> ZeusSource:
         Device(id=key, scope=scope, name=key, refresh_s=_RAPL_REFRESH_S)
         for key, scope in scopes.items()
     ]
-    return ZeusSource(devices, read, close=lambda: _end_processes(one))
+    return ZeusSource(devices, read)
 
 
-def _end_processes(cpu: Any) -> None:
-    """What watches RAPL for wraps; Zeus itself would end it with the interpreter."""
-    for zone in (getattr(cpu, "rapl_file", None), getattr(cpu, "dram", None)):
-        process = zone.wraparound_tracker.process if zone is not None else None
-        if process is not None:
-            process.terminate()
-            process.join(1.0)
+def _zone(zone: Any) -> Any:
+    """A RAPL zone that sees its wraps by itself.
+
+    Zeus starts a process for each to look for them, which would outlive a pytest that
+    was killed. We read so often that there is one wrap at most between two reads.
+    """
+    from zeus.device.cpu.rapl import RAPLFile
+
+    class Zone(RAPLFile):  # type: ignore[misc]  # untyped base class
+        """Counts wraps where the counter falls."""
+
+        last_uj = 0.0
+        wraps = 0
+
+        def read(self) -> float:
+            """Millijoules since some instant, over any wraps."""
+            now_uj = float(Path(self.energy_uj_path).read_text())
+            self.wraps += now_uj < self.last_uj
+            self.last_uj = now_uj
+            turned_uj: float = self.wraps * self.max_energy_range_uj
+            return (now_uj + turned_uj) / 1e3
+
+    return Zone(zone.path)
 
 
 def socs() -> list[ZeusSource]:
