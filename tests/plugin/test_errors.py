@@ -160,7 +160,7 @@ def test_an_unusable_meter_asked_for_by_name_is_refused(run, project):
     """A trace that is not there is a usage error, before anything is measured."""
     result = run(SOURCE, "--lem-meter=replay:nix.json")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: replay: nix.json cannot be read *"])
+    result.stderr.fnmatch_lines(["ERROR: trace nix.json cannot be read *"])
     assert not (project.path / ".lem").exists()
 
 
