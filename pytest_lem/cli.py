@@ -186,6 +186,29 @@ def trace(
         typer.echo(table(found, max(shutil.get_terminal_size().columns, 100)))
 
 
+@app.command()
+def matrix(
+    *,
+    python: Annotated[
+        list[str] | None,
+        typer.Option(help="BACKEND=PATH: the Python that has this engine; repeatable."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line.")
+    ] = False,
+) -> None:
+    """Tell what each engine can do, looked up in those that are installed."""
+    from pytest_lem.engines.matrix import matrix
+    from pytest_lem.machine.gpu import discover
+    from pytest_lem.report.matrix import lines
+
+    columns = list(matrix(dict(pair.split("=", 1) for pair in python or ())))
+    gpus = [one.name for one in discover()]
+    told = [json.dumps(one.to_json()) for one in columns]
+    for line in told if as_json else lines(columns, gpus):
+        typer.echo(line)
+
+
 @app.command(context_settings={"ignore_unknown_options": True})
 def explain(
     arguments: Annotated[
