@@ -14,6 +14,7 @@ _RECENT = 9
 _BLUR = 2.0
 _BEATS = 32
 _PULL = 0.2
+_EARLY_BEATS = 0.1
 
 
 class CounterSeries:
@@ -77,7 +78,10 @@ class CounterSeries:
         beat_s = self._beat_s()
         if beat_s is None or self._refresh_s is not None:
             return middle_s, half_s
-        steps = max(round((middle_s - self.times[-1]) / beat_s), 1)
+        # What is seen after a missed edge is the last step before the read.
+        late_s = latest_s - _EARLY_BEATS * beat_s
+        around_s = max(middle_s, late_s - beat_s / 2)
+        steps = max(round((around_s - self.times[-1]) / beat_s), 1)
         expected_s = self.times[-1] + steps * beat_s
         pulled_s = expected_s + _PULL * (middle_s - expected_s)
         # The beat tells of an edge about as sharply as its neighbours were seen.

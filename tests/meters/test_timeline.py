@@ -301,6 +301,16 @@ def test_one_edge_seen_late_is_put_on_the_beat():
     assert span.flags == ()
 
 
+@pytest.mark.parametrize("late_s", [0.01, 0.03, 0.05, 0.07, 0.09])
+def test_after_missed_edges_the_newest_is_meant(late_s):
+    """A read after some periods shows the last step before it, not the one before."""
+    timeline = Timeline(device())
+    staircase(timeline, lambda t: 500 * t, 2.0)
+    staircase(timeline, lambda t: 500 * t, 4.0, start_s=2.2 + late_s)
+    span = timeline.energy(1.03, 2.21 + late_s)
+    assert span.energy_j == pytest.approx(500 * (1.18 + late_s), abs=8)
+
+
 def test_a_counter_that_leaves_its_beat_is_followed():
     """The beat chooses inside what was seen, and never against it."""
     timeline = Timeline(device())
