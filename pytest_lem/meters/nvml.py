@@ -82,10 +82,12 @@ class NvmlMeter:
         return told
 
     def facts(self) -> dict[str, Any]:
-        """For each GPU what is told of it, and the processor time of its own thread."""
+        """For each GPU what is told of it, and how its own thread fares."""
         return {
-            watched.uuid: {**watched.facts(), "thread_cpu_s": cpu_s}
-            for watched, cpu_s in zip(self._watched, self._readers.cpu_s, strict=True)
+            watched.uuid: {**watched.facts(), **thread}
+            for watched, thread in zip(
+                self._watched, self._readers.facts(), strict=True
+            )
         }
 
     def close(self) -> None:

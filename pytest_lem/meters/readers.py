@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from threading import Event, Lock, Thread
-from typing import Protocol
+from typing import Any, Protocol
 
 from pytest_lem.meters import Reading, Telemetry
 
@@ -41,7 +41,7 @@ class Readers:
         self._telemetry: list[Telemetry] = []
         self._failures: list[Exception | None] = [None for _ in sources]
         self._inside_s: list[float | None] = [None for _ in sources]
-        self.cpu_s: list[float | None] = [None for _ in sources]
+        self._cpu_s: list[float | None] = [None for _ in sources]
         self._threads: list[Thread] = []
 
     def poll(self) -> tuple[list[Reading], list[Telemetry], float]:
@@ -100,7 +100,20 @@ class Readers:
                     self._readings += readings
                     self._telemetry += telemetry
             self._inside_s[place] = None
-            self.cpu_s[place] = time.thread_time()
+            self._cpu_s[place] = time.thread_time()
+
+    def facts(self) -> list[dict[str, Any]]:
+        """For each source the processor time of its thread, and why it is silent."""
+        places = range(len(self._sources))
+        return [
+            {
+                "thread_cpu_s": cpu_s,
+                "silent": None if failure is None else repr(failure),
+            }
+            for cpu_s, failure in zip(
+                self._cpu_s, map(self._silence, places), strict=True
+            )
+        ]
 
     def stop(self) -> bool:
         """End the threads within a second; False if a source has not returned."""

@@ -58,9 +58,9 @@ class ZeusMeter:
         """Each source by its first device, and why there are no others."""
         return {
             "sources": {
-                source.devices[0].id: {**source.facts(), "thread_cpu_s": cpu_s}
-                for source, cpu_s in zip(
-                    self._sources, self._readers.cpu_s, strict=True
+                source.devices[0].id: {**source.facts(), **thread}
+                for source, thread in zip(
+                    self._sources, self._readers.facts(), strict=True
                 )
             },
             "absent": dict(self._absent),

@@ -147,6 +147,9 @@ def test_a_read_that_hangs_holds_up_its_own_gpu_only(driver):
         time.sleep(0.1)
         reading, seconds = measured(metering, 0.3, devices=["GPU-1"])
         assert measured(metering, 0.1, devices=["GPU-0"])[0].gross_j is None
+        facts = metering.describe()[0]["facts"]
+    assert "a read has not returned for" in facts["GPU-0"]["silent"]
+    assert facts["GPU-1"]["silent"] is None
     assert reading.gross_j / seconds == pytest.approx(100, rel=0.2)
     assert simulated.users == 1
     released.set()
