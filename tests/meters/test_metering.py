@@ -93,6 +93,38 @@ def test_devices_add_up_to_the_sum_and_uncertainties_in_quadrature():
     assert reading.uncertainty_j < sum(row["uncertainty_j"] for row in rows)
 
 
+class Ringed(Scripted):
+    """The same with power samples of the GPUs in `ringed`."""
+
+    ringed = ("GPU-a", "GPU-b")
+
+    def poll(self):
+        readings, telemetry, wait_s = super().poll()
+        samples = [
+            Reading(
+                device=name,
+                before_s=tick / 50,
+                after_s=tick / 50,
+                ring_w=self._powers_w[name][1],
+            )
+            for name in (self.ringed if readings else ())
+            for tick in range(503)
+        ]
+        return readings + samples, telemetry, wait_s
+
+
+def test_rings_are_summed_over_the_gpus_that_count(monkeypatch):
+    """Those of the experiment; one without a ring leaves no sum."""
+    metering = sampled(Ringed("nvml", GPUS), Scripted("rapl", HOST))
+    assert metering.ring_energy(1.0, 3.0) == (pytest.approx(1600), None)
+    named_j, _ = metering.ring_energy(1.0, 3.0, devices={"GPU-b"})
+    assert named_j == pytest.approx(1000)
+    assert metering.ring_energy(1.0, 3.0, devices={"cpu"}) == (None, "no_ring")
+    monkeypatch.setattr(Ringed, "ringed", ("GPU-a",))
+    metering = sampled(Ringed("nvml", GPUS))
+    assert metering.ring_energy(1.0, 3.0) == (None, "no_ring")
+
+
 def test_only_the_named_gpus_count():
     """An experiment on one GPU does not pay for its neighbour."""
     metering = sampled(Scripted("nvml", GPUS), Scripted("rapl", HOST))

@@ -174,6 +174,30 @@ def test_disagreement_widens_the_uncertainty():
     )
 
 
+def test_the_ring_alone_is_a_second_opinion():
+    """Its own joules, moved by its lag and not scaled to the counter."""
+    timeline = filled(gain=1.04, lag_s=0.012)
+    ring_j, reason = timeline.ring_energy(4.13, 9.31)
+    assert ring_j == pytest.approx(1.04 * (square_j(9.31) - square_j(4.13)), rel=5e-3)
+    assert reason is None
+    assert timeline.energy(4.13, 9.31).energy_j == pytest.approx(
+        square_j(9.31) - square_j(4.13), rel=5e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        ({"silent": (-1.0, 99.0)}, "no_ring"),
+        ({"counter": False}, "no_counter"),
+        ({"silent": (5.0, 5.6)}, "ring_gap"),
+    ],
+)
+def test_without_a_second_opinion_there_is_a_reason(made, reason):
+    """No ring, nothing beside it, or a hole in it."""
+    assert flat(**made).ring_energy(4.0, 7.0) == (None, reason)
+
+
 def test_without_a_counter_the_ring_is_integrated():
     """The ring goes before polled power, which steps in where the ring is silent."""
     timeline = flat(counter=False, power=True, silent=(5.0, 5.6))
