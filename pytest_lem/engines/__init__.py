@@ -57,9 +57,10 @@ class Loaded:
     """What a load reports: all plain JSON values.
 
     `effective` is the configuration read back from the engine's own objects,
-    `model` holds facts of the model (architecture, parameters, dtype, revision,
-    hashes), `memory` the sizes in MB (1e6 bytes) with `None` where unknown, and
-    `devices` the devices in use (`cpu`, or GPU UUIDs where known, else `cuda:0`).
+    `model` holds facts of the model (architecture, parameters, dtype, revision, hashes;
+    for the closed form of its operations the fields of `Architecture`), `memory` the
+    sizes in MB (1e6 bytes) with `None` where unknown, and `devices` the devices in use
+    (`cpu`, or GPU UUIDs where known, else `cuda:0`).
     """
 
     duration_s: float

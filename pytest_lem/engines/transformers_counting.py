@@ -54,8 +54,8 @@ def precision(model: Any) -> dict[str, Any]:
     """Types of weights (shares of their bytes), activations and arithmetic.
 
     `compute` is what the matrix products run in: for float32 on a GPU `tf32` where
-    torch may use it; for quantised weights what they are turned into, as far as the
-    quantisation says.
+    torch may use it; for quantised weights what they are turned into, null for a
+    quantisation that is not known here.
     """
     sizes: dict[str, int] = {}
     for each in model.parameters():
@@ -65,17 +65,33 @@ def precision(model: Any) -> dict[str, Any]:
     quantisation = getattr(model.config, "quantization_config", None)
     if quantisation is not None and not isinstance(quantisation, dict):
         quantisation = json.loads(quantisation.to_json_string(use_diff=False))
-    activations = _name(model.dtype)
-    told = (quantisation or {}).get("bnb_4bit_compute_dtype")
-    compute = str(told).removeprefix("torch.") if told else activations
-    if compute == "float32" and model.device.type == "cuda":
+    compute: str | None = _name(model.dtype)
+    if quantisation is not None:
+        compute = _quantised_compute(quantisation, _name(model.dtype))
+    elif compute == "float32" and model.device.type == "cuda":
         compute = "tf32" if torch.backends.cuda.matmul.allow_tf32 else compute
     return {
         "weights": {name: size / whole for name, size in sorted(sizes.items())},
-        "activations": activations,
+        "activations": _name(model.dtype),
         "compute": compute,
         "quantisation": quantisation,
     }
+
+
+def _quantised_compute(quantisation: dict[str, Any], activations: str) -> str | None:
+    """What products with quantised weights run in, for the methods that say it."""
+    method = quantisation.get("quant_method")
+    if method == "bitsandbytes" and quantisation.get("load_in_4bit"):
+        told = str(quantisation.get("bnb_4bit_compute_dtype"))
+        return told.removeprefix("torch.")
+    known = {
+        "bitsandbytes": "int8",
+        "gptq": activations,
+        "awq": activations,
+        "fp8": "float8",
+        "fbgemm_fp8": "float8",
+    }
+    return known.get(str(method))
 
 
 def count(

@@ -4,9 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_lem.analysis.architecture import NoArchitecture
+from pytest_lem.analysis.architecture import Architecture, NoArchitecture
 from pytest_lem.analysis.estimate import Count, Known, estimate, needed, shape_of
-from pytest_lem.analysis.flops import Work, decode_bytes, kv_cache_bytes
+from pytest_lem.analysis.flops import (
+    Work,
+    decode_bytes,
+    kv_cache_bytes,
+    longest_context,
+)
 from pytest_lem.analysis.metrics import product, ratio
 from pytest_lem.engines import Generation
 from pytest_lem.machine.peaks import Peak
@@ -99,7 +104,7 @@ def decoding(known: Known, generation: Generation) -> Decoding:
     if weights_mb is None or element_bytes is None or not known.told:
         return Decoding(unknown="not_reported_by_engine")
     try:
-        shape = shape_of(known)
+        shape = _cached_shape(known)
     except NoArchitecture as reason:
         return Decoding(unknown=str(reason))
     duration_s = _decode_s(generation)
@@ -199,7 +204,8 @@ def _kv_cache(
     nulls["memory.kv_cache_mb"] = "not_reported_by_engine"
     if element_bytes is not None and known.told:
         try:
-            held_mb = kv_cache_bytes(shape_of(known), known.work, element_bytes) / 1e6
+            shape = _cached_shape(known)
+            held_mb = kv_cache_bytes(shape, known.work, element_bytes) / 1e6
         except NoArchitecture as reason:
             nulls["memory.kv_cache_mb"] = str(reason)
     nulls["memory.kv_cache_read_mb"] = watched.uncounted
@@ -207,6 +213,15 @@ def _kv_cache(
         read_mb = watched.count.kv_cache_mb
         nulls["memory.kv_cache_read_mb"] = "not_reported_by_engine"
     return {"kv_cache_mb": held_mb, "kv_cache_read_mb": read_mb}
+
+
+def _cached_shape(known: Known) -> Architecture:
+    """The shape, if every layer's cache holds every token; else NoArchitecture."""
+    shape = shape_of(known)
+    window = shape.sliding_window
+    if window is not None and longest_context(known.work) > window:
+        raise NoArchitecture("sliding_window")
+    return shape
 
 
 def _decode_s(generation: Generation) -> float | None:

@@ -17,6 +17,7 @@ transformers = pytest.importorskip("transformers")
 
 from pytest_lem.engines import transformers as room  # noqa: E402
 from pytest_lem.engines import transformers_counting as counting  # noqa: E402
+from pytest_lem.engines import transformers_loading as loading  # noqa: E402
 
 SIZES = {
     "hidden_size": 64,
@@ -181,6 +182,35 @@ def test_precision_is_told_by_shares_of_the_weights_bytes():
     assert sum(shares.values()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize(
+    ("quantisation", "compute"),
+    [
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "int8"),
+        (
+            {
+                "quant_method": "bitsandbytes",
+                "load_in_4bit": True,
+                "bnb_4bit_compute_dtype": "bfloat16",
+            },
+            "bfloat16",
+        ),
+        ({"quant_method": "gptq", "bits": 4}, "float32"),
+        ({"quant_method": "fp8"}, "float8"),
+        ({"quant_method": "made-up"}, None),
+    ],
+)
+def test_quantised_weights_say_what_products_run_in(quantisation, compute):
+    """As the quantisation states it; the shape is not checked against packed weights.
+
+    The packages that quantise need a GPU: the model here has only what they write.
+    """
+    model = built("llama")
+    model.config.quantization_config = quantisation
+    assert counting.precision(model)["compute"] == compute
+    assert counting.precision(model)["quantisation"] == quantisation
+    assert counting.shape_facts(model)["closed_form"] == "unchecked"
+
+
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
     """An engine with the tiny checkpoint."""
@@ -231,6 +261,17 @@ def test_the_profiler_runs_in_its_own_pass_and_in_no_other(engine, tmp_path):
         for event in json.loads(Path(found["path"]).read_text())["traceEvents"]
     }
     assert "aten::mm" in names
+
+
+def test_memory_of_a_pass_is_that_of_every_gpu(monkeypatch):
+    """Peaks allocated and reserved, each summed over the GPUs that hold the model."""
+    allocated, reserved = {0: 3_000_000, 1: 4_000_000}, {0: 5_000_000, 1: 6_000_000}
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", allocated.get)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", reserved.get)
+    found = loading.pass_memory([0, 1])
+    assert (found["inference_peak_mb"], found["reserved_peak_mb"]) == (7.0, 11.0)
+    bare = loading.pass_memory([])
+    assert (bare["inference_peak_mb"], bare["reserved_peak_mb"]) == (None, None)
 
 
 def test_what_a_pass_computed_is_told_with_its_tokens(engine):

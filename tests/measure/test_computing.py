@@ -21,6 +21,8 @@ class Odd(FakeEngine):
     def load(self, spec):
         loaded = super().load(spec)
         facts = {{"closed_form": "checked", "parameters": 886016}}
+        if self._script.fail_kind == "sliding":
+            facts["sliding_window"] = 10
         facts |= {{"decode_weights_mb": 2.0, "kv_cache_element_bytes": 2}}
         return dataclasses.replace(
             loaded,
@@ -161,6 +163,16 @@ def test_switched_off_nothing_is_counted(cycle_of):
     names = ("flops", "flops_per_joule", "mfu", "mbu")
     assert [cycle.metrics[name] for name in names] == [None] * 4
     assert {cycle.nulls[name] for name in names} == {"off"}
+
+
+def test_a_sliding_window_leaves_cache_and_reading_unknown(cycle_of):
+    """Layers with a window hold and read less than the form says."""
+    cycle = cycle_of(script={"fail_kind": "sliding"}, phases=True)
+    window = cycle.windows[0]
+    assert window.flops["confidence"] == "medium"
+    assert window.memory["kv_cache_mb"] is None
+    assert cycle.nulls["windows.memory.kv_cache_mb"] == "sliding_window"
+    assert cycle.nulls["mbu"] == "sliding_window"
 
 
 def test_memory_is_told_size_by_size(cycle_of):

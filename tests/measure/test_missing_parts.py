@@ -79,6 +79,17 @@ def report_of(make_lab, experiment, measure):
     return make
 
 
+def absent_in(window):
+    """Where the nulls of a window's operations and memory have their reasons."""
+    groups = {"flops": window.flops, "memory": window.memory}
+    return {
+        f"windows.{group}.{key}"
+        for group, values in groups.items()
+        for key, value in values.items()
+        if value is None and key != "reason"
+    }
+
+
 def name(parts):
     return "+".join(key for key, there in parts.items() if there) or "nothing"
 
@@ -111,6 +122,8 @@ def test_a_report_is_whole_whatever_is_missing(report_of, tmp_path, parts):
     for cycle in one.cycles:
         absent = {key for key, value in cycle.metrics.items() if value is None}
         assert absent <= cycle.nulls.keys()
+        for window in cycle.windows:
+            assert absent_in(window) <= cycle.nulls.keys()
         heat = [window.thermal is not None for window in cycle.windows]
         assert set(heat) == {parts["telemetry"]}
 

@@ -1,0 +1,86 @@
+"""`--lem-flops` and `--lem-torch-profile`, from the command line to the record."""
+
+import json
+
+import pytest
+
+SOURCE = """
+import pytest
+
+@pytest.mark.lem(
+    input_tokens=16, output_tokens=5, batch_size=2, requests=4, streaming=True,
+    streaming_warmup_requests=0, transformers={"device": "cpu"},
+)
+def test_it(lem):
+    result = lem()
+    assert result.flops_per_output_token > 0
+    assert result.mfu.reason == "no_peak_for_cpu"
+"""
+
+OPTIONS = (
+    "--lem-cycles=2",
+    "--lem-windows=1",
+    "--lem-idle=off",
+    "--lem-warmup=off",
+    "--lem-meter=fake:50",
+    "--lem-json=r.json",
+)
+
+
+def test_the_real_engine_is_counted_and_profiled_after_its_windows(pytester, report):
+    """Its own counter agrees with the closed form; windows are none the wiser."""
+    pytest.importorskip("transformers")
+    pytester.makepyfile(test_it=SOURCE)
+    options = ("--lem-backend=transformers", *OPTIONS, "-p", "no:randomly")
+    asked = ("--lem-flops=measured", "--lem-torch-profile=profiles")
+    pytester.runpytest_subprocess(*options, *asked).assert_outcomes(passed=1)
+    (one,) = report().experiments
+    assert not {"profile_failed", "host_overhead"} & set(one.flags)
+    for cycle in one.cycles:
+        energy, latency = cycle.windows
+        assert energy.flops["method"] == "measured"
+        assert latency.flops["method"] == "architecture"
+        assert energy.memory["kv_cache_read_mb"] == energy.memory["kv_cache_mb"]
+    (trace,) = (pytester.path / "profiles").iterdir()
+    assert one.cycles[0].native["torch_profile"]["path"] == str(trace)
+    assert "torch_profile" not in one.cycles[1].native
+    assert json.loads(trace.read_text())["traceEvents"]
+    measured = [cycle.windows[0].flops["total"] for cycle in one.cycles]
+    pytester.runpytest_subprocess(*options).assert_outcomes(passed=1)
+    (one,) = report().experiments
+    form = [cycle.windows[0].flops for cycle in one.cycles]
+    assert [flops["total"] for flops in form] == measured
+    assert {flops["confidence"] for flops in form} == {"high"}
+
+
+def test_an_unknown_method_is_refused_at_once(run, errors_of):
+    """With the choices."""
+    lines = errors_of(run(SOURCE, "--lem-flops=exact"))
+    assert any("--lem-flops" in line and "measured" in line for line in lines)
+
+
+@pytest.mark.parametrize("place", ["there.txt", "nowhere/profiles"])
+def test_a_place_that_cannot_hold_profiles_is_refused_at_once(
+    run, errors_of, project, place
+):
+    """A file, or a folder in a folder that is not there."""
+    (project.path / "there.txt").write_text("")
+    (line,) = errors_of(run(SOURCE, f"--lem-torch-profile={place}"))
+    assert line.startswith(f"--lem-torch-profile={place}: ")
+    assert line.endswith("is no directory")
+
+
+def test_a_loop_of_the_tests_own_is_counted_by_the_work_it_did(run, report):
+    """All that the engine generated inside the window; it has no counting pass."""
+    source = """
+    import pytest
+
+    @pytest.mark.lem
+    def test_it(lem, engine):
+        with lem.window() as w:
+            w.count(engine.generate(["one two"], output_tokens=3))
+    """
+    run(source, "--lem-flops=measured", "--lem-json=r.json").assert_outcomes(passed=1)
+    window = report().experiments[0].cycles[0].windows[0]
+    assert window.flops["method"] == "architecture"
+    assert window.flops["reason"].startswith("measured: custom_loop")
