@@ -1,5 +1,6 @@
 """From pytest items to experiments: which items count, and what each one says."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,19 @@ def missing(config: pytest.Config, names: Iterable[str]) -> Iterator[str]:
     yield from filter(None, (available(registry.find(name)) for name in names))
 
 
+def warn_untested(config: pytest.Config, backends: Iterable[str]) -> Iterator[str]:
+    """Warn of packages whose version is out of range; a line where that is an error."""
+    from pytest_lem.spec.compat import untested
+
+    asked = config.stash[SETTINGS]["meter"]
+    meters = {"codecarbon", "zeus"} if "auto" in asked else {*asked}
+    for line in untested({*backends}, meters):
+        try:
+            warnings.warn(LemConfigWarning(line), stacklevel=1)
+        except LemConfigWarning:
+            yield line
+
+
 def takes_backend(item: pytest.Item) -> bool:
     """Whether the item uses our `lem` or `engine` fixture."""
     return BACKEND in getattr(item, "fixturenames", ())
@@ -123,7 +137,7 @@ def experiment_of(item: pytest.Item, config: pytest.Config) -> "Experiment":
     told = config.stash.setdefault(TOLD, set())
     for note in set(experiment.notes) - told:
         told.add(note)
-        item.warn(LemConfigWarning(f"{note}; say that instead"))
+        item.warn(LemConfigWarning(note))
     return replace(experiment, workload=located(item, experiment.workload))
 
 

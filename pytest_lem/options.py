@@ -80,7 +80,7 @@ OPTIONS: tuple[Option, ...] = (
         metavar="KEY=VALUE",
         many=True,
         help="set a marker key, such as precision=bfloat16 or transformers.device=cpu; "
-        "repeatable",
+        "`lem params` lists them; repeatable",
     ),
     Option(
         name="cycles",

@@ -20,6 +20,7 @@ from pytest_lem.items import (
     missing,
     refusals,
     takes_backend,
+    warn_untested,
 )
 from pytest_lem.measure.custom import Work
 from pytest_lem.measure.cycle import LEAST_SECONDS
@@ -146,7 +147,8 @@ def fill(
             program.add(item, experiment_of(item, config))
         except (ConfigError, LemConfigWarning) as error:
             problems += [f"{item.nodeid}: {line}" for line in str(error).splitlines()]
-    return problems or list(missing(config, {backend_of(item) for item in ours}))
+    backends = {backend_of(item) for item in ours}
+    return problems or [*missing(config, backends), *warn_untested(config, backends)]
 
 
 def _deselect(

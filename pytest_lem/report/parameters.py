@@ -13,6 +13,7 @@ from pytest_lem.engines.registry import BUILT_IN
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec import catalogue
 from pytest_lem.spec.catalogue import BACKENDS, UNIVERSAL, Row
+from pytest_lem.spec.compat import packages
 from pytest_lem.spec.nearest import unknown
 from pytest_lem.spec.parameters import SECTION_ALIASES
 from pytest_lem.spec.presets import PRESETS
@@ -34,7 +35,8 @@ _UNSET = (
 
 def pages() -> dict[str, str]:
     """{file name: text} of every page."""
-    return {f"parameters-{of}.md": page(of) for of in (UNIVERSAL, *BACKENDS)}
+    listed = {f"parameters-{of}.md": page(of) for of in (UNIVERSAL, *BACKENDS)}
+    return {**listed, "compatibility.md": "\n".join([*_compatibility(), ""])}
 
 
 def page(of: str) -> str:
@@ -115,6 +117,29 @@ def takes(row: Row) -> str:
     choices += [row.range] if row.type != "choice" and row.range else []
     choices += [row.choices] if row.choices else []
     return "; ".join([*choices, *([row.unit] if row.unit else [])])
+
+
+def _compatibility() -> Iterator[str]:
+    yield "# Versions"
+    yield from ("", _MADE, "")
+    yield (
+        "What `pytest_lem/compat.toml` says: versions that this one was written for, "
+        "and those it was tried with. Another version is told in a warning when tests "
+        "are collected."
+    )
+    yield ""
+    yield from _table(
+        ["package", "for", "versions", "tried"],
+        (
+            [
+                one.name,
+                one.engine or one.beside or f"meter {one.meter}",
+                one.range,
+                "; ".join(f"{v}: {how}" for v, how in one.tried.items()) or "none",
+            ]
+            for one in packages()
+        ),
+    )
 
 
 def _universal() -> Iterator[str]:

@@ -1,20 +1,20 @@
 """Older names of parameters: still taken, told once, and never part of an identity."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_lem.spec.catalogue import aliases, removed
+from pytest_lem.spec.catalogue import BACKENDS, aliases, removed
 from pytest_lem.spec.parameters import SECTION_ALIASES
 
 _ABSENT = object()
 
 
 def resolve(
-    values: Mapping[str, Any], notes: list[str], problems: list[str]
+    values: Mapping[str, Any], used: dict[str, str], problems: list[str]
 ) -> dict[str, Any]:
     """The values of one layer under today's names.
 
-    `notes` gets a line for each older name, `problems` one for each value that was
+    `used` gets each older name with today's, `problems` a line for each value that was
     given under both names and differs, and for each name that is gone.
     """
     tree: dict[str, Any] = _copy(values)
@@ -24,12 +24,21 @@ def resolve(
                 _move(tree, f"{alias}.{key}", f"{section}.{key}", value, problems)
     for older, path in aliases().items():
         if (value := _take(tree, older)) is not _ABSENT:
-            notes.append(f"{older!r} is the older name of {path!r}")
+            used[older] = path
             _move(tree, older, path, value, problems)
     for path, instead in removed().items():
         if _take(tree, path) is not _ABSENT:
             problems.append(f"key {path!r} is gone: {instead}")
     return tree
+
+
+def notes(used: Mapping[str, str], backend: str) -> Iterator[str]:
+    """What is said of the older names: today's, and whether they matter here."""
+    for older, path in used.items():
+        home, said_in = path.partition(".")[0], older.partition(".")[0]
+        idle = home in BACKENDS and home not in (backend, said_in)
+        aside = f", which {backend} does not have" if idle else "; say that instead"
+        yield f"{older!r} is the older name of {path!r}{aside}"
 
 
 def _copy(value: Any) -> Any:

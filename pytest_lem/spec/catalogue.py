@@ -9,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from pytest_lem.spec.compat import packages
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.parameters import SECTIONS
 from pytest_lem.spec.parameters.about import Section
@@ -90,7 +91,7 @@ def native(backend: str) -> Mapping[str, str]:
 
 def versions(backend: str) -> str:
     """The versions of the engine that its parameters were written for."""
-    return _section(backend).versions
+    return next(one.range for one in packages() if one.engine == backend)
 
 
 def not_covered(backend: str) -> Mapping[str, tuple[str, ...]]:
@@ -124,6 +125,20 @@ def targets(backend: str) -> dict[str, set[str]]:
         if name in found and argument != "**":
             found[name].add(argument)
     return found
+
+
+def overridden(backend: str, section: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each key of `extra` that a parameter sets already."""
+    rows_here = (*rows(UNIVERSAL), *rows(backend)) if section.get("extra") else ()
+    homes_of = {
+        target: row.path for row in rows_here if (target := row.targets.get(backend))
+    }
+    for target, path in homes_of.items():
+        thing, stars, _ = target.partition(".**")
+        given = section["extra"].get(path.rpartition(".")[2], {}) if stars else {}
+        for key in given:
+            if home := homes_of.get(f"{thing}.{key}"):
+                yield f"{path} names {key!r}, which is a parameter: set {home}"
 
 
 def _section(backend: str) -> type[Section]:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pytest_lem.errors import ConfigError
-from pytest_lem.spec.aliases import resolve
-from pytest_lem.spec.catalogue import homes, nested
+from pytest_lem.spec.aliases import notes, resolve
+from pytest_lem.spec.catalogue import homes, nested, overridden
 from pytest_lem.spec.effort import EFFORT_KEYS, Effort, Warmup
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.nearest import unknown
@@ -40,8 +40,8 @@ class Experiment:
 
     `id` is the node id. `late` experiments learn their workload from the test's body;
     until then `workload` is the one of the marker. `provenance` has the origin of
-    every value that is not a default, `notes` what was said in words of old, `presets`
-    the names of those that had a say.
+    every value that is not a default, `notes` what had better be said otherwise,
+    `presets` the names of those that had a say.
     """
 
     id: str
@@ -61,10 +61,10 @@ def plan_experiment(
     `backends` are all engines there are: each may have a section. Raises ConfigError
     whose message has one line for each value that cannot be.
     """
-    notes: list[str] = []
+    older: dict[str, str] = {}
     problems: list[str] = []
     named = [
-        replace(layer, values=resolve(layer.values, notes, problems))
+        replace(layer, values=resolve(layer.values, older, problems))
         for layer in layers
     ]
     presets = _presets(merge(named)[0], problems)
@@ -81,7 +81,8 @@ def plan_experiment(
         if key not in allowed and key != "backend"
     ]
     backend = str(values.get("backend", ""))
-    spec = _spec(values, backend, sections, problems)
+    doubts: list[str] = []
+    spec = _spec(values, backend, sections, problems, doubts)
     workload = _model(Workload, _only(values, WORKLOAD_KEYS), "", problems)
     effort = _effort(_only(values, EFFORT_KEYS), problems)
     if problems or spec is None or workload is None or effort is None:
@@ -92,7 +93,7 @@ def plan_experiment(
         workload=workload,
         effort=effort,
         provenance=origins,
-        notes=tuple(dict.fromkeys(notes)),
+        notes=(*notes(older, backend), *doubts),
         presets=tuple(presets),
     )
 
@@ -124,6 +125,7 @@ def _spec(
     backend: str,
     sections: Mapping[str, type[BaseModel]],
     problems: list[str],
+    doubts: list[str],
 ) -> EngineSpec | None:
     """The spec with its backend's section; the other sections are checked as well."""
     checked = {
@@ -134,6 +136,9 @@ def _spec(
     own = checked.get(backend)
     given = _only(values, SPEC_KEYS)
     engine = _set_ones(own) if own else {}
+    if isinstance(own, Section):
+        problems += overridden(backend, engine)
+        doubts += (f"{backend}: {one}" for one in own.doubts())
     return _model(EngineSpec, {**given, "engine": engine}, "", problems)
 
 

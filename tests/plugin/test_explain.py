@@ -46,7 +46,7 @@ def test_each_key_is_told_with_its_value_and_where_it_came_from(explain, project
             "  seed  * 7  * cli",
             "  decoder.temperature  * 0.2  * marker",
             "  decoder.top_p  * 0.9  * preset creative",
-            "  note: 'max_output_tokens' is the older name of 'output_tokens'",
+            "  note: 'max_output_tokens' is the older name of 'output_tokens'; *",
         ]
     )
     result.stdout.no_fnmatch_line("*fake-2*")

@@ -82,6 +82,17 @@ def test_a_key_of_a_section_in_a_section_can_be_set(run, errors_of):
     assert "vllm.speculative_config.method=5: " in errors_of(result)[0]
 
 
+@pytest.mark.parametrize(("action", "code"), [("default", 0), ("error", 4)])
+def test_a_package_out_of_range_is_a_warning(run, monkeypatch, action, code):
+    """Once in a session, or an error where warnings are."""
+    monkeypatch.setattr("pytest_lem.spec.compat.version", lambda name: "1.0")
+    options = ("--collect-only", "--lem-meter=codecarbon")
+    result = run(source(""), *options, "-W", f"{action}::pytest_lem.LemConfigWarning")
+    assert result.ret == code
+    told = [*result.outlines, *result.errlines]
+    assert sum("codecarbon 1.0 is outside of" in line for line in told) == 1
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("transformers") is None,
     reason="transformers is not installed",

@@ -27,11 +27,10 @@ def test_an_older_name_becomes_todays_with_a_note(older, path):
     tree = 7
     for name in reversed(older.split(".")):
         tree = {name: tree}
-    notes, problems = [], []
-    found = resolve(tree, notes, problems)
+    used, problems = {}, []
+    found = resolve(tree, used, problems)
     assert at(path, found) == 7
-    assert notes == [f"{older!r} is the older name of {path!r}"]
-    assert problems == []
+    assert (used, problems) == ({older: path}, [])
     with pytest.raises(KeyError):
         at(older, found)
     assert path.partition(".")[0] in MARKER_KEYS
@@ -46,6 +45,15 @@ def test_an_older_name_is_the_same_experiment():
     assert names[0] == names[1]
     assert (len(old.notes), new.notes) == (2, ())
     assert old.provenance == new.provenance
+
+
+def test_an_older_name_that_is_nothing_to_the_backend_says_so():
+    """A strategy of batching is no business of an engine that batches by itself."""
+    (note,) = planned({"batching": {"strategy": "dynamic"}}).notes
+    assert note == (
+        "'batching.strategy' is the older name of 'transformers.batching.strategy', "
+        "which vllm does not have"
+    )
 
 
 def test_both_names_with_different_values_are_an_error():
@@ -73,5 +81,5 @@ def test_a_section_may_be_called_by_its_backends_alias():
 def test_what_is_given_is_left_as_it_is():
     """A marker's own dictionaries are not changed."""
     given = {"vllm": {"lora": {"max_rank": 8}}}
-    resolve(given, [], [])
+    resolve(given, {}, [])
     assert given == {"vllm": {"lora": {"max_rank": 8}}}

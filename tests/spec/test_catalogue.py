@@ -101,7 +101,13 @@ def test_a_section_reaches_the_engine_as_plain_json():
         ("sharding", {"num_shards": 2}, "vllm.tensor_parallel_size"),
         ("transformers.max_memory", {"0": "1GiB"}, "max_memory needs device_map"),
         ("transformers.num_assistant_tokens", 3, "needs assistant_model"),
-        ("transformers.extra", {"load": {"dtype": "auto", "gguf_file": "x"}}, "names"),
+        (
+            "transformers.extra",
+            {"load": {"gguf_file": "x"}},
+            "extra.load names 'gguf_file', which is a parameter: set transformers.gguf",
+        ),
+        ("vllm.extra", {"engine": {"dtype": "auto"}}, "set precision"),
+        ("vllm.extra", {"sampling": {"temperature": 1}}, "set decoder."),
         (
             "transformers.quantization_config",
             {"load_in_4bit": True, "load_in_8bit": True},
@@ -125,6 +131,22 @@ def test_what_cannot_be_is_told_with_its_place_or_its_successor(path, value, tol
         planned(path, value)
     assert told in caught.value.message
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"torch_compile": True, "quantization_config": {"load_in_4bit": True}}, 1),
+        ({"torch_compile": "max-autotune", "cache_implementation": "static"}, 1),
+        ({"torch_compile": "max-autotune", "cache_implementation": "dynamic"}, 0),
+        ({"torch_compile": False, "quantization_config": {"load_in_4bit": True}}, 0),
+    ],
+)
+def test_what_is_seldom_meant_is_noted_and_not_refused(given, told):
+    """Compiling together with what breaks it, or does it twice."""
+    notes = planned("transformers", given).notes
+    assert len(notes) == told
+    assert all(one.startswith("transformers: torch_compile") for one in notes)
 
 
 def test_the_json_schema_says_what_the_model_says():

@@ -5,7 +5,7 @@ Schema, `lem params`, the pages in docs/ and the comparison with an installed en
 read from there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
@@ -29,18 +29,21 @@ class Section(BaseModel):
     """The parameters of one engine, or of one object of it.
 
     Every field is unset by default, which leaves the engine's own default. `native`
-    names the objects that targets speak of, as `module:attribute`; `versions` is the
-    range that was looked at; `removed` has the names that are gone, each with what to
-    use instead; `not_covered` what the engine takes and is no parameter, by reason.
+    names the objects that targets speak of, as `module:attribute`; `removed` has the
+    names that are gone, each with what to use instead; `not_covered` what the engine
+    takes and is no parameter, by reason.
     """
 
     # A section is built when it is first checked: most runs use one of them.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     native: ClassVar[Mapping[str, str]] = {}
-    versions: ClassVar[str] = ""
     removed: ClassVar[Mapping[str, str]] = {}
     not_covered: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    def doubts(self) -> Iterator[str]:
+        """What can be asked, and is seldom meant; each is told as a warning."""
+        yield from ()
 
 
 def parameter(

@@ -27,7 +27,6 @@ class TensorrtParameters(
     speculative_config: Speculation | None = None
     extra: Extra | None = None
 
-    versions = ">=1.2,<1.5"
     native = {  # noqa: RUF012 - annotated in Section
         "TorchLlmArgs": f"{_ARGS}:TorchLlmArgs",
         "KvCacheConfig": f"{_ARGS}:KvCacheConfig",

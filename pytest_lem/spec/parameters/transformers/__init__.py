@@ -25,7 +25,6 @@ class TransformersParameters(Speculation, Generation, Running, Loading):
     batching: Batching | None = None
     extra: Extra | None = None
 
-    versions = ">=5.17,<6"
     native = {  # noqa: RUF012 - annotated in Section
         "from_pretrained": f"{_LIBRARY}.modeling_utils:PreTrainedModel.from_pretrained",
         "GenerationConfig": f"{_LIBRARY}:GenerationConfig",
@@ -48,6 +47,21 @@ class TransformersParameters(Speculation, Generation, Running, Loading):
     }
     not_covered = LEFT_OUT
 
+    def doubts(self) -> Iterator[str]:
+        """Combinations that the library takes and that tend to fail or to be slow."""
+        weights = self.quantization_config
+        if (
+            self.torch_compile
+            and weights
+            and (weights.load_in_4bit or weights.load_in_8bit)
+        ):
+            yield "torch_compile with weights by bitsandbytes breaks the graph"
+        if (
+            str(self.torch_compile).startswith("max-autotune")
+            and self.cache_implementation == "static"
+        ):
+            yield "torch_compile=max-autotune with a static cache compiles twice"
+
     @model_validator(mode="after")
     def _placement_agrees(self) -> "TransformersParameters":
         if problems := list(self._problems()):
@@ -66,11 +80,3 @@ class TransformersParameters(Speculation, Generation, Running, Loading):
             yield "num_assistant_tokens needs assistant_model"
         if self.assistant_model and self.prompt_lookup_num_tokens:
             yield "assistant_model and prompt_lookup_num_tokens exclude each other"
-        yield from self._taken()
-
-    def _taken(self) -> Iterator[str]:
-        """`extra` must not say what has a name of its own."""
-        names = {*type(self).model_fields}
-        for part in ("load", "generate"):
-            for key in (getattr(self.extra, part, None) or {}).keys() & names:
-                yield f"extra.{part} names {key!r}, which is a parameter: set that"

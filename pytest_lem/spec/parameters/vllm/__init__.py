@@ -23,7 +23,6 @@ class VllmParameters(
     speculative_config: Speculation | None = None
     extra: Extra | None = None
 
-    versions = ">=0.25,<0.34"
     native = {  # noqa: RUF012 - annotated in Section
         "EngineArgs": "vllm.engine.arg_utils:EngineArgs",
         "SamplingParams": "vllm:SamplingParams",

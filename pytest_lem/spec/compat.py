@@ -1,0 +1,53 @@
+"""Which versions of other packages this one was written for and tried with."""
+
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from packaging.specifiers import SpecifierSet
+
+PATH = Path(__file__).parents[1] / "compat.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A distribution: the versions it may have, and those tried, with how.
+
+    It is an engine, or is used beside one, or by a meter.
+    """
+
+    name: str
+    range: str
+    tried: Mapping[str, str] = field(default_factory=dict)
+    engine: str = ""
+    beside: str = ""
+    meter: str = ""
+
+
+@cache
+def packages() -> tuple[Package, ...]:
+    """The table that ships with this package."""
+    table = tomllib.loads(PATH.read_text(encoding="utf-8"))
+    return tuple(Package(name=name, **entry) for name, entry in table.items())
+
+
+def untested(backends: Collection[str], meters: Collection[str]) -> Iterator[str]:
+    """A line for each installed package of these whose version is out of its range.
+
+    Reads the versions of this interpreter's packages and imports none of them.
+    """
+    for one in packages():
+        if not ({one.engine, one.beside} & {*backends} or one.meter in meters):
+            continue
+        try:
+            found = version(one.name)
+        except PackageNotFoundError:
+            continue
+        if not SpecifierSet(one.range).contains(found, prereleases=True):
+            yield (
+                f"{one.name} {found} is outside of {one.range}, the versions that this "
+                "pytest-lem was written for"
+            )
