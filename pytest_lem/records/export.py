@@ -34,6 +34,16 @@ LATER_COLUMNS = (
     "mfu",
     "mbu",
 )
+EXTENDED_COLUMNS = {
+    "memory": (
+        "load_peak_mb",
+        "reserved_peak_mb",
+        "device_used_mb",
+        "process_used_mb",
+        "rss_peak_mb",
+    ),
+    "kv_cache": ("used_mb", "read_mb"),
+}
 _PERCENTILES = ("mean", "p50", "p95", "p99")
 
 
@@ -104,6 +114,7 @@ def _pairs(
         yield f"{name}_ci_high", one.ci_high if one else None
     for name in LATER_COLUMNS:
         yield name, _mean(experiment, name)
+    yield from _extended(experiment)
 
 
 def _what(
@@ -162,6 +173,13 @@ def _engine(
     yield "warmup_converged", None if not warm or None in warm else all(warm)
     yield "flags", " ".join(experiment.flags) if experiment else None
     yield "verdict", (experiment.gate or {}).get("verdict") if experiment else None
+
+
+def _extended(experiment: ExperimentRecord | None) -> Iterator[tuple[str, Any]]:
+    groups = experiment.extended if experiment else {}
+    for group, keys in EXTENDED_COLUMNS.items():
+        for key in keys:
+            yield f"{group}_{key}", groups.get(group, {}).get(key)
 
 
 def _tokens(done: list[Cycle], name: str) -> float | None:

@@ -26,6 +26,8 @@ LATER = """
 energy_prefill_per_input_token_j energy_decode_per_output_token_j prefill_power_w
 decode_power_w prefill_throughput_tps decode_throughput_tps edp_js
 token_efficiency_index tokens_per_gb_vram flops_per_input_token flops_per_joule mfu mbu
+memory_load_peak_mb memory_reserved_peak_mb memory_device_used_mb memory_process_used_mb
+memory_rss_peak_mb kv_cache_used_mb kv_cache_read_mb
 """
 
 ENVIRONMENT = {
@@ -145,6 +147,19 @@ def test_values_come_from_summary_windows_and_machine(only, make_cycle, make_win
         "verdict": None,
     }
     assert {key: found[key] for key in expected} == expected
+
+
+def test_memory_and_operations_are_flat_columns(only, make_cycle, make_window):
+    """Each size by its own name, and how the operations were counted."""
+    window = make_window(
+        memory={"rss_peak_mb": 9.0, "kv_cache_mb": 2.0},
+        flops={"method": "architecture"},
+    )
+    found = only([make_cycle(windows=[window], flops=1e9, mfu=0.5)])
+    assert (found["memory_rss_peak_mb"], found["kv_cache_used_mb"]) == (9.0, 2.0)
+    assert found["memory_device_used_mb"] is None
+    assert (found["flops"], found["flops_method"]) == (1e9, "architecture")
+    assert found["mfu"] == 0.5
 
 
 def test_tokens_energy_and_seconds_of_a_row_belong_together(
