@@ -1,14 +1,17 @@
 """What the settings and this machine make of every experiment of a session."""
 
 import os
+import platform
 from typing import Any
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.machine import gpu
+from pytest_lem.machine.cache import user_cache
 from pytest_lem.machine.peaks import peak_of
 from pytest_lem.machine.processes import Tenancy, tenancies
 from pytest_lem.measure.cooling import ThermalPolicy
 from pytest_lem.measure.idle import IdlePolicy
+from pytest_lem.measure.idle_cache import IdleCache
 from pytest_lem.measure.laboratory import Conditions, Laboratory
 from pytest_lem.measure.tenants import described
 from pytest_lem.meters.metering import Metering
@@ -46,7 +49,8 @@ def conditions_of(
     """What holds for every experiment, by the settings and what was opened."""
     intensity = settings["carbon-intensity"]
     return Conditions(
-        idle=IdlePolicy(mode=settings["idle"], seconds=settings["idle-seconds"]),
+        idle=idle_policy(settings),
+        idle_cache=_idle_cache(settings, gpus),
         gpus=[one.uuid for one in gpus],
         phases=settings["phases"],
         flops=settings["flops"],
@@ -70,6 +74,30 @@ def conditions_of(
             for one in gpus
             if one.power_limit_w is not None
         },
+    )
+
+
+def idle_policy(settings: Settings) -> IdlePolicy:
+    """How idle power is read, and what it is used for."""
+    return IdlePolicy(
+        mode=settings["idle"],
+        seconds=settings["idle-seconds"],
+        kind=settings["idle-kind"],
+        strategy=settings["idle-strategy"],
+        every=settings["idle-every"],
+        drift_limit_pct=settings["idle-drift-limit"],
+        force=settings["idle-force"],
+    )
+
+
+def _idle_cache(settings: Settings, gpus: list[gpu.Gpu]) -> IdleCache:
+    """Where idle readings are kept, by the state that these GPUs are in now."""
+    facts = ("uuid", "driver_version", "persistence_mode", "power_limit_w")
+    told = [[getattr(one, name) for name in facts] for one in gpus]
+    return IdleCache(
+        directory=user_cache() / "idle",
+        ttl_s=settings["idle-ttl"],
+        machine={"host": platform.node(), "gpus": sorted(told)},
     )
 
 

@@ -104,9 +104,10 @@ class Program:
         names = list(self.entries)
         return [(names[step.position], step.cycle) for step in self._plan]
 
-    def estimate_s(self, idle_s: float) -> float:
-        """Roughly how long the plan takes, with so long an idle reading per load."""
-        return estimate_s(list(self.entries.values()), self._plan, idle_s)
+    def estimate_s(self, idle_s: float, idle_after_s: float) -> float:
+        """Roughly how long the plan takes, with idle readings per load and cycle."""
+        entries = list(self.entries.values())
+        return estimate_s(entries, self._plan, idle_s, idle_after_s)
 
     @cached_property
     def _plan(self) -> list[Step]:

@@ -13,6 +13,7 @@ import pytest_lem
 from pytest_lem.conditions import (
     carbon_factors,
     conditions_of,
+    idle_policy,
     measured_gpus,
     select_gpus,
     tenants_before,
@@ -86,8 +87,8 @@ class LemSession:
         """What this session is about to do."""
         settings, program = self.settings, self.program
         backends = sorted({one.spec.backend for one in program.experiments.values()})
-        idle_s = 0.0 if settings["idle"] == "off" else settings["idle-seconds"]
         reports = [settings[name] for name in ("json", "csv", "traces")]
+        idle = idle_policy(settings)
         return Outline(
             version=pytest_lem.__version__,
             backends=[_with_version(name) for name in backends],
@@ -95,7 +96,7 @@ class LemSession:
             gpus=[one.name for one in self._gpus],
             experiments=len(program.entries),
             steps=len(program.steps),
-            estimate_s=program.estimate_s(idle_s),
+            estimate_s=program.estimate_s(idle.before_s, idle.after_s),
             order=program.order,
             seed=program.seed,
             reports=[str(path) for path in reports if path],

@@ -28,18 +28,21 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def number(kind: type, least: float, *, above: bool = False) -> Callable[[str], Any]:
-    """A finite number, not below `least`, or above it."""
+def number(
+    kind: type, least: float, *, above: bool = False, most: float = math.inf
+) -> Callable[[str], Any]:
+    """A finite number, not below `least`, or above it; at most `most`."""
 
     def parse(text: str) -> Any:
         words = f"a number {'above' if above else 'of at least'} {least:g}"
+        words += f" and at most {most:g}" if most < math.inf else ""
         try:
             value = kind(text)
         except ValueError:
             value = None
         if value is None or (kind is float and not math.isfinite(value)):
             raise ValueError(f"is not {words}")
-        if value < least or (above and value == least):
+        if value < least or value > most or (above and value == least):
             raise ValueError(f"is not {words}")
         return value
 

@@ -44,7 +44,7 @@ def test_the_methodology_states_the_defaults_of_the_code():
             f"{cycle.LEAST_SECONDS:g} s and {cycle.LEAST_PERIODS} counter periods"
         ),
         f"| limit | {effort.max_seconds:g} s of windows per cycle |",
-        f"| idle reading | {DEFAULTS['idle-seconds']:g} s, once per load |",
+        f"| idle reading | {DEFAULTS['idle-seconds']:g} s in each state, and half as",
     ]
     assert [text for text in stated if text not in page] == []
     assert effort.cycles == DEFAULTS["cycles"]

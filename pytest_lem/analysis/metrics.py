@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pytest_lem.analysis.net import pooled_uncertainty_j
+
 
 @dataclass(frozen=True, slots=True)
 class MetricInfo:
@@ -47,6 +49,7 @@ METRICS: dict[str, MetricInfo] = {
     "energy_gross_j": MetricInfo("J", "lower", "energy of the cycle's energy windows"),
     "energy_net_j": MetricInfo("J", "lower", "gross less idle power times time"),
     "energy_uncertainty_j": MetricInfo("J", None, "95 % uncertainty of the gross"),
+    "energy_net_uncertainty_j": MetricInfo("J", None, "95 % uncertainty of the net"),
     "energy_cpu_j": MetricInfo("J", "lower", "CPU packages over the energy windows"),
     "energy_ram_j": MetricInfo("J", "lower", "DRAM over the energy windows"),
     "emissions_g_co2e": MetricInfo("g", "lower", "energy x PUE x carbon intensity"),
@@ -123,6 +126,7 @@ class WindowFigures:
     gross_j: float | None
     net_j: float | None
     uncertainty_j: float | None
+    net_uncertainty_j: float | None = None
     cpu_j: float | None
     dram_j: float | None
 
@@ -177,6 +181,12 @@ def pooled(windows: Sequence[WindowFigures]) -> dict[str, float | None]:
     squares = total(
         None if w.uncertainty_j is None else w.uncertainty_j**2 for w in windows
     )
+    widths = [
+        (w.uncertainty_j, w.net_uncertainty_j)
+        for w in windows
+        if w.uncertainty_j is not None and w.net_uncertainty_j is not None
+    ]
+    whole = bool(windows) and len(widths) == len(windows)
     return {
         "energy_per_output_token_j": ratio(gross, tokens_out),
         "energy_per_output_token_net_j": ratio(net, tokens_out),
@@ -186,6 +196,7 @@ def pooled(windows: Sequence[WindowFigures]) -> dict[str, float | None]:
         "energy_gross_j": gross,
         "energy_net_j": net,
         "energy_uncertainty_j": None if squares is None else squares**0.5,
+        "energy_net_uncertainty_j": pooled_uncertainty_j(widths) if whole else None,
         "energy_cpu_j": total(w.cpu_j for w in windows),
         "energy_ram_j": total(w.dram_j for w in windows),
         "avg_power_w": ratio(gross, duration),
@@ -270,11 +281,6 @@ def ratio(numerator: float | None, denominator: float | None) -> float | None:
     if numerator is None or not denominator:
         return None
     return numerator / denominator
-
-
-def net_energy_j(gross_j: float, idle_w: float, duration_s: float) -> float:
-    """Gross less idle power times time, never below zero."""
-    return max(0.0, gross_j - idle_w * duration_s)
 
 
 def emissions_g(energy_j: float, intensity_g_per_kwh: float, pue: float) -> float:

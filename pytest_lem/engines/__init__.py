@@ -16,7 +16,12 @@ from pytest_lem.analysis.flops import Work
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What an engine can do and who owns its devices; the launcher reads only this."""
+    """What an engine can do and who owns its devices; the launcher reads only this.
+
+    `shares_context` says that a CUDA context which the worker opens before the load is
+    the engine's own afterwards. It may not be opened for an engine that forks: CUDA
+    does not work in a child of a process that has used it.
+    """
 
     launch: Literal["direct", "accelerate", "torchrun"] = "direct"
     cuda: Literal["orchestrator", "backend"] = "backend"
@@ -24,6 +29,7 @@ class Capabilities:
     pipeline_parallel: bool = False
     own_batching: bool = False
     streaming: Literal["tokens", "chunks", "none"] = "none"
+    shares_context: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,10 @@ BUILT_IN = (
         name="transformers",
         target="pytest_lem.engines.transformers:TransformersEngine",
         capabilities=Capabilities(
-            launch="accelerate", cuda="backend", streaming="tokens"
+            launch="accelerate",
+            cuda="backend",
+            streaming="tokens",
+            shares_context=True,
         ),
         requires=("torch", "transformers"),
         extra="transformers",
@@ -54,7 +57,7 @@ BUILT_IN = (
     EngineEntry(
         name="fake",
         target="pytest_lem.engines.fake:FakeEngine",
-        capabilities=Capabilities(streaming="tokens"),
+        capabilities=Capabilities(streaming="tokens", shares_context=True),
     ),
 )
 

@@ -193,6 +193,8 @@ class CustomCycle:
         try:
             self._write_passes()
             self._check()
+            if notes.bench is not None and notes.idle is not None:
+                lab.idle_after(notes.bench, notes.idle)
             lab.progress.phase("settle")
             lab.metering.settle(notes.passes[-1].end_s)
             look_for_others(lab, notes)

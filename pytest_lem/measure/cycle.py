@@ -72,9 +72,7 @@ def _attempt(
 
 def flag_short(lab: Laboratory, notes: Notebook) -> None:
     """Flag a cycle that saw too few steps of the counter; a model has none."""
-    measured_s = sum(
-        p.generation.duration_s for p in notes.passes if p.kind == "energy"
-    )
+    measured_s = sum(p.generation.duration_s for p in notes.energy_passes)
     staircase = lab.metering.basis != "estimated"
     if staircase and measured_s < LEAST_PERIODS * lab.metering.period_s:
         notes.flags.add("short_cycle")
@@ -94,6 +92,7 @@ def _measure(lab: Laboratory, notes: Notebook) -> None:
     _energy_passes(lab, notes, bench)
     if experiment.workload.streaming:
         _latency_pass(lab, notes, bench)
+    lab.idle_after(bench, notes.idle)
     lab.progress.phase("settle")
     lab.metering.settle(notes.passes[-1].end_s)
     look_for_others(lab, notes)

@@ -11,7 +11,9 @@ from pytest_lem.engines import Generation, Loaded
 from pytest_lem.engines.registry import Registry
 from pytest_lem.machine.peaks import Peak
 from pytest_lem.measure.cooling import ThermalPolicy, cool_down, hottest, rest
-from pytest_lem.measure.idle import IdlePolicy, IdleReading, read_idle
+from pytest_lem.measure.idle import IdlePolicy, IdleReading
+from pytest_lem.measure.idle_cache import IdleCache
+from pytest_lem.measure.idle_states import CycleIdle, IdleStates
 from pytest_lem.meters.metering import Metering
 from pytest_lem.records.record import Window
 from pytest_lem.spec.engine import EngineSpec
@@ -58,6 +60,7 @@ class Conditions:
     flops: str = "auto"
     torch_profile: Path | None = None
     peaks: Mapping[str, Peak] = field(default_factory=dict)
+    idle_cache: IdleCache | None = None
     strict: bool = False
     carbon_intensity_g_per_kwh: float | None = None
     pue: float = 1.0
@@ -88,6 +91,7 @@ class Bench:
     """
 
     client: EngineClient
+    spec: EngineSpec
     model: Model
     loaded: Loaded
     load_start_s: float
@@ -118,6 +122,14 @@ class Laboratory:
         self.conditions = conditions
         self.progress = progress
         self.wait = wait
+        self._idle = IdleStates(
+            metering,
+            conditions.idle,
+            conditions.gpus,
+            cache=conditions.idle_cache,
+            wait=self._wait_ticking,
+            show=progress.phase,
+        )
         self._registry = registry
         self._logs = log_directory
         self._pool = EnginePool()
@@ -165,16 +177,15 @@ class Laboratory:
         self.drop()
         rest(self.metering, windows, wait=self._wait_ticking, show=self.progress.phase)
 
-    def idle_of(self, bench: Bench) -> IdleReading:
-        """Idle power with the model loaded; read once for each load."""
-        if bench.idle is None:
-            policy = self.conditions.idle
-            if policy.mode != "off":
-                self.progress.phase("idle", policy.seconds)
-            bench.idle = read_idle(
-                self.metering, policy, bench.devices, wait=self._wait_ticking
-            )
-        return bench.idle
+    def idle_of(self, bench: Bench) -> CycleIdle:
+        """Idle power for a cycle, with its model loaded and before its windows."""
+        work = bench.spec.model_dump(mode="json")
+        bench.idle = self._idle.loaded(bench.devices, bench.idle, work)
+        return self._idle.of_cycle(bench.idle)
+
+    def idle_after(self, bench: Bench, idle: CycleIdle) -> None:
+        """Idle power after the windows of the cycle, where the policy wants it."""
+        self._idle.read_after(idle, bench.devices)
 
     def drop(self) -> None:
         """Close the engine: after a failure it is never used again."""
@@ -204,8 +215,9 @@ class Laboratory:
         self.metering.start()
         self.metering.trim(time.monotonic() - KEEP_S)
         self._started += 1
+        self._idle.before_worker()
         self.progress.phase(f"start {spec.backend}")
-        return start_worker(
+        client = start_worker(
             entry.target,
             name=entry.name,
             python=sys.executable,
@@ -214,6 +226,13 @@ class Laboratory:
             limits=Limits(load_s=timeout_s, generate_s=timeout_s),
             on_beat=lambda _beat: self.progress.tick(),
         )
+        try:
+            shares_context = entry.capabilities.shares_context
+            self._idle.with_worker(client, shares_context=shares_context)
+        except BaseException:
+            client.kill()
+            raise
+        return client
 
     def _load(self, client: EngineClient, spec: EngineSpec) -> Bench:
         self.progress.phase(f"load {spec.model}")
@@ -226,6 +245,7 @@ class Laboratory:
             raise
         return Bench(
             client=client,
+            spec=spec,
             model=model,
             loaded=loaded,
             load_start_s=start_s,

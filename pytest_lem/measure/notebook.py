@@ -19,8 +19,9 @@ from pytest_lem.measure.derived import (
     phase_metrics,
     phase_reasons,
 )
-from pytest_lem.measure.idle import IdleReading
+from pytest_lem.measure.idle_states import CycleIdle
 from pytest_lem.measure.laboratory import Bench, Cooled, Laboratory
+from pytest_lem.measure.netting import netting
 from pytest_lem.measure.prompting import recipe
 from pytest_lem.measure.warmup import WarmupOutcome
 from pytest_lem.measure.window import Pass, cost, figures, stamps
@@ -58,7 +59,7 @@ class Notebook:
     attempt: int | None = None
     bench: Bench | None = None
     warmed: Warmed | None = None
-    idle: IdleReading | None = None
+    idle: CycleIdle | None = None
     passes: list[Pass] = field(default_factory=list)
     tokenise_s: float | None = None
     tokenise_ms: float | None = None
@@ -68,6 +69,11 @@ class Notebook:
     thermal_wait_s: float | None = None
     tenancies: dict[str, Tenancy] = field(default_factory=dict)
     watched: Watched = field(default_factory=Watched)
+
+    @property
+    def energy_passes(self) -> list[Pass]:
+        """The passes whose energy counts; those of latency stamp each token."""
+        return [one for one in self.passes if one.kind == "energy"]
 
     def note_cooling(self, cooled: Cooled | None) -> None:
         """Take in the wait for a temperature, if one was asked for."""
@@ -87,7 +93,7 @@ def cycle_record(
     bench = notes.bench
     idle = _idle(notes)
     load, warmup = _load(lab, notes), _warmup(lab, notes)
-    windows = _windows(lab, notes, idle)
+    windows = _windows(lab, notes)
     return Cycle(
         index=notes.index,
         attempt=notes.attempt or 0,
@@ -140,13 +146,16 @@ def now() -> str:
 
 
 def _idle(notes: Notebook) -> Idle | None:
-    """The idle reading with its age at the first window."""
+    """The idle readings with their age at the first window."""
     if notes.idle is None:
         return None
-    if notes.idle.record is None:
-        notes.nulls["idle"] = notes.idle.reason
-    first_s = notes.passes[0].start_s if notes.passes else notes.idle.ended_s
-    return notes.idle.used_at(first_s)
+    if notes.idle.chosen.record is None:
+        notes.nulls["idle"] = notes.idle.chosen.reason
+    else:
+        notes.nulls |= notes.idle.reasons()
+    chosen = notes.idle.chosen
+    first_s = notes.passes[0].start_s if notes.passes else chosen.ended_s
+    return notes.idle.record(first_s)
 
 
 def _load(lab: Laboratory, notes: Notebook) -> dict[str, float | None]:
@@ -182,13 +191,21 @@ def _warmup(lab: Laboratory, notes: Notebook) -> WarmupRecord | None:
     )
 
 
-def _windows(lab: Laboratory, notes: Notebook, idle: Idle | None) -> list[Window]:
+def _windows(lab: Laboratory, notes: Notebook) -> list[Window]:
     if notes.bench is None:
         return []
+    net = netting(
+        notes.idle,
+        lab.conditions.idle,
+        flags=notes.flags,
+        measured_s=sum(p.generation.duration_s for p in notes.energy_passes),
+    )
+    notes.flags |= net.flags
+    if net.reason is not None:
+        notes.nulls["windows.energy.net_j"] = net.reason
     windows = []
-    idle_w = idle.power_w if idle else None
     for run in notes.passes:
-        window, reason = cost(run, lab.metering, notes.bench.devices, idle_w)
+        window, reason = cost(run, lab.metering, notes.bench.devices, net.idle)
         if reason:
             notes.nulls["windows.energy.gross_j"] = reason
         window, nulls = computed(
@@ -196,8 +213,6 @@ def _windows(lab: Laboratory, notes: Notebook, idle: Idle | None) -> list[Window
         )
         notes.nulls |= nulls
         windows.append(judged(window, lab.conditions.max_uncertainty_pct))
-    if "idle" in notes.nulls:
-        notes.nulls["windows.energy.net_j"] = notes.nulls["idle"]
     return windows
 
 
@@ -208,7 +223,7 @@ def _metrics(
     load: Mapping[str, float | None],
     warmup: WarmupRecord | None,
 ) -> dict[str, float | None]:
-    idle = notes.idle.record if notes.idle else None
+    idle = notes.idle.watts() if notes.idle else None
     memory = notes.bench.loaded.memory if notes.bench else {}
     sums = pooled([figures(w) for w in windows if w.kind == "energy"])
     peak_mb = _peak(windows, "inference_peak_mb")
@@ -259,6 +274,8 @@ def _reasons(
     energy = notes.nulls.get("windows.energy.gross_j", "no_window")
     energy = "divisor_is_zero" if known else energy
     idle = notes.nulls.get("idle", "no_idle_reading")
+    net = notes.nulls.get("windows.energy.net_j", "not_stated_by_meter")
+    net = net if known else energy
     on_cpu = notes.bench is not None and notes.bench.devices == {"cpu"}
     memory = "no_device_memory" if on_cpu else "not_reported_by_engine"
     exceptions = {
@@ -267,8 +284,9 @@ def _reasons(
         "edp_js": energy,
         "token_efficiency_index": energy,
         "tokens_per_gb_vram": memory,
-        "energy_per_output_token_net_j": idle if known else energy,
-        "energy_net_j": idle if known else energy,
+        "energy_per_output_token_net_j": net,
+        "energy_net_j": net,
+        "energy_net_uncertainty_j": net,
         "energy_uncertainty_j": "not_stated_by_meter" if known else energy,
         "idle_power_w": idle,
         "energy_cpu_j": "no_cpu_meter",

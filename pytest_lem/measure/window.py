@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pytest_lem.analysis.bandwidth import least_steps
 from pytest_lem.analysis.latency import Stamps, batched, streamed
 from pytest_lem.analysis.laws import Account, DeviceEnergy
-from pytest_lem.analysis.metrics import WindowFigures, net_energy_j, ratio
+from pytest_lem.analysis.metrics import WindowFigures, ratio
+from pytest_lem.analysis.net import IdleWatts, Net, net_energy
 from pytest_lem.engines import Generation
 from pytest_lem.measure.phases import phases
 from pytest_lem.measure.thermal import thermal, thermal_flags
@@ -45,9 +46,12 @@ class Pass:
 
 
 def cost(
-    run: Pass, metering: Metering, devices: Collection[str], idle_w: float | None
+    run: Pass, metering: Metering, devices: Collection[str], idle: IdleWatts | None
 ) -> tuple[Window, str | None]:
-    """The window's record with the energy between its marks; the reason if none."""
+    """The window's record with the energy between its marks; the reason if none.
+
+    Net energy is without `idle`, and there is none where that is None.
+    """
     generation, duration_s = run.generation, run.generation.duration_s
     reading = metering.energy(run.start_s, run.end_s, devices=devices)
     heat = thermal(
@@ -59,7 +63,6 @@ def cost(
     flags = [*reading.flags, *thermal_flags(heat)]
     if duration_s - inference_s > HOST_OVERHEAD * duration_s:
         flags.append("host_overhead")
-    energy = _energy(reading, idle_w, duration_s)
     split, doubts = phases(
         generation,
         metering,
@@ -70,9 +73,11 @@ def cost(
     flags += doubts
     if run.kind == "energy" and any(one.token_ns for one in generation.completions):
         flags.append("token_stamped")
-    gross_j = reading.gross_j
-    if idle_w is not None and gross_j is not None and gross_j < idle_w * duration_s:
-        flags.append("net_clamped")
+    net = None
+    if idle is not None and reading.gross_j is not None:
+        width_j = reading.uncertainty_j
+        net = net_energy(reading.gross_j, width_j, duration_s, idle)
+        flags += ["net_clamped"] if net.clamped else []
     window = Window(
         kind=run.kind,
         index=run.index,
@@ -83,7 +88,7 @@ def cost(
         batches=generation.batches,
         tokens=tokens(generation),
         token_sha256=run.token_sha256,
-        energy=energy,
+        energy=_energy(reading, net, idle),
         throughput=_throughput(run),
         latency=_latency(run),
         phases=split,
@@ -105,6 +110,7 @@ def figures(window: Window) -> WindowFigures:
         gross_j=window.energy.gross_j,
         net_j=window.energy.net_j,
         uncertainty_j=window.energy.uncertainty_j,
+        net_uncertainty_j=window.energy.net_uncertainty_j,
         cpu_j=window.energy.cpu_j,
         dram_j=window.energy.dram_j,
     )
@@ -170,14 +176,11 @@ def _device_energy(row: Mapping[str, Any]) -> DeviceEnergy:
     )
 
 
-def _energy(reading: EnergyReading, idle_w: float | None, duration_s: float) -> Energy:
-    gross = reading.gross_j
-    net = None
-    if gross is not None and idle_w is not None:
-        net = net_energy_j(gross, idle_w, duration_s)
+def _energy(reading: EnergyReading, net: Net | None, idle: IdleWatts | None) -> Energy:
     return Energy(
-        gross_j=gross,
-        net_j=net,
+        gross_j=reading.gross_j,
+        net_j=net.energy_j if net else None,
+        net_uncertainty_j=net.uncertainty_j if net else None,
         uncertainty_j=reading.uncertainty_j,
         cpu_j=reading.cpu_j,
         dram_j=reading.dram_j,
@@ -188,7 +191,8 @@ def _energy(reading: EnergyReading, idle_w: float | None, duration_s: float) -> 
         meter=reading.meter,
         basis=reading.basis,
         quality=reading.quality,
-        idle_share=None if net is None or not gross else 1 - net / gross,
+        idle_share=net.share if net else None,
+        idle_state=idle.state if net and idle else None,
     )
 
 

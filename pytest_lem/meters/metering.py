@@ -201,6 +201,24 @@ class Metering:
             return None, next((why for _, why in told if why), "no_ring")
         return sum(known), None
 
+    def telling(self, devices: Collection[str]) -> list[list[str]]:
+        """Meter, version, id and name of each device that counts towards `devices`."""
+        wanted = self._wanted(devices)
+        return [
+            [meter.name, meter.version, device.id, device.name]
+            for index, device in self._primary
+            if self._counts(index, device, wanted)
+            for meter in [self._meters[index]]
+        ]
+
+    def tells_gpus(self, devices: Collection[str]) -> bool:
+        """Whether the energy of these GPUs is metered, or of one that stands in."""
+        wanted = self._wanted(devices)
+        return any(
+            device.scope == "gpu" and self._counts(index, device, wanted)
+            for index, device in self._primary
+        )
+
     def _wanted(self, devices: Collection[str] | None) -> set[str] | None:
         if devices is None:
             return None

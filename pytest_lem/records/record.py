@@ -72,7 +72,9 @@ class Energy(_Part):
     meter: str | None
     basis: str | None
     quality: Json | None = None
+    net_uncertainty_j: Number = None
     idle_share: Number = None
+    idle_state: str | None = None
 
 
 class Tokens(_Part):
@@ -105,16 +107,41 @@ class Window(_Part):
     flags: list[str]
 
 
-class Idle(_Part):
-    """Power without work: the state, how it was read, and how old it was when used."""
+class IdlePower(_Part):
+    """Power without work: the state, how it was read, and how old it was when used.
+
+    `uncertainty_w` is a 95 % half-width, `std_w` the standard deviation of the slices.
+    `system_w` is what CPU and memory drew, null where no meter tells. `source` is
+    `cached` for a reading of earlier, `validated` if a short new one agreed with it.
+    """
 
     state: Literal["no_context", "context", "model_loaded"]
     power_w: FiniteFloat
+    uncertainty_w: Number = None
     std_w: Number
     samples: int
     duration_s: FiniteFloat
     method: str
     age_s: FiniteFloat
+    per_device: list[Json] = []
+    system_w: Number = None
+    source: Literal["fresh", "cached", "validated"] = "fresh"
+    flags: list[str] = []
+
+
+class Idle(IdlePower):
+    """The idle power that net energy is without, and all that was read beside it.
+
+    `states` has each state's reading, `after` that of the loaded model after the
+    windows. `power_w` is the mean of the readings before and after, by their duration,
+    and `drift_pct` by how much the second is above the first. `spread_w` is half the
+    range of all idle powers seen.
+    """
+
+    spread_w: Number = None
+    after: IdlePower | None = None
+    drift_pct: Number = None
+    states: dict[str, IdlePower | None] = {}
 
 
 class WarmupRecord(_Part):

@@ -46,13 +46,21 @@ def make_plan(entries: Sequence[Entry], order: str, seed: int) -> list[Step]:
     return steps
 
 
-def estimate_s(entries: Sequence[Entry], steps: Sequence[Step], idle_s: float) -> float:
-    """Roughly how long the steps take: starts, warm-ups, idle readings and windows."""
+def estimate_s(
+    entries: Sequence[Entry],
+    steps: Sequence[Step],
+    idle_s: float,
+    idle_after_s: float = 0.0,
+) -> float:
+    """Roughly how long the steps take: starts, warm-ups, idle readings and windows.
+
+    Idle power is read for `idle_s` with each load, and so long after each cycle.
+    """
     seconds, live = 0.0, None
     for step in steps:
         entry = entries[step.position]
         if (entry.engine, step.cycle) != live:
             live = (entry.engine, step.cycle)
             seconds += START_S + idle_s
-        seconds += WARMUP_S + entry.window_s
+        seconds += WARMUP_S + entry.window_s + idle_after_s
     return seconds

@@ -86,6 +86,18 @@ class EngineClient:
         limit_s = self._limits.start_s
         self.hello = self._ask("hello", body, limit_s=limit_s, read=_body)
 
+    def open_contexts(self) -> int:
+        """Open a CUDA context on each GPU of the worker, which its engine will share.
+
+        How many were opened: 0 on a worker without CUDA.
+        """
+        return self._ask(
+            "context",
+            {},
+            limit_s=self._limits.start_s,
+            read=lambda answer: int(answer.body["contexts"]),
+        )
+
     def load(self, spec: Mapping[str, Any]) -> Loaded:
         """Load the model that the spec names."""
         self._loaded = True

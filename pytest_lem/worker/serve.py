@@ -70,6 +70,7 @@ class Worker:
         self._total = 0
         self._handlers: dict[str, Callable[[Message], Answer]] = {
             "hello": self._hello,
+            "context": self._context,
             "load": self._load,
             "tokenize": self._tokenize,
             "detokenize": self._detokenize,
@@ -114,6 +115,9 @@ class Worker:
             "devices": cuda.devices_asked_for(),
         }
         return answer, {}
+
+    def _context(self, _request: Message) -> Answer:
+        return {"contexts": cuda.open_contexts()}, {}
 
     def _load(self, request: Message) -> Answer:
         return pack_loaded(self._ready().load(request.body["spec"])), {}

@@ -13,7 +13,6 @@ from pytest_lem.analysis.metrics import (
     WindowFigures,
     emissions_g,
     indices,
-    net_energy_j,
     pooled,
     pooled_phases,
     ratio,
@@ -51,6 +50,7 @@ def figures(**changed):
         "gross_j": 500.0,
         "net_j": 400.0,
         "uncertainty_j": 3.0,
+        "net_uncertainty_j": 5.0,
         "cpu_j": 60.0,
         "dram_j": 20.0,
     }
@@ -98,6 +98,7 @@ def test_one_window_by_hand():
         "energy_gross_j": 500.0,
         "energy_net_j": 400.0,
         "energy_uncertainty_j": 3.0,
+        "energy_net_uncertainty_j": 5.0,
         "energy_cpu_j": 60.0,
         "energy_ram_j": 20.0,
         "avg_power_w": 250.0,
@@ -130,7 +131,8 @@ PARTS = {
         "avg_power_w",
     },
     "net_j": {"energy_net_j", "energy_per_output_token_net_j"},
-    "uncertainty_j": {"energy_uncertainty_j"},
+    "uncertainty_j": {"energy_uncertainty_j", "energy_net_uncertainty_j"},
+    "net_uncertainty_j": {"energy_net_uncertainty_j"},
     "cpu_j": {"energy_cpu_j"},
     "dram_j": {"energy_ram_j"},
 }
@@ -257,24 +259,6 @@ def test_sums_and_ratios_know_what_is_missing():
     assert ratio(1.0, 4) == 0.25
     assert ratio(0, 4) == 0.0
     assert ratio(1.0, 0) is ratio(None, 4) is ratio(1.0, None) is None
-
-
-def test_net_energy_is_gross_less_idle_and_never_below_zero():
-    """100 W for 3 s are 300 J."""
-    assert net_energy_j(500.0, 100.0, 3.0) == 200.0
-    assert net_energy_j(500.0, 0.0, 3.0) == 500.0
-    assert net_energy_j(200.0, 100.0, 3.0) == 0.0
-
-
-def test_a_quarter_of_idle_power_is_a_quarter_of_the_energy():
-    """Of 400 W with 100 W idle, three quarters are net."""
-    assert net_energy_j(400.0 * 7, 100.0, 7.0) == pytest.approx(0.75 * 400 * 7)
-
-
-@given(st.floats(0, 1e7), st.floats(0, 1e3), st.floats(0, 1e4))
-def test_net_energy_lies_between_nothing_and_gross(gross_j, idle_w, duration_s):
-    """Whatever the idle power."""
-    assert 0.0 <= net_energy_j(gross_j, idle_w, duration_s) <= gross_j
 
 
 def test_emissions_are_energy_times_both_factors():

@@ -32,7 +32,11 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
 def test_capabilities(name, launch, own_batching, streaming):
     """CUDA belongs to the worker for every engine; the rest is each engine's own."""
     assert Registry().find(name).capabilities == Capabilities(
-        launch=launch, cuda="backend", own_batching=own_batching, streaming=streaming
+        launch=launch,
+        cuda="backend",
+        own_batching=own_batching,
+        streaming=streaming,
+        shares_context=True,
     )
 
 

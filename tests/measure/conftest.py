@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_lem.engines import Completion, Generation
+from pytest_lem.engines import Capabilities, Completion, Generation
 from pytest_lem.engines.registry import EngineEntry, Registry
 from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.measure.idle import IdlePolicy
@@ -43,12 +43,26 @@ def make_lab(tmp_path):
     """Make laboratories; each is closed at the end."""
     labs = []
 
-    def make(*meters, idle="off", idle_s=0.2, engine=None, gpus=(), **conditions):
-        entries = [engine] if engine else [EngineEntry(name="fake", target=FAKE)]
+    def make(
+        *meters,
+        idle="off",
+        idle_s=0.2,
+        policy=None,
+        engine=None,
+        gpus=(),
+        **conditions,
+    ):
+        own = Capabilities(shares_context=True)
+        fake = EngineEntry(name="fake", target=FAKE, capabilities=own)
+        entries = [engine or fake]
         lab = Laboratory(
             metering=Metering(meters),
             conditions=Conditions(
-                idle=IdlePolicy(mode=idle, seconds=idle_s), gpus=gpus, **conditions
+                idle=IdlePolicy(
+                    mode=idle, seconds=idle_s, settle_s=0.0, **(policy or {})
+                ),
+                gpus=gpus,
+                **conditions,
             ),
             registry=Registry(entries),
             log_directory=tmp_path / "logs",

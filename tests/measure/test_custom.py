@@ -100,16 +100,19 @@ def test_the_recipe_stands_for_the_prompts_that_were_counted(make_lab, experimen
 def test_engine_and_idle_power_come_before_the_first_window(make_lab, experiment):
     """Loading is in no window, and idle power is read with the model loaded."""
     lab = make_lab(FakeMeter(50.0), idle="auto", idle_s=0.2)
-    loop = Loop(lab, experiment(script={"load_s": 0.1}))
+    loop = Loop(lab, experiment(script={"load_s": 0.1, "prefill_s": 0.5}))
     loop.measured()
     loop.measured()
     cycle = loop.end()
     assert lab.progress.phases == [
+        "idle no_context",
         "start fake",
+        "idle context",
         "load synthetic:llama-tiny",
         "idle",
         "window 1",
         "window 2",
+        "idle",
         "settle",
         "clear",
     ]

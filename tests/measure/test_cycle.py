@@ -74,7 +74,9 @@ def test_a_cycle_is_warm_up_idle_windows_and_latency(make_lab, experiment, measu
     cycle = measure(lab, one)
     assert cycle.status == "complete"
     assert lab.progress.phases == [
+        "idle no_context",
         "start fake",
+        "idle context",
         "load synthetic:llama-tiny",
         "warm-up 1",
         "warm-up 2",
@@ -83,6 +85,7 @@ def test_a_cycle_is_warm_up_idle_windows_and_latency(make_lab, experiment, measu
         "window 2",
         "window 3",
         "latency window, 15 requests",
+        "idle",
         "settle",
         "clear",
     ]
@@ -130,12 +133,12 @@ def test_idle_power_is_removed_in_net_only(make_lab, experiment, measure):
     """A meter that draws the same idle and busy leaves nothing net."""
     cycle = measure(
         make_lab(FakeMeter(50.0), idle="required", idle_s=0.3),
-        experiment(script={"prefill_s": 0.2}),
+        experiment(script={"prefill_s": 0.4}),
     )
     assert cycle.idle.power_w == pytest.approx(50.0)
     assert cycle.idle.age_s < 5.0
-    assert cycle.idle.samples == 5
-    assert cycle.metrics["energy_gross_j"] == pytest.approx(30.0, rel=1e-5)
+    assert cycle.idle.samples == 10
+    assert cycle.metrics["energy_gross_j"] == pytest.approx(60.0, rel=1e-5)
     assert cycle.metrics["energy_net_j"] == pytest.approx(0.0, abs=1e-3)
     assert cycle.metrics["idle_power_w"] == cycle.idle.power_w
 
@@ -146,10 +149,12 @@ def test_idle_is_read_once_for_each_load(make_lab, experiment, measure):
     first = measure(lab, experiment())
     second = measure(lab, experiment(output_tokens=5))
     third = measure(lab, experiment(), index=1)
-    assert Counter(lab.progress.phases)["idle"] == 2
+    assert Counter(lab.progress.phases)["idle"] == 2 + 3
     assert second.worker["pid"] == first.worker["pid"] != third.worker["pid"]
     assert second.idle.age_s > first.idle.age_s
-    assert second.idle.power_w == first.idle.power_w
+    own, shared = (one.idle.states["model_loaded"] for one in (first, second))
+    assert shared.age_s > own.age_s + 0.2
+    assert shared.power_w == own.power_w
 
 
 def test_required_idle_without_a_meter_fails_the_cycle(make_lab, experiment):

@@ -2,7 +2,12 @@
 
 import pytest
 
+from pytest_lem.analysis.net import IdleWatts
 from pytest_lem.measure.window import cost, figures, stamps, tokens
+
+
+def watts(power_w):
+    return IdleWatts(power_w=power_w)
 
 
 @pytest.fixture
@@ -19,7 +24,7 @@ def busy(cranked, make_pass):
 
 def test_net_is_gross_less_idle_power_times_seconds(cranked, busy):
     """Of 400 W with 100 W idle a quarter is removed, and the share is told."""
-    window, reason = cost(busy, cranked.metering, ["cpu"], 100.0)
+    window, reason = cost(busy, cranked.metering, ["cpu"], watts(100.0))
     assert reason is None
     assert window.energy.gross_j == pytest.approx(2800.0)
     assert window.energy.net_j == pytest.approx(2100.0)
@@ -32,7 +37,8 @@ def test_net_is_gross_less_idle_power_times_seconds(cranked, busy):
 @pytest.mark.parametrize("idle_w", [None, 0.0, 100.0, 1e6])
 def test_gross_is_the_same_whatever_the_idle_power(cranked, busy, idle_w):
     """Net stands beside gross and never in its place."""
-    window, _ = cost(busy, cranked.metering, ["cpu"], idle_w)
+    idle = None if idle_w is None else watts(idle_w)
+    window, _ = cost(busy, cranked.metering, ["cpu"], idle)
     assert window.energy.gross_j == pytest.approx(2800.0)
     assert window.energy.uncertainty_j is not None
 
@@ -45,7 +51,7 @@ def test_without_an_idle_reading_there_is_no_net(cranked, busy):
 
 def test_idle_power_above_the_power_measured_is_clamped_and_flagged(cranked, busy):
     """Energy below zero is no energy."""
-    window, _ = cost(busy, cranked.metering, ["cpu"], 401.0)
+    window, _ = cost(busy, cranked.metering, ["cpu"], watts(401.0))
     assert (window.energy.net_j, window.energy.idle_share) == (0.0, 1.0)
     assert "net_clamped" in window.flags
 
@@ -55,7 +61,9 @@ def test_a_counter_that_stood_still_is_null_and_nothing_is_clamped(cranked, make
     cranked.power_w = 0.0
     cranked.wait(5.0)
     assert cranked.metering.settle(105.0)
-    window, reason = cost(make_pass(101.0, 104.0), cranked.metering, ["cpu"], 10.0)
+    window, reason = cost(
+        make_pass(101.0, 104.0), cranked.metering, ["cpu"], watts(10.0)
+    )
     assert (window.energy.gross_j, window.energy.net_j) == (None, None)
     assert reason == "counter_unchanged: hand_cranked:0"
     assert "net_clamped" not in window.flags
@@ -63,7 +71,9 @@ def test_a_counter_that_stood_still_is_null_and_nothing_is_clamped(cranked, make
 
 def test_a_span_that_was_not_metered_is_null_with_the_reason(cranked, make_pass):
     """A pass before the meter's first reading."""
-    window, reason = cost(make_pass(90.0, 95.0), cranked.metering, ["cpu"], 100.0)
+    window, reason = cost(
+        make_pass(90.0, 95.0), cranked.metering, ["cpu"], watts(100.0)
+    )
     assert reason == "not_covered: hand_cranked:0"
     assert (window.energy.gross_j, window.energy.net_j) == (None, None)
     assert "net_clamped" not in window.flags
@@ -102,7 +112,7 @@ def test_tokens_and_rates_are_the_engines_own_counts(cranked, busy):
 
 def test_figures_are_the_windows_raw_numbers(cranked, busy):
     """What metrics are derived from."""
-    window, _ = cost(busy, cranked.metering, ["cpu"], 100.0)
+    window, _ = cost(busy, cranked.metering, ["cpu"], watts(100.0))
     found = figures(window)
     assert (found.input_tokens, found.output_tokens, found.requests) == (60, 20, 2)
     assert found.gross_j == window.energy.gross_j

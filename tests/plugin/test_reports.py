@@ -65,6 +65,7 @@ def test_the_summary_table_has_one_row_per_experiment(run):
         "-o",
         "lem_idle_seconds=1",
         "--lem-cycles=1",
+        "--lem-windows=8",
         "-k",
         "fake-1",
     )
