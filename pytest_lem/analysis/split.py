@@ -56,8 +56,10 @@ class Split:
         return sum(piece.end_ns - piece.start_ns for piece in self.of(phase)) / 1e9
 
 
-def split(start_ns: int, end_ns: int, requests: Sequence[Stamps]) -> Split:
-    """The window cut at its requests' stamps.
+def split(
+    start_ns: int, end_ns: int, requests: Sequence[Stamps], *, left_out: int = 0
+) -> Split:
+    """The window cut at its requests' stamps; the first `left_out` of them are `other`.
 
     Not where it is empty, where a request has no stamps, where stamps lie outside the
     window or their own order, or where requests of different spans overlap: they share
@@ -65,16 +67,17 @@ def split(start_ns: int, end_ns: int, requests: Sequence[Stamps]) -> Split:
     """
     if end_ns <= start_ns:
         return Split(reason="empty_window")
-    if not requests or any(not one.token_ns for one in requests):
+    counted = requests[left_out:]
+    if not counted or any(not one.token_ns for one in requests):
         return Split(reason="no_token_stamps")
-    spans = Counter((r.sent_ns, r.token_ns[0], r.ended_ns) for r in requests)
-    order = sorted(spans)
+    order = sorted({_span(one) for one in requests})
     if any(not start_ns <= a <= b <= c <= end_ns for a, b, c in order):
         return Split(reason="stamps_out_of_order")
     if any(former[2] > later[0] for former, later in pairwise(order)):
         return Split(reason="requests_overlap")
+    sharing = Counter(map(_span, counted))
     pieces, at_ns = [], start_ns
-    for span, (sent_ns, first_ns, ended_ns) in enumerate(order):
+    for span, (sent_ns, first_ns, ended_ns) in enumerate(sorted(sharing)):
         pieces += [
             Piece("other", at_ns, sent_ns),
             Piece("prefill", sent_ns, first_ns, span),
@@ -84,5 +87,9 @@ def split(start_ns: int, end_ns: int, requests: Sequence[Stamps]) -> Split:
     pieces.append(Piece("other", at_ns, end_ns))
     return Split(
         pieces=[piece for piece in pieces if piece.end_ns > piece.start_ns],
-        sharing=[spans[one] for one in order],
+        sharing=[sharing[one] for one in sorted(sharing)],
     )
+
+
+def _span(one: Stamps) -> tuple[int, int, int]:
+    return one.sent_ns, one.token_ns[0], one.ended_ns

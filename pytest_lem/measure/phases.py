@@ -44,21 +44,20 @@ def phases(
 ) -> tuple[dict[str, Any], list[str]]:
     """What prefill and decode took in a pass, or why that is not known; and flags.
 
-    `left_out` first requests enter no distribution; `unstamped` is the reason where
-    there are no stamps.
+    The `left_out` first requests, which warm up, are no part of either phase;
+    `unstamped` is the reason where there are no stamps.
     """
     done = generation.completions
     stamps = [Stamps(one.sent_ns, one.ended_ns, one.token_ns) for one in done]
-    found = split(generation.start_ns, generation.end_ns, stamps)
+    found = split(generation.start_ns, generation.end_ns, stamps, left_out=left_out)
     if found.reason is not None:
         bare = found.reason == "no_token_stamps"
         return {"available": False, "reason": unstamped if bare else found.reason}, []
     cut = read(found, metering, devices)
     block = measured(
         cut,
-        input_tokens=sum(one.input_tokens for one in done),
-        output_tokens=sum(one.output_tokens - 1 for one in done),
-        left_out=left_out,
+        input_tokens=sum(one.input_tokens for one in done[left_out:]),
+        output_tokens=sum(one.output_tokens - 1 for one in done[left_out:]),
     )
     return block, list(_flags(cut, block, metering.period_s))
 
@@ -77,9 +76,7 @@ def read(found: Split, metering: Metering, devices: Collection[str]) -> Cut:
     )
 
 
-def measured(
-    cut: Cut, *, input_tokens: int, output_tokens: int, left_out: int = 0
-) -> dict[str, Any]:
+def measured(cut: Cut, *, input_tokens: int, output_tokens: int) -> dict[str, Any]:
     """Time, tokens, energy, power and rates of each phase of a window.
 
     `output_tokens` are those after the first of each request. Half-widths of one phase
@@ -97,7 +94,7 @@ def measured(
             "energy_j": _energy_j(cut, "other"),
         },
         "closure": _closure(cut),
-        "request_energy_j": _requests(cut, left_out),
+        "request_energy_j": _requests(cut),
         "nulls": cut.nulls,
     }
 
@@ -161,7 +158,7 @@ def _closure(cut: Cut) -> dict[str, float | None] | None:
     }
 
 
-def _requests(cut: Cut, left_out: int) -> dict[str, float | int] | None:
+def _requests(cut: Cut) -> dict[str, float | int] | None:
     """Energy of each request, where no two were in the engine at once."""
     if any(count > 1 for count in cut.split.sharing):
         cut.nulls["request_energy_j"] = "requests_share_a_batch"
@@ -170,7 +167,7 @@ def _requests(cut: Cut, left_out: int) -> dict[str, float | int] | None:
     for piece, reading in cut.read:
         if piece.span is not None:
             energies.setdefault(piece.span, []).append(reading.gross_j)
-    sums = [total(energies[span]) for span in sorted(energies) if span >= left_out]
+    sums = [total(energies[span]) for span in sorted(energies)]
     known = [energy_j for energy_j in sums if energy_j is not None]
     found = distribution(known) if len(known) == len(sums) else None
     if found is None:

@@ -45,6 +45,20 @@ def test_a_window_that_cannot_be_cut_says_why(requests, reason):
     assert (list(found.pieces), found.reason) == ([], reason)
 
 
+def test_requests_left_out_are_other_and_still_must_not_overlap():
+    """The first ones warm up; what they share with another is not that one's alone."""
+    first, second = batch(10, 20, 50), batch(60, 65, 90)
+    assert split(0, 100, [*first, *second], left_out=1).pieces == [
+        Piece("other", 0, 60),
+        Piece("prefill", 60, 65, 0),
+        Piece("decode", 65, 90, 0),
+        Piece("other", 90, 100),
+    ]
+    late = batch(40, 65, 90)
+    found = split(0, 100, [*first, *late], left_out=1)
+    assert found.reason == "requests_overlap"
+
+
 def test_a_window_without_length_has_no_phases():
     """Nothing can be cut from it."""
     assert split(5, 5, batch(5, 5, 5)).reason == "empty_window"

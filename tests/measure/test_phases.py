@@ -123,12 +123,15 @@ def test_requests_of_one_batch_share_their_span(curve):
     assert found["nulls"]["request_energy_j"] == "requests_share_a_batch"
 
 
-def test_the_first_requests_enter_no_distribution(curve):
-    """They are in the phases, which add up to the window."""
+def test_requests_left_out_are_no_part_of_a_phase(curve):
+    """They warm up: their time and energy are other, and the sum is still the gross."""
     run = generation(110.0, 120.0, [FIRST, SECOND])
     found, _ = phases(run, curve, ["cpu"], left_out=1)
+    assert found["prefill"]["energy_j"] == pytest.approx(600.0)
+    assert found["prefill"]["input_tokens"] == 30
+    assert (found["decode"]["duration_s"], found["decode"]["output_tokens"]) == (4.0, 2)
+    assert found["other"] == {"duration_s": 5.0, "energy_j": pytest.approx(1400.0)}
     assert found["request_energy_j"]["n"] == 1
-    assert found["prefill"]["energy_j"] == pytest.approx(1200.0)
 
 
 def test_a_request_of_one_token_decodes_none(curve):
