@@ -127,6 +127,7 @@ def count(
                 prefill += after[first] - before
     finally:
         handle.remove()
+        _forget()
     return {
         "prefill": prefill,
         "decode": mode.get_total_flops() - prefill,
@@ -145,9 +146,12 @@ def trace(
     activities = [ProfilerActivity.CPU]
     if torch.cuda.is_initialized():
         activities.append(ProfilerActivity.CUDA)
-    with profile(activities=activities, with_flops=True) as profiler:
-        for batch in batches:
-            run(batch)
+    try:
+        with profile(activities=activities, with_flops=True) as profiler:
+            for batch in batches:
+                run(batch)
+    finally:
+        _forget()
     profiler.export_chrome_trace(str(path))
     total = sum(event.flops or 0 for event in profiler.key_averages())
     return {"path": str(path), "flops": total}
@@ -165,6 +169,12 @@ def _eager(model: Any) -> Iterator[None]:
         yield
     finally:
         model.set_attn_implementation(before)
+
+
+def _forget() -> None:
+    """Give back what the pass held, which would show in the memory of a later one."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _linear_weights(model: Any) -> int:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_lem.analysis.architecture import Architecture
 from pytest_lem.analysis.flops import (
@@ -71,6 +73,25 @@ def test_the_cache_holds_every_token_but_the_last():
     assert kv_cache_bytes(SHAPE, works, 2) == 2 * (1 + 3 + 2) * (2 * 5) * 2
     assert kv_cache_bytes(SHAPE, [], 2) == 0
     assert longest_context(works) == 6
+
+
+@given(
+    work=st.builds(
+        Work,
+        rows=st.integers(1, 5),
+        cached=st.integers(0, 50),
+        new=st.integers(1, 50),
+        steps=st.integers(1, 20),
+    )
+)
+def test_the_form_is_the_sum_over_forward_calls_one_by_one(work):
+    """Whatever the lengths: each call by itself, with the context after it."""
+    rows, cached, new, steps = work
+    calls = [(new, cached + new)]
+    calls += [(1, cached + new + k) for k in range(1, steps)]
+    each = [2 * LINEAR * n + 2 * HEAD + 4 * QUERY * n * ctx for n, ctx in calls]
+    found = closed_form(SHAPE, [work])
+    assert (found.prefill, found.total) == (rows * each[0], rows * sum(each))
 
 
 @pytest.mark.parametrize("rows", [1, 4])
