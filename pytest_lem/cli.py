@@ -135,7 +135,7 @@ def phases(
         bool, typer.Option("--json", help="Print one JSON object a line.")
     ] = False,
 ) -> None:
-    """Fit energy = fixed + b x input tokens + c x output tokens over a report."""
+    """Fit J = fixed + b x tokens in + c x tokens out; print measured phases beside."""
     from pytest_lem.records.export import read_json
     from pytest_lem.report.phases import lines, phases
 
