@@ -24,9 +24,8 @@ def test_it(lem, batch_size):
 
 RECORDED = (
     *("--lem-traces=out/t", "--lem-json=r.json", "--lem-csv=r.csv"),
-    *("--lem-windows=2", "--lem-warmup=fixed:2", "--lem-idle=auto"),
-    *("-o", "lem_idle_seconds=1", "--lem-set=fake.prefill_s=0.02"),
-    "--lem-set=fake.token_s=0.03",
+    *("--lem-windows=2", "--lem-warmup=fixed:2"),
+    *("--lem-set=fake.prefill_s=0.02", "--lem-set=fake.token_s=0.03"),
 )
 
 
@@ -76,7 +75,8 @@ def test_the_trace_gives_the_energies_of_the_report_again(project, run, report, 
 
 def test_everything_that_was_going_on_is_marked(project, run, report):
     """Load, warm-up, idle, windows and phases, each with experiment and cycle."""
-    run(SOURCE, "--lem-meter=fake:100", *RECORDED)
+    idle = ("--lem-idle=auto", "-o", "lem_idle_seconds=1")
+    run(SOURCE, "--lem-meter=fake:100", *RECORDED, *idle)
     record = report()
     marks = read_trace(project.path / record.timeseries["trace_path"]).marks
     assert {mark.name for mark in marks} == {
@@ -85,8 +85,11 @@ def test_everything_that_was_going_on_is_marked(project, run, report):
     ids = {one.id for one in record.experiments}
     assert {mark.about["experiment"] for mark in marks} == ids
     assert {mark.about["cycle"] for mark in marks} == {0, 1}
-    idle = next(mark for mark in marks if mark.name == "idle")
-    assert idle.end_s - idle.start_s == pytest.approx(1.0, abs=0.3)
+    idle = [mark for mark in marks if mark.name == "idle"]
+    assert {mark.about["state"] for mark in idle} == {
+        *("no_context", "context", "model_loaded")
+    }
+    assert idle[0].end_s - idle[0].start_s == pytest.approx(1.0, abs=0.3)
     warmups = [mark for mark in marks if mark.name == "warmup"]
     assert len(warmups) == 4
     rows = pq.read_table(project.path / record.timeseries["marks_path"]).to_pylist()
