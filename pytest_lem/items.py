@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_lem.errors import ConfigError
-from pytest_lem.settings import SETTINGS, Settings
+from pytest_lem.settings import SETTINGS, Settings, presets_of
 
 if TYPE_CHECKING:
     from pytest_lem.engines.registry import Registry
@@ -128,14 +128,16 @@ def experiment_of(item: pytest.Item, config: pytest.Config) -> "Experiment":
 
     layers = _layers(item, config.stash[SETTINGS])
     registry = registry_of(config)
-    experiment = plan_experiment(item.nodeid, layers, registry.names())
+    experiment = plan_experiment(
+        item.nodeid, layers, registry.names(), presets_of(config)
+    )
     spec = experiment.spec
     driven = registry.find(spec.backend).driven
     wire = spec.model_dump()
     if driven is not None and (left := undriven(wire, driven, section=spec.backend)):
         raise ConfigError("\n".join(left))
     told = config.stash.setdefault(TOLD, set())
-    for note in set(experiment.notes) - told:
+    for note in (one for one in experiment.notes if one not in told):
         told.add(note)
         item.warn(LemConfigWarning(note))
     return replace(experiment, workload=located(item, experiment.workload))

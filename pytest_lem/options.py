@@ -336,6 +336,15 @@ OPTIONS: tuple[Option, ...] = (
         "(default: 2)",
     ),
     Option(
+        name="preset-paths",
+        parse=names,
+        default=None,
+        metavar="DIR[,DIR]",
+        ini_only=True,
+        help="directories with presets of the project's own, each a file NAME.yaml of "
+        "marker keys (default: none)",
+    ),
+    Option(
         name="warmup-unconverged",
         parse=one_of("warn", "fail"),
         default="warn",

@@ -11,6 +11,7 @@ from pytest_lem.options import OPTIONS, Option
 
 if TYPE_CHECKING:
     from pytest_lem.meters.registry import Registry
+    from pytest_lem.spec.presets import Preset
 
 Origin = Literal["cli", "ini", "default"]
 
@@ -38,6 +39,7 @@ class Settings:
 
 SETTINGS = pytest.StashKey[Settings]()
 METERS = pytest.StashKey["Registry"]()
+PRESETS = pytest.StashKey["Mapping[str, Preset]"]()
 
 
 def resolve(config: pytest.Config) -> Settings:
@@ -157,11 +159,34 @@ def _bad_names(config: pytest.Config, settings: Settings) -> Iterator[str]:
             check_names(settings["meter"], meters_of(config))
     except ConfigError as error:
         yield f"{settings.says('meter')}: {error}"
-    if settings["preset"]:
-        from pytest_lem.spec.presets import check_name
+    yield from _bad_presets(config, settings)
 
-        for name in settings["preset"]:
-            try:
-                check_name(name)
-            except ConfigError as error:
-                yield f"{settings.says('preset')}: {error}"
+
+def presets_of(config: pytest.Config) -> "Mapping[str, Preset]":
+    """The presets there are, also those of the project's own files.
+
+    Raises ConfigError with a line for each file that cannot be.
+    """
+    if PRESETS not in config.stash:
+        from pytest_lem.spec.preset_files import read_presets
+
+        paths = config.stash[SETTINGS]["preset-paths"] or ()
+        config.stash[PRESETS] = read_presets(config.rootpath / one for one in paths)
+    return config.stash[PRESETS]
+
+
+def _bad_presets(config: pytest.Config, settings: Settings) -> Iterator[str]:
+    if not (settings["preset"] or settings["preset-paths"]):
+        return
+    from pytest_lem.spec.presets import check_name
+
+    try:
+        known = presets_of(config)
+    except ConfigError as error:
+        yield from (f"lem_preset_paths: {line}" for line in error.message.splitlines())
+        return
+    for name in settings["preset"] or ():
+        try:
+            check_name(name, known)
+        except ConfigError as error:
+            yield f"{settings.says('preset')}: {error}"

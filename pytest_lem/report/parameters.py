@@ -166,7 +166,10 @@ def _universal() -> Iterator[str]:
     yield from ("", "## Presets", "")
     yield (
         "`--lem-preset=NAME[,NAME]`, or `preset=` in the marker; a decoder's preset "
-        "also as `decoder={'preset': NAME}`. What ini, marker or command line say wins."
+        "also as `decoder={'preset': NAME}`. What ini, marker or command line say "
+        "wins. A project's own are files `NAME.yaml` of marker keys, with `meaning` "
+        "and, where they are for one, `backend`, in the directories of the ini key "
+        "`lem_preset_paths`."
     )
     yield ""
     yield from _table(

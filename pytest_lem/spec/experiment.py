@@ -17,7 +17,7 @@ from pytest_lem.spec.nearest import unknown
 from pytest_lem.spec.parameters import SECTIONS
 from pytest_lem.spec.parameters.about import Section
 from pytest_lem.spec.parameters.other import OtherParameters
-from pytest_lem.spec.presets import DECODERS, preset_values
+from pytest_lem.spec.presets import DECODERS, PRESETS, Preset, preset_values
 from pytest_lem.spec.provenance import Layer, merge
 from pytest_lem.spec.workload import Workload
 
@@ -54,11 +54,15 @@ class Experiment:
 
 
 def plan_experiment(
-    node_id: str, layers: Iterable[Layer], backends: Iterable[str] = ()
+    node_id: str,
+    layers: Iterable[Layer],
+    backends: Iterable[str] = (),
+    known: Mapping[str, Preset] = PRESETS,
 ) -> Experiment:
     """The experiment that the layers describe.
 
-    `backends` are all engines there are: each may have a section. Raises ConfigError
+    `backends` are all engines there are: each may have a section; `known` are the
+    presets. Raises ConfigError
     whose message has one line for each value that cannot be.
     """
     older: dict[str, str] = {}
@@ -67,7 +71,7 @@ def plan_experiment(
         replace(layer, values=resolve(layer.values, older, problems))
         for layer in layers
     ]
-    presets = _presets(merge(named)[0], problems)
+    presets = _presets(merge(named)[0], known, problems)
     first = next((k for k, one in enumerate(named) if one.origin != "default"), 0)
     chosen = [Layer(origin="preset", values=one) for one in presets.values()]
     values, origins = merge([*named[:first], *chosen, *named[first:]])
@@ -151,13 +155,13 @@ def _set_ones(section: BaseModel) -> dict[str, Any]:
 
 
 def _presets(
-    values: Mapping[str, Any], problems: list[str]
+    values: Mapping[str, Any], known: Mapping[str, Preset], problems: list[str]
 ) -> dict[str, Mapping[str, Any]]:
     """The values of the presets that are named, the decoder's own last."""
     found: dict[str, Mapping[str, Any]] = {}
     try:
         if (names := values.get("preset")) is not None:
-            found = preset_values(names, str(values.get("backend")))
+            found = preset_values(names, str(values.get("backend")), known)
     except ConfigError as error:
         problems.append(error.message)
     decoder = values.get("decoder")

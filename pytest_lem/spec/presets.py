@@ -110,20 +110,25 @@ PRESETS: Mapping[str, Preset] = {
     ),
 }
 
-_BY_NAME = {
-    name: preset
-    for canonical, preset in PRESETS.items()
-    for name in (canonical, *preset.aliases)
-}
+
+def by_name(presets: Mapping[str, Preset]) -> dict[str, Preset]:
+    """The presets under their names and aliases."""
+    return {
+        name: preset
+        for canonical, preset in presets.items()
+        for name in (canonical, *preset.aliases)
+    }
 
 
-def check_name(name: object) -> None:
-    """Raise ConfigError with the nearest where this names no preset."""
-    if not isinstance(name, str) or name not in _BY_NAME:
-        raise ConfigError(unknown("preset", str(name), PRESETS))
+def check_name(name: object, presets: Mapping[str, Preset]) -> None:
+    """Raise ConfigError with the nearest where this names none of the presets."""
+    if not isinstance(name, str) or name not in by_name(presets):
+        raise ConfigError(unknown("preset", str(name), presets))
 
 
-def preset_values(names: object, backend: str) -> dict[str, Mapping[str, Any]]:
+def preset_values(
+    names: object, backend: str, presets: Mapping[str, Preset]
+) -> dict[str, Mapping[str, Any]]:
     """The settings of these presets for a backend, in order; a name, or several.
 
     Those for other backends are passed over, so that one list serves a run over
@@ -134,8 +139,8 @@ def preset_values(names: object, backend: str) -> dict[str, Mapping[str, Any]]:
         raise ConfigError(msg)
     listed = [names] if isinstance(names, str) else list(names)
     for name in listed:
-        check_name(name)
-    found = {name: _BY_NAME[name] for name in listed}
+        check_name(name, presets)
+    found = {name: by_name(presets)[name] for name in listed}
     fitting = {
         name: one.values
         for name, one in found.items()

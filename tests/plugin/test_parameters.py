@@ -75,6 +75,36 @@ def test_an_unknown_preset_is_said_before_collection(run, errors_of):
     assert line.startswith("--lem-preset: preset 'creativ' is unknown; did you mean")
 
 
+def test_a_project_may_keep_presets_of_its_own(run, project, report):
+    """A file is a preset; its keys are those of the marker."""
+    folder = project.mkdir("presets")
+    (folder / "short.yaml").write_text(
+        "meaning: a look\nbackend: fake\nrequests: 2\nfake: {jitter_s: [0.0]}\n"
+    )
+    options = ("-o", "lem_preset_paths=presets", "--lem-json=r.json")
+    run(source("preset='short'"), *options).assert_outcomes(passed=2)
+    one = report().experiments[0]
+    assert one.spec["workload"]["requests"] == 2
+    assert one.provenance["fake.jitter_s"] == "preset"
+
+
+def test_a_preset_that_cannot_be_read_is_told_before_collection(
+    run, project, errors_of
+):
+    """Each file with what is wrong with it, and a directory that is none."""
+    folder = project.mkdir("presets")
+    (folder / "creative.yaml").write_text("batch_size: 2\n")
+    (folder / "list.yaml").write_text("- 1\n")
+    (folder / "torn.yaml").write_text("a: [\n")
+    result = run(source(""), "-o", "lem_preset_paths=presets,nix")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    told = errors_of(result)
+    assert len(told) == 4
+    assert "creative.yaml: a preset of this name is there already" in told[0]
+    assert "list.yaml: is no mapping of marker keys" in told[1]
+    assert told[3].endswith("nix is no directory")
+
+
 def test_a_key_of_a_section_in_a_section_can_be_set(run, errors_of):
     """`--lem-set` takes as many dots as there are sections."""
     result = run(source(""), "--lem-set=vllm.speculative_config.method=5")

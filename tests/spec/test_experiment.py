@@ -305,3 +305,40 @@ workloads = st.builds(
 def test_two_workloads_share_an_identity_only_if_they_are_equal(one, other):
     """No field stands for another."""
     assert (name(workload=one) == name(workload=other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("values", "known"),
+    [
+        ({}, "b0cf7b0b68fa75f0"),
+        (
+            {
+                "precision": "bf16",
+                "transformers": {"device": "cpu", "attn_implementation": "eager"},
+                "batch_size": 4,
+                "output_tokens": 16,
+            },
+            "381a3c1e582adad8",
+        ),
+        (
+            {
+                "decoder": {"do_sample": True, "temperature": 0.8, "top_k": 50},
+                "seed": 3,
+                "streaming": True,
+            },
+            "f67ef7011f07f39b",
+        ),
+        (
+            {
+                "backend": "fake",
+                "fake": {"token_s": 0.001, "jitter_s": [0.1]},
+                "decoder": {"num_beams": 2},
+            },
+            "f8c8c73ad44d5ca7",
+        ),
+    ],
+)
+def test_an_experiment_keeps_its_identity_when_parameters_are_added(values, known):
+    """What is unset is left out, however many parameters there are by now."""
+    experiment = planned(**{"backend": "transformers", **values})
+    assert name(experiment.spec, experiment.workload) == known

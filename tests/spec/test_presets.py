@@ -88,5 +88,6 @@ def test_every_preset_is_valid_for_its_backend(name):
         ("marker", {**beside, "preset": name}), backend=preset.backend or "transformers"
     )
     assert "preset" in found.provenance.values()
+    assert found.presets == (name,)
     for alias in preset.aliases:
         assert planned(("marker", {**beside, "preset": alias})).spec == found.spec
