@@ -24,6 +24,9 @@ STATES: tuple[State, ...] = get_args(State)
 # A reading of earlier is made anew where a short one differs by more.
 VALIDATED_DRIFT_PCT = 10.0
 
+# What is said against a reading that is not kept for later.
+_DOUBTS = {"gpu_busy_at_idle", "counter_ring_disagree"}
+
 
 class Worker(Protocol):
     """A worker whose engine is not loaded yet."""
@@ -214,7 +217,7 @@ class IdleStates:
             if kept is not None:
                 return kept
         reading = self._read(state, devices, settle_s, policy.seconds)
-        if reading.record is not None:
+        if reading.record is not None and not _DOUBTS & {*reading.record.flags}:
             cache.save(key, reading.record)
         return reading
 

@@ -283,6 +283,22 @@ def test_a_reading_that_drifted_is_made_anew_and_kept(cranked, make):
     assert record(third.cycle()).source == "validated"
 
 
+def test_a_gpu_that_was_at_work_is_told_and_not_kept(cranked, make, tmp_path):
+    """Its telemetry says so, and the next session reads anew."""
+    calm, gpu = cranked.wait, ("hand_cranked:0",)
+
+    def busy(seconds):
+        cranked.meter.tell(utilisation_pct=80.0)
+        calm(seconds)
+
+    states = make(gpu, strategy="cached")
+    states._wait = busy
+    start(cranked, states)
+    idle = states.cycle()
+    assert "gpu_busy_at_idle" in idle.flags
+    assert not (tmp_path / "idle").exists()
+
+
 def test_fresh_neither_uses_nor_keeps(cranked, make, tmp_path):
     """Nothing is written where nothing is asked to be kept."""
     start(cranked, states := make())
