@@ -4,7 +4,8 @@ from pytest_lem.analysis.bandwidth import Memory, speculates, weight_bytes
 from pytest_lem.analysis.laws import broken_laws
 from pytest_lem.errors import ImpossibleNumber, MeterError, Throttled
 from pytest_lem.measure.laboratory import Laboratory
-from pytest_lem.measure.notebook import Notebook, cycle_record, error_record
+from pytest_lem.measure.notebook import Notebook
+from pytest_lem.measure.recording import cycle_record, error_record
 from pytest_lem.measure.throttle import faults
 from pytest_lem.measure.window import account
 from pytest_lem.records.record import Cycle

@@ -1,0 +1,129 @@
+"""The metrics of a cycle, pooled over its windows, and why those are null that are."""
+
+from collections.abc import Mapping, Sequence
+
+from pytest_lem.analysis.latency import batched, streamed
+from pytest_lem.analysis.metrics import emissions_g, pooled
+from pytest_lem.measure.certainty import UNCERTAIN, uncertain
+from pytest_lem.measure.derived import (
+    compute_metrics,
+    compute_reasons,
+    index_metrics,
+    phase_metrics,
+    phase_reasons,
+)
+from pytest_lem.measure.laboratory import Laboratory
+from pytest_lem.measure.notebook import Notebook
+from pytest_lem.measure.window import figures, stamps
+from pytest_lem.records.record import WarmupRecord, Window
+
+_LATENCY = {
+    "ttft_ms": ("mean", "p50", "p95", "p99"),
+    "tpot_ms": ("mean",),
+    "itl_ms": ("mean", "p50", "p95", "p99"),
+    "e2e_ms": ("mean", "p50", "p95"),
+}
+
+
+def cycle_metrics(
+    lab: Laboratory,
+    notes: Notebook,
+    windows: Sequence[Window],
+    load: Mapping[str, float | None],
+    warmup: WarmupRecord | None,
+) -> dict[str, float | None]:
+    """Every metric of the cycle; reasons and flags go to its notes."""
+    idle = notes.idle.watts() if notes.idle else None
+    memory = notes.bench.loaded.memory if notes.bench else {}
+    sums = pooled([figures(w) for w in windows if w.kind == "energy"])
+    peak_mb = _peak(windows, "inference_peak_mb")
+    metrics = {
+        **sums,
+        **phase_metrics(windows),
+        **index_metrics(windows, sums, peak_mb),
+        **compute_metrics(windows),
+        **_latency(notes),
+        "idle_power_w": idle.power_w if idle else None,
+        "load_duration_s": load["duration_s"],
+        "load_energy_j": load["energy_j"],
+        "warmup_duration_s": warmup.duration_s if warmup else None,
+        "memory_model_mb": memory.get("model_mb"),
+        "memory_peak_mb": peak_mb,
+    }
+    energy_j, half_width_j = sums["energy_gross_j"], sums["energy_uncertainty_j"]
+    if uncertain(energy_j, half_width_j, lab.conditions.max_uncertainty_pct):
+        notes.flags.add(UNCERTAIN)
+    metrics["emissions_g_co2e"] = _emissions(lab, metrics["energy_gross_j"])
+    notes.nulls |= _reasons(notes, windows, metrics)
+    return metrics
+
+
+def _emissions(lab: Laboratory, energy_j: float | None) -> float | None:
+    intensity = lab.conditions.carbon_intensity_g_per_kwh
+    if energy_j is None or intensity is None:
+        return None
+    return emissions_g(energy_j, intensity, lab.conditions.pue)
+
+
+def _latency(notes: Notebook) -> dict[str, float | None]:
+    streaming = [run for run in notes.passes if run.kind == "latency"]
+    requests = [one for run in streaming or notes.passes for one in stamps(run)]
+    block = streamed(requests) if streaming else batched(requests)
+    return {
+        f"{name.removesuffix('_ms')}_{part}_ms": (block[name] or {}).get(part)
+        for name, parts in _LATENCY.items()
+        for part in parts
+    }
+
+
+def _reasons(
+    notes: Notebook, windows: Sequence[Window], metrics: Mapping[str, float | None]
+) -> dict[str, str]:
+    """Why each metric that does not exist does not, by what it is made from."""
+    known = metrics["energy_gross_j"] is not None
+    energy = notes.nulls.get("windows.energy.gross_j", "no_window")
+    energy = "divisor_is_zero" if known else energy
+    idle = notes.nulls.get("idle", "no_idle_reading")
+    net = notes.nulls.get("windows.energy.net_j", "not_stated_by_meter")
+    net = net if known else energy
+    on_cpu = notes.bench is not None and notes.bench.devices == {"cpu"}
+    memory = "no_device_memory" if on_cpu else "not_reported_by_engine"
+    exceptions = {
+        **phase_reasons(windows),
+        **compute_reasons(notes.nulls, energy),
+        "edp_js": energy,
+        "token_efficiency_index": energy,
+        "tokens_per_gb_vram": memory,
+        "energy_per_output_token_net_j": net,
+        "energy_net_j": net,
+        "energy_net_uncertainty_j": net,
+        "energy_uncertainty_j": "not_stated_by_meter" if known else energy,
+        "idle_power_w": idle,
+        "energy_cpu_j": "no_cpu_meter",
+        "energy_ram_j": "no_dram_meter",
+        "emissions_g_co2e": "no_carbon_intensity" if known else energy,
+        "load_energy_j": notes.nulls.get("load.energy_j", "not_loaded"),
+        "load_duration_s": "not_loaded",
+        "memory_model_mb": "not_reported_by_engine",
+        "memory_peak_mb": memory,
+        "warmup_duration_s": "no_warmup",
+    }
+    return {
+        name: exceptions.get(name) or _reason(notes, name, energy)
+        for name, value in metrics.items()
+        if value is None
+    }
+
+
+def _reason(notes: Notebook, name: str, energy: str) -> str:
+    if name.startswith(("ttft_", "tpot_", "itl_")):
+        if not notes.experiment.workload.streaming:
+            return "not_streaming"
+        seen = any(run.kind == "latency" for run in notes.passes)
+        return "too_few_tokens" if seen else "no_window"
+    return energy if "joule" in name or "energy" in name else "no_window"
+
+
+def _peak(windows: Sequence[Window], key: str) -> float | None:
+    values = [window.memory.get(key) for window in windows]
+    return max((value for value in values if value is not None), default=None)

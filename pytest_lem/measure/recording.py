@@ -1,0 +1,167 @@
+"""The record of a cycle, made from its notebook: what has run is costed here."""
+
+import traceback
+from typing import Any, Literal
+
+from pytest_lem.errors import LemError
+from pytest_lem.measure.certainty import judged
+from pytest_lem.measure.computing import computed
+from pytest_lem.measure.laboratory import Bench, Laboratory
+from pytest_lem.measure.netting import netting
+from pytest_lem.measure.notebook import Notebook, now
+from pytest_lem.measure.pooling import cycle_metrics
+from pytest_lem.measure.prompting import recipe
+from pytest_lem.measure.window import cost
+from pytest_lem.records.record import Cycle, ErrorRecord, Idle, WarmupRecord, Window
+
+
+def cycle_record(
+    lab: Laboratory,
+    notes: Notebook,
+    status: Literal["complete", "failed", "interrupted"],
+    error: BaseException | None = None,
+) -> Cycle:
+    """The record of a cycle, whole or as far as it came; costs what has run."""
+    bench = notes.bench
+    idle = _idle(notes)
+    load, warmup = _load(lab, notes), _warmup(lab, notes)
+    windows = _windows(lab, notes)
+    return Cycle(
+        index=notes.index,
+        attempt=notes.attempt or 0,
+        status=status,
+        error=None if error is None else error_record(error),
+        started_at=notes.started_at,
+        ended_at=now(),
+        worker=_worker(bench),
+        engine=dict(bench.client.hello.get("engine", {})) if bench else {},
+        effective=dict(bench.loaded.effective) if bench else {},
+        model=_model(bench) if bench else {},
+        load=load,
+        warmup=warmup,
+        idle=idle,
+        native=_native(notes),
+        windows=windows,
+        metrics=cycle_metrics(lab, notes, windows, load, warmup),
+        timing={
+            "tokenise_s": notes.tokenise_s,
+            "thermal_wait_s": notes.thermal_wait_s,
+        },
+        machine={
+            "gpus": {uuid: one.to_json() for uuid, one in notes.tenancies.items()},
+            "memory": {
+                "device_used_mb": notes.watched.device_used_mb,
+                "process_used_mb": notes.watched.process_used_mb,
+            },
+        },
+        prompts=notes.prompts or recipe(notes.experiment.workload),
+        flags=sorted(notes.flags),
+        nulls=notes.nulls,
+    )
+
+
+def error_record(error: BaseException) -> ErrorRecord:
+    """A failure by its kind; an error of nobody's kind brings its traceback."""
+    if isinstance(error, LemError):
+        kind, message, detail = error.kind, error.message, error.detail
+    else:
+        kind = "error" if isinstance(error, Exception) else "interrupted"
+        message, detail = str(error), "".join(traceback.format_exception(error))
+    return ErrorRecord(
+        kind=kind, type=type(error).__name__, message=message, detail=detail
+    )
+
+
+def _idle(notes: Notebook) -> Idle | None:
+    """The idle readings with their age at the first window."""
+    if notes.idle is None:
+        return None
+    if notes.idle.chosen.record is None:
+        notes.nulls["idle"] = notes.idle.chosen.reason
+    else:
+        notes.nulls |= notes.idle.reasons()
+    chosen = notes.idle.chosen
+    first_s = notes.passes[0].start_s if notes.passes else chosen.ended_s
+    return notes.idle.record(first_s)
+
+
+def _load(lab: Laboratory, notes: Notebook) -> dict[str, float | None]:
+    bench = notes.bench
+    if bench is None:
+        return {"duration_s": None, "energy_j": None}
+    spent = lab.metering.energy(
+        bench.load_start_s, bench.load_end_s, devices=bench.devices
+    )
+    if spent.gross_j is None:
+        notes.nulls["load.energy_j"] = spent.reason or "unknown"
+    return {
+        "duration_s": bench.loaded.duration_s,
+        "energy_j": spent.gross_j,
+        **bench.loaded.memory,
+    }
+
+
+def _warmup(lab: Laboratory, notes: Notebook) -> WarmupRecord | None:
+    warmed, bench = notes.warmed, notes.bench
+    if warmed is None or bench is None:
+        return None
+    spent = lab.metering.energy(warmed.start_s, warmed.end_s, devices=bench.devices)
+    if spent.gross_j is None:
+        notes.nulls["warmup.energy_j"] = spent.reason or "unknown"
+    return WarmupRecord(
+        policy=str(notes.experiment.effort.warmup),
+        converged=warmed.outcome.converged,
+        cv=warmed.outcome.cv,
+        iterations=warmed.outcome.iterations,
+        duration_s=warmed.end_s - warmed.start_s,
+        energy_j=spent.gross_j,
+    )
+
+
+def _windows(lab: Laboratory, notes: Notebook) -> list[Window]:
+    if notes.bench is None:
+        return []
+    net = netting(
+        notes.idle,
+        lab.conditions.idle,
+        flags=notes.flags,
+        measured_s=sum(p.generation.duration_s for p in notes.energy_passes),
+    )
+    notes.flags |= net.flags
+    if net.reason is not None:
+        notes.nulls["windows.energy.net_j"] = net.reason
+    windows = []
+    for run in notes.passes:
+        window, reason = cost(run, lab.metering, notes.bench.devices, net.idle)
+        if reason:
+            notes.nulls["windows.energy.gross_j"] = reason
+        window, nulls = computed(
+            window, run.generation, notes.bench, lab.conditions, notes.watched
+        )
+        notes.nulls |= nulls
+        windows.append(judged(window, lab.conditions.max_uncertainty_pct))
+    return windows
+
+
+def _native(notes: Notebook) -> dict[str, Any]:
+    """The engine's own figures of the last window, and its profile if one was made."""
+    native = dict(notes.passes[-1].generation.native) if notes.passes else {}
+    if notes.watched.profile is not None:
+        native["torch_profile"] = notes.watched.profile
+    return native
+
+
+def _worker(bench: Bench | None) -> dict[str, Any]:
+    if bench is None:
+        return {}
+    hello = bench.client.hello
+    return {key: hello.get(key) for key in ("pid", "python", "packages", "devices")}
+
+
+def _model(bench: Bench) -> dict[str, Any]:
+    return {
+        **bench.loaded.model,
+        "path": bench.model.path,
+        "synthetic_weights": bench.model.synthetic,
+        "fingerprint": dict(bench.model.fingerprint),
+    }
