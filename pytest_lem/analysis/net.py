@@ -10,9 +10,9 @@ _ROUNDING = 1e-9
 
 # Why the energy of a GPU is not that of the work alone, by the flag that says so.
 _SHARED = {
-    "mig_whole_gpu": "mig_slice",
-    "foreign_process": "shared_gpu",
-    "gpu_busy_at_idle": "busy_at_idle",
+    "mig_whole_gpu": "mig_slice: the energy is the whole GPU's",
+    "foreign_process": "shared_gpu: other processes used it",
+    "gpu_busy_at_idle": "busy_at_idle: a GPU was at work while idle power was read",
 }
 
 
@@ -98,7 +98,7 @@ def why_not_net(
     """
     for flag, reason in _SHARED.items():
         if flag in {*flags, *idle_flags} and not force:
-            return f"{reason}: idle power of a shared GPU is not this work's"
+            return reason
     if measured_s < LEAST_MEASURED_S:
         return f"short_cycle: measured for {measured_s:.3g} s, less than 1 s"
     if drift_pct is not None and abs(drift_pct) > drift_limit_pct:
