@@ -1,8 +1,13 @@
 """`--lem-flops` and `--lem-torch-profile`, from the command line to the record."""
 
 import json
+import math
 
 import pytest
+
+from pytest_lem.machine import gpu
+
+NO_GPU = gpu.absence()
 
 SOURCE = """
 import pytest
@@ -84,3 +89,44 @@ def test_a_loop_of_the_tests_own_is_counted_by_the_work_it_did(run, report):
     window = report().experiments[0].cycles[0].windows[0]
     assert window.flops["method"] == "architecture"
     assert window.flops["reason"].startswith("measured: custom_loop")
+
+
+LARGE = """
+import pytest
+
+@pytest.mark.lem(
+    model="synthetic:llama-3.2-1b", precision="bfloat16", input_tokens=256,
+    output_tokens=16, batch_size=4, requests=8, transformers={"device": "cuda"},
+)
+def test_it(lem):
+    lem()
+"""
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(NO_GPU is not None, reason=str(NO_GPU))
+def test_a_real_gpu_stays_below_its_peaks(pytester, report):
+    """Counted operations are the form's; MFU, MBU and memory are what can be."""
+    pytest.importorskip("transformers")
+    pytester.makepyfile(test_it=LARGE)
+    options = ("--lem-backend=transformers", "--lem-flops=measured", "--lem-phases")
+    pytester.runpytest_subprocess(
+        *options, *OPTIONS[:2], "--lem-json=r.json", "-p", "no:randomly"
+    ).assert_outcomes(passed=1)
+    (one,) = report().experiments
+    cycle = one.cycles[0]
+    (window,) = cycle.windows
+    assert window.flops["method"] == "measured"
+    assert window.flops["needed"] == window.flops["total"]
+    assert window.flops["precision"] == "bfloat16"
+    for name in ("mfu", "mbu"):
+        known = cycle.metrics[name] is not None
+        assert known or cycle.nulls[name] == "no_peak_for_this_gpu"
+        assert not known or 0 < cycle.metrics[name] < 1
+    memory = one.extended["memory"]
+    assert one.extended["kv_cache"]["read_mb"] == one.extended["kv_cache"]["used_mb"]
+    assert memory["model_mb"] <= memory["inference_peak_mb"]
+    assert memory["inference_peak_mb"] <= memory["reserved_peak_mb"]
+    assert memory["reserved_peak_mb"] <= memory["device_used_mb"]
+    told = memory["process_used_mb"] or math.inf
+    assert memory["reserved_peak_mb"] <= told
