@@ -1,6 +1,6 @@
 """What a window computed, against what its GPUs could do, and what memory it took."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,10 @@ from pytest_lem.analysis.flops import (
     longest_context,
 )
 from pytest_lem.analysis.metrics import product, ratio
-from pytest_lem.engines import Generation
+from pytest_lem.engines import Completion, Generation
 from pytest_lem.machine.peaks import Peak
 from pytest_lem.measure.laboratory import Bench, Conditions
+from pytest_lem.measure.window import Pass
 from pytest_lem.records.record import Window
 
 
@@ -51,12 +52,13 @@ class Decoding:
 
 def computed(
     window: Window,
-    generation: Generation,
+    run: Pass,
     bench: Bench,
     conditions: Conditions,
     watched: Watched,
 ) -> tuple[Window, dict[str, str]]:
     """The window with its operations and its memory, and why what is null is."""
+    generation = run.generation
     known = _known(generation, bench, watched)
     nulls = {"flops.precision": "not_reported_by_engine"}
     flops = _operations(conditions.flops, known, window, generation, nulls)
@@ -65,7 +67,7 @@ def computed(
         flops["needed"],
         window.duration_s,
         ceiling(bench, conditions.peaks),
-        decoding(known, generation) if conditions.flops != "off" else _OFF,
+        _OFF if conditions.flops == "off" else decoding(known, run),
         nulls,
     )
     memory = {**window.memory, **_kv_cache(known, watched, nulls)}
@@ -97,8 +99,16 @@ def ceiling(bench: Bench, peaks: Mapping[str, Peak]) -> Ceiling:
     )
 
 
-def decoding(known: Known, generation: Generation) -> Decoding:
-    """What was read after the first tokens, and how long that took."""
+def decoding(known: Known, run: Pass) -> Decoding:
+    """What was read after the first tokens, and how long that took.
+
+    Of a latency pass the first requests are left out, if each is a batch of its own.
+    """
+    done, work = run.generation.completions, known.work
+    if run.left_out:
+        if len(done) != len(work):
+            return Decoding(unknown="work_not_told_by_request")
+        done, work = done[run.left_out :], work[run.left_out :]
     weights_mb = known.facts.get("decode_weights_mb")
     element_bytes = known.facts.get("kv_cache_element_bytes")
     if weights_mb is None or element_bytes is None or not known.told:
@@ -107,12 +117,12 @@ def decoding(known: Known, generation: Generation) -> Decoding:
         shape = _cached_shape(known)
     except NoArchitecture as reason:
         return Decoding(unknown=str(reason))
-    duration_s = _decode_s(generation)
+    duration_s = _decode_s(done)
     if duration_s is None:
         return Decoding(unknown="no_token_stamps")
     read = decode_bytes(
         shape,
-        known.work,
+        work,
         weight_bytes=weights_mb * 1e6,
         element_bytes=element_bytes,
     )
@@ -224,10 +234,10 @@ def _cached_shape(known: Known) -> Architecture:
     return shape
 
 
-def _decode_s(generation: Generation) -> float | None:
+def _decode_s(completions: Sequence[Completion]) -> float | None:
     """Seconds after first tokens, each batch once; None without stamps."""
     firsts: dict[tuple[int, int], int] = {}
-    for one in generation.completions:
+    for one in completions:
         if not one.token_ns:
             return None
         span = (one.sent_ns, one.ended_ns)

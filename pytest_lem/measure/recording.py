@@ -136,7 +136,7 @@ def _windows(lab: Laboratory, notes: Notebook) -> list[Window]:
         if reason:
             notes.nulls["windows.energy.gross_j"] = reason
         window, nulls = computed(
-            window, run.generation, notes.bench, lab.conditions, notes.watched
+            window, run, notes.bench, lab.conditions, notes.watched
         )
         notes.nulls |= nulls
         windows.append(judged(window, lab.conditions.max_uncertainty_pct))

@@ -61,7 +61,7 @@ FORM = closed_form(SHAPE, WORK)
 def cycle_of(make_lab, experiment, measure, odd_engine):
     """A cycle of one window on an engine that tells everything."""
 
-    def make(*, script=None, streaming=False, index=0, **conditions):
+    def make(*, script=None, streaming=False, left_out=0, index=0, **conditions):
         lab = make_lab(
             FakeMeter(100.0),
             engine=replace(odd_engine(TELLS), capabilities=STAMPS),
@@ -73,7 +73,7 @@ def cycle_of(make_lab, experiment, measure, odd_engine):
             batch_size=2,
             requests=4,
             streaming=streaming,
-            streaming_warmup_requests=0,
+            streaming_warmup_requests=left_out,
         )
         return measure(lab, one, index=index)
 
@@ -117,6 +117,11 @@ def test_mbu_needs_token_stamps(cycle_of):
     streamed = cycle_of(streaming=True)
     one = (3 * 2e6 + cache / 2) / (0.15 * 1e12)
     assert streamed.metrics["mbu"] == pytest.approx(one)
+    warmed = cycle_of(streaming=True, left_out=3)
+    latency = warmed.windows[-1]
+    assert latency.requests == 13
+    assert latency.flops["decode_duration_s"] == pytest.approx(10 * 0.15)
+    assert warmed.metrics["mbu"] == pytest.approx(one)
 
 
 @pytest.mark.parametrize(
