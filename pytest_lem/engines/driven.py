@@ -26,6 +26,18 @@ def undriven(
     return [f"{path} is not driven yet by this version" for path in told]
 
 
+def drives(path: str, driven: Collection[str], *, section: str) -> bool:
+    """Whether an engine obeys the parameter of this path; universal ones it does."""
+    if path == "adapter":
+        return path in driven
+    if not path.startswith(f"{section}."):
+        return True
+    value: Any = True
+    for name in reversed(path.split(".")[1:]):
+        value = {name: value}
+    return not undriven({"engine": value}, driven, section=section)
+
+
 def _paths(
     values: Mapping[str, Any], driven: Collection[str], prefix: str
 ) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from pytest_lem.engines import Capabilities
-from pytest_lem.engines.driven import undriven
+from pytest_lem.engines.driven import drives
 from pytest_lem.engines.registry import BUILT_IN, EngineEntry
 from pytest_lem.engines.signatures import Signatures, read
 from pytest_lem.errors import EngineNotAvailable
@@ -83,7 +83,10 @@ def _state(
         return "yes" if entry else "not driven"
     if not _taken(path, backend, found):
         return "gone"
-    return "yes" if entry and _driven(path, entry) else "not driven"
+    if entry and entry.driven is not None:
+        obeyed = drives(path, entry.driven, section=backend)
+        return "yes" if obeyed else "not driven"
+    return "yes" if entry else "not driven"
 
 
 def _taken(path: str, backend: str, found: Signatures) -> bool:
@@ -94,15 +97,3 @@ def _taken(path: str, backend: str, found: Signatures) -> bool:
     return name not in catalogue.native(backend) or argument in found.arguments.get(
         name, ()
     )
-
-
-def _driven(path: str, entry: EngineEntry) -> bool:
-    section, dot, rest = path.partition(".")
-    if path == "adapter":
-        return entry.driven is None or path in entry.driven
-    if section != entry.name or not dot or entry.driven is None:
-        return True
-    value: Any = True
-    for name in reversed(rest.split(".")):
-        value = {name: value}
-    return not undriven({"engine": value}, entry.driven, section=section)

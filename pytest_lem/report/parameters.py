@@ -5,10 +5,11 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pytest_lem.engines.difference import Difference, difference
+from pytest_lem.engines.driven import drives
 from pytest_lem.engines.registry import BUILT_IN
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec import catalogue
@@ -70,7 +71,7 @@ def listing(
         else:
             yield from (
                 f"{row.path:<{wide}}  {effect(row.effect):<20}  "
-                f"{row.meaning} ({takes(row)})"
+                f"{row.meaning} ({takes(row)}){_aside(of, row)}"
                 for row in rows
             )
 
@@ -207,12 +208,24 @@ def _backend(of: str) -> Iterator[str]:
         yield f"- {why}: {', '.join(f'`{name}`' for name in names)}"
 
 
+def _obeyed(of: str) -> Collection[str] | None:
+    """What the engine of this version obeys; None where there is none."""
+    entry = next((one for one in BUILT_IN if one.name == of), None)
+    return entry.driven if entry else None
+
+
+def _aside(of: str, row: Row) -> str:
+    if of == UNIVERSAL or drives(row.path, _obeyed(of) or (), section=of):
+        return ""
+    return " [not driven yet]"
+
+
 def _driven(of: str) -> str:
     """Which of them the engine of this version obeys."""
-    entry = next((one for one in BUILT_IN if one.name == of), None)
-    if entry is None or entry.driven is None:
+    obeyed = _obeyed(of)
+    if obeyed is None:
         return "This version has no such engine yet."
-    names = ", ".join(f"`{name}`" for name in sorted(entry.driven))
+    names = ", ".join(f"`{name}`" for name in sorted(obeyed))
     return f"This version drives {names}; the others are checked, then refused by name."
 
 
@@ -243,7 +256,10 @@ def _older(rows: tuple[Row, ...]) -> Iterator[str]:
     if not older:
         return
     yield from ("", "## Older names", "")
-    yield "These are taken with a note, and mean the same experiment."
+    yield (
+        "These are taken with a warning, and mean the same experiment; "
+        "`-W error::pytest_lem.LemConfigWarning` refuses them."
+    )
     yield ""
     yield from _table(
         ["older name", "today"], ([f"`{old}`", f"`{now}`"] for old, now in older)

@@ -1,6 +1,6 @@
 """A parameter that an engine does not obey yet is refused by name."""
 
-from pytest_lem.engines.driven import undriven
+from pytest_lem.engines.driven import drives, undriven
 
 
 def lines(engine, driven, **spec):
@@ -30,3 +30,14 @@ def test_an_adapter_is_driven_or_refused_too():
         "adapter is not driven yet by this version"
     ]
     assert lines({}, {"adapter"}, adapter="x") == []
+
+
+def test_a_parameter_is_driven_by_its_path_wherever_it_nests():
+    """Universal ones always are, but for the adapter."""
+    driven = {"a", "c.d"}
+    obeyed = [
+        p
+        for p in ("vllm.a", "vllm.b", "vllm.c.d", "vllm.c.e", "seed", "adapter")
+        if drives(p, driven, section="vllm")
+    ]
+    assert obeyed == ["vllm.a", "vllm.c.d", "seed"]

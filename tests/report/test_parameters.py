@@ -30,6 +30,8 @@ def test_the_command_lists_parameters_as_lines_and_as_json():
     paths = {row["path"] for row in rows}
     assert {"model", "decoder.top_p", "vllm.max_num_seqs"} <= paths
     assert all(row["effect"] for row in rows)
+    assert "[not driven yet]" in run("--backend=vllm").output
+    assert "[not driven yet]" not in run("--backend=universal").output
 
 
 def test_the_command_prints_json_schema():
