@@ -16,13 +16,15 @@ class Difference:
 
     `gone` are targets of parameters that the engine does not take, `renamed` those of
     them that have a likely successor, `new` are arguments that no parameter reaches and
-    that are not left out on purpose. `version` is None where it is not installed.
+    that are not left out on purpose. `absent` are objects that were not found at all,
+    of which nothing else is said. `version` is None where it is not installed.
     """
 
     backend: str
     written_for: str
     version: str | None
     same: int
+    absent: list[str]
     gone: list[str]
     renamed: dict[str, str]
     new: list[str]
@@ -51,9 +53,15 @@ def compare(
     left_out: set[str],
 ) -> Difference:
     """The difference between targets by object and what was found."""
-    wanted = {f"{name}.{one}" for name, args in targets.items() for one in args}
-    there = {f"{name}.{one}" for name, args in found.arguments.items() for one in args}
     installed = found.version is not None
+    absent = sorted({*targets} - {*found.arguments}) if installed else []
+    wanted = {
+        f"{name}.{one}"
+        for name, args in targets.items()
+        for one in args
+        if name not in absent
+    }
+    there = {f"{name}.{one}" for name, args in found.arguments.items() for one in args}
     gone = sorted(wanted - there) if installed else []
     new = sorted(there - wanted - left_out)
     return Difference(
@@ -61,6 +69,7 @@ def compare(
         written_for=catalogue.versions(backend),
         version=found.version,
         same=len(wanted & there),
+        absent=absent,
         gone=gone,
         renamed={old: near for old in gone if (near := _successor(old, new))},
         new=new,

@@ -16,9 +16,9 @@ def test_gone_renamed_and_new_are_told_apart():
         version="9.0",
         arguments={"Args": ["kept", "page_size", "extra", "left"], "Other": ["blocks"]},
     )
-    targets = {"Args": {"kept", "page_sizes", "lost"}, "Other": set()}
+    targets = {"Args": {"kept", "page_sizes", "lost"}, "Other": set(), "Away": {"x"}}
     told = compare("vllm", found, targets, {"Args.left"})
-    assert (told.version, told.same) == ("9.0", 1)
+    assert (told.version, told.same, told.absent) == ("9.0", 1, ["Away"])
     assert told.gone == ["Args.lost", "Args.page_sizes"]
     assert told.renamed == {"Args.page_sizes": "Args.page_size"}
     assert told.new == ["Args.extra", "Args.page_size", "Other.blocks"]
@@ -39,7 +39,7 @@ def test_transformers_takes_every_argument_and_has_no_other():
         pytest.skip("transformers is not installed here")
     told = difference("transformers")
     assert told.same > 80
-    assert told.gone == []
+    assert (told.absent, told.gone) == ([], [])
     assert told.new == []
 
 

@@ -7,14 +7,14 @@ import pytest
 from typer.testing import CliRunner
 
 from pytest_lem.cli import app
-from pytest_lem.report.parameters import pages
+from pytest_lem.report.pages import pages
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.parametrize("name", pages())
 def test_a_page_is_what_the_models_say(name):
-    """Make it anew with `python -m pytest_lem.report.parameters docs`."""
+    """Make it anew with `python -m pytest_lem.report.pages docs`."""
     assert (DOCS / name).read_text(encoding="utf-8") == pages()[name]
 
 

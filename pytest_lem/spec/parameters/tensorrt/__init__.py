@@ -37,7 +37,7 @@ class TensorrtParameters(
         "Nvfp4GemmConfig": f"{_ARGS}:Nvfp4GemmConfig",
         "DecodingBaseConfig": f"{_ARGS}:DecodingBaseConfig",
         "NGramDecodingConfig": f"{_ARGS}:NGramDecodingConfig",
-        "LoraConfig": f"{_LIBRARY}.lora_helper:LoraConfig",
+        "LoraConfig": f"{_ARGS}:LoraConfig",
         "QuantConfig": f"{_LIBRARY}.llmapi:QuantConfig",
         "SamplingParams": f"{_LIBRARY}:SamplingParams",
     }
