@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-TRANSFORMERS = frozenset({"device", "attn_implementation"})
+TRANSFORMERS = frozenset(
+    {
+        "device",
+        "attn_implementation",
+        "batching.strategy",
+        "batching.max_tokens_per_batch",
+    }
+)
 """Keys of the `transformers` section, with dots where they nest; `adapter` too."""
 
 

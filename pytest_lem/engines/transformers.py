@@ -1,4 +1,4 @@
-"""transformers (PyTorch): static batches, each one call of `model.generate`."""
+"""transformers (PyTorch): batches, each one call of `model.generate`."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from pytest_lem.engines.transformers_requests import (
     check_lengths,
     completions_of,
     extended,
+    in_order,
     left_padded,
-    static_batches,
 )
 from pytest_lem.errors import ConfigError, GenerationError, LemError, OutOfMemory
+from pytest_lem.workload.batching import layout
 
 DECODER_KEYS = (
     "do_sample",
@@ -53,6 +54,7 @@ class TransformersEngine:
         self._device = torch.device("cpu")
         self._gpus: list[int] = []
         self._context: int | None = None
+        self._batching: Mapping[str, Any] = {}
 
     def version(self) -> str:
         """The version of transformers."""
@@ -78,6 +80,7 @@ class TransformersEngine:
         before = loading.allocated_bytes()
         start = time.monotonic()
         self._model, self._tokenizer, flags = loading.load(spec)
+        self._batching = spec["engine"].get("batching") or {}
         self._device = self._model.device
         self._gpus = loading.gpus(self._model)
         self.synchronize()
@@ -114,17 +117,21 @@ class TransformersEngine:
     ) -> list[Batch]:
         """Batches of exactly `batch_size` prompts, the last one maybe smaller.
 
-        Padded on the left, on the device. Seeds Python, numpy and torch if asked, and
-        starts the peak memory of the pass.
+        Unless a strategy makes them otherwise. Padded on the left, on the device. Seeds
+        Python, numpy and torch if asked, and starts the peak memory of the pass.
         """
         check_lengths(prompts, options, context=self._context)
         generation = generation_config(
             options, pad=loading.pad_id(self._model, self._tokenizer)
         )
-        rows = [list(prompt) for prompt in prompts]
+        groups = layout(
+            [len(prompt) for prompt in prompts],
+            size=options.batch_size,
+            strategy=self._batching.get("strategy") or "static",
+            max_tokens=self._batching.get("max_tokens_per_batch"),
+        )
         batches = [
-            left_padded(group, generation, self._device)
-            for group in static_batches(rows, options.batch_size)
+            left_padded(prompts, places, generation, self._device) for places in groups
         ]
         if options.seed is not None:
             transformers.set_seed(options.seed % 2**32)
@@ -182,7 +189,7 @@ class TransformersEngine:
             padding += sum(width - length for length in batch.lengths)
             padding += sum(len(rows[0]) - each.output_tokens for each in done)
         return {
-            "completions": completions,
+            "completions": in_order(batches, completions),
             "batches": [len(batch.lengths) for batch in batches],
             "padding_tokens": padding,
             "memory": memory,

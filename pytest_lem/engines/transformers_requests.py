@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,11 +16,15 @@ from pytest_lem.errors import ConfigError, GenerationError
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batch:
-    """Prompts on the device: ids and mask (rows, width), padded on the left."""
+    """Prompts on the device: ids and mask (rows, width), padded on the left.
+
+    `places` are those of the prompts among all of the pass.
+    """
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
     lengths: list[int]
+    places: list[int]
     generation: GenerationConfig
 
 
@@ -48,16 +52,14 @@ def extended(
     return [*work, Work(rows=rows * beams, cached=0, new=width, steps=steps)]
 
 
-def static_batches(rows: list[list[int]], size: int) -> Iterator[list[list[int]]]:
-    """The rows in their order, `size` at a time."""
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
-
-
 def left_padded(
-    rows: list[list[int]], generation: GenerationConfig, device: torch.device
+    prompts: Sequence[Sequence[int]],
+    places: list[int],
+    generation: GenerationConfig,
+    device: torch.device,
 ) -> Batch:
-    """Rows as one batch on the device, as wide as the longest."""
+    """The prompts of these places as one batch on the device, wide as the longest."""
+    rows = [list(prompts[place]) for place in places]
     width = max(len(row) for row in rows)
     pad = generation.pad_token_id
     ids = [[pad] * (width - len(row)) + row for row in rows]
@@ -66,8 +68,19 @@ def left_padded(
         input_ids=torch.tensor(ids, dtype=torch.long, device=device),
         attention_mask=torch.tensor(mask, dtype=torch.long, device=device),
         lengths=[len(row) for row in rows],
+        places=places,
         generation=generation,
     )
+
+
+def in_order(batches: Sequence[Batch], done: Sequence[Completion]) -> list[Completion]:
+    """Completions, batch after batch, in the order of the prompts instead."""
+    places = [place for batch in batches for place in batch.places]
+    return [one for _, one in sorted(zip(places, done, strict=True), key=_first)]
+
+
+def _first(pair: tuple[int, Completion]) -> int:
+    return pair[0]
 
 
 def completions_of(

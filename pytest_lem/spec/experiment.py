@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec.aliases import notes, resolve
 from pytest_lem.spec.catalogue import homes, nested, overridden
+from pytest_lem.spec.combinations import conflicts
 from pytest_lem.spec.effort import EFFORT_KEYS, Effort, Warmup
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.nearest import unknown
@@ -89,6 +90,8 @@ def plan_experiment(
     spec = _spec(values, backend, sections, problems, doubts)
     workload = _model(Workload, _only(values, WORKLOAD_KEYS), "", problems)
     effort = _effort(_only(values, EFFORT_KEYS), problems)
+    if spec and workload:
+        problems += conflicts(spec, workload)
     if problems or spec is None or workload is None or effort is None:
         raise ConfigError("\n".join(problems))
     return Experiment(

@@ -107,11 +107,35 @@ def test_all_problems_are_told_at_once_one_line_each():
         ),
         ({"prompts": [" "]}, "prompts is a list without any text"),
         ({"backend": None}, "backend=None: Input should be a valid string"),
+        (
+            {"transformers": {"batching": {"strategy": "dynamic"}}},
+            "strategy=dynamic needs max_tokens_per_batch",
+        ),
+        (
+            {"transformers": {"batching": {"max_tokens_per_batch": 9}}},
+            "max_tokens_per_batch needs strategy dynamic or sorted_dynamic",
+        ),
     ],
 )
 def test_each_problem_names_its_key(values, told):
     """At every level of the marker."""
     assert told in "\n".join(problems(**values))
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        (
+            {"batching": {"strategy": "dynamic", "max_tokens_per_batch": 64}},
+            "transformers.batching.strategy=dynamic needs batch_size above 1",
+        ),
+    ],
+)
+def test_a_section_that_the_workload_leaves_without_meaning_is_refused(section, told):
+    """Only of the backend that runs."""
+    text = "\n".join(problems(backend="transformers", transformers=section))
+    assert told in text
+    assert planned(backend="fake", transformers=section)
 
 
 def test_a_missing_backend_is_told_by_name():

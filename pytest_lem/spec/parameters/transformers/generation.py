@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from pydantic import model_validator
+
 from pytest_lem.spec.parameters.about import HARNESS, Bool, Float, Int, Section, into
 
 _config = into("GenerationConfig")
@@ -344,7 +346,7 @@ class Batching(Section):
 
     strategy: Literal["static", "dynamic", "sorted_static", "sorted_dynamic"] | None = (
         _ours(
-            "By number, by tokens, or either after sorting by length.",
+            "By number, by tokens as well, or either after sorting by length.",
             effect="E~ T~ L~",
             own="static",
             advice="sorted_* wastes fewest pads; outputs keep their order.",
@@ -359,6 +361,17 @@ class Batching(Section):
         older=("/batching.max_tokens_per_batch",),
         ge=1,
     )
+
+    @model_validator(mode="after")
+    def _budget_agrees(self) -> "Batching":
+        dynamic = str(self.strategy).endswith("dynamic")
+        if dynamic and self.max_tokens_per_batch is None:
+            msg = f"strategy={self.strategy} needs max_tokens_per_batch"
+            raise ValueError(msg)
+        if self.max_tokens_per_batch is not None and not dynamic:
+            msg = "max_tokens_per_batch needs strategy dynamic or sorted_dynamic"
+            raise ValueError(msg)
+        return self
 
 
 class Extra(Section):

@@ -1,0 +1,118 @@
+"""The real transformers library with a tiny Llama on the CPU."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_lem.engines import GenerateOptions
+from pytest_lem.workload import models, prompts
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory):
+    """Directory of the tiny checkpoint."""
+    cache = tmp_path_factory.mktemp("llama")
+    model = models.resolve(
+        "synthetic:llama-tiny", backend="transformers", cache_dir=cache
+    )
+    return Path(model.path)
+
+
+@pytest.fixture(scope="session")
+def bare(llama):
+    """What the library alone generates from one prompt, without batch and pads."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    model = transformers.AutoModelForCausalLM.from_pretrained(llama, dtype="float32")
+
+    def generate(row, count):
+        ids = torch.tensor([row])
+        config = transformers.GenerationConfig(
+            max_new_tokens=count,
+            min_new_tokens=count,
+            do_sample=False,
+            pad_token_id=258,
+        )
+        with torch.inference_mode():
+            out = model.generate(
+                ids, attention_mask=torch.ones_like(ids), generation_config=config
+            )
+        return out[0, len(row) :].tolist()
+
+    return generate
+
+
+@pytest.fixture(scope="module")
+def load(llama):
+    """Load the tiny model with a section: the engine, and what the load reported."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from pytest_lem.engines.transformers import TransformersEngine
+
+    made = []
+
+    def loaded(*, strict=False, adapter=None, **section):
+        engine = TransformersEngine()
+        made.append(engine)
+        spec = {
+            "model": str(llama),
+            "weights": "checkpoint",
+            "weights_seed": 0,
+            "revision": None,
+            "trust_remote_code": False,
+            "precision": None,
+            "adapter": adapter,
+            "engine": {"device": "cpu", **section},
+            "strict": strict,
+            "gpus_expected": 0,
+        }
+        return engine, engine.load(spec)
+
+    yield loaded
+    for engine in made:
+        engine.unload()
+
+
+@pytest.fixture(scope="session")
+def ask():
+    """One pass in the order of the worker: what `collect` gives, with real spans."""
+
+    def asked(engine, rows, *, count=12, **changes):
+        options = GenerateOptions(
+            output_tokens=count,
+            **{"min_output_tokens": count, "batch_size": 2, **changes},
+        )
+        batches = engine.prepare(rows, options)
+        engine.synchronize()
+        spans, outcomes = [], []
+        for batch in batches:
+            start_ns = time.monotonic_ns()
+            outcomes.append(engine.run(batch, options))
+            engine.synchronize()
+            spans.append((start_ns, time.monotonic_ns()))
+        return engine.collect(batches, outcomes, spans, options)
+
+    return asked
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """Prompts of given lengths, none the beginning of another."""
+
+    def made(*lengths):
+        return [
+            prompts.synthetic(
+                1,
+                input_tokens=length,
+                vocab_size=384,
+                seed=5,
+                cycle=0,
+                window=0,
+                first=first,
+                reserved=frozenset({256, 257, 258}),
+            )[0]
+            for first, length in enumerate(lengths)
+        ]
+
+    return made
