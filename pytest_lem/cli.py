@@ -202,7 +202,11 @@ def matrix(
     from pytest_lem.machine.gpu import discover
     from pytest_lem.report.matrix import lines
 
-    columns = list(matrix(dict(pair.split("=", 1) for pair in python or ())))
+    try:
+        columns = list(matrix(python or ()))
+    except LemError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
     gpus = [one.name for one in discover()]
     told = [json.dumps(one.to_json()) for one in columns]
     for line in told if as_json else lines(columns, gpus):

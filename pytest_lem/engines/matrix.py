@@ -1,7 +1,7 @@
 """What each engine can do, looked up in the engine that is installed."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -9,9 +9,10 @@ from pytest_lem.engines import Capabilities
 from pytest_lem.engines.driven import drives
 from pytest_lem.engines.registry import BUILT_IN, EngineEntry
 from pytest_lem.engines.signatures import Signatures, read
-from pytest_lem.errors import EngineNotAvailable
+from pytest_lem.errors import ConfigError, EngineNotAvailable
 from pytest_lem.spec import catalogue
 from pytest_lem.spec.features import ALWAYS, CHECKPOINT, FEATURES
+from pytest_lem.spec.nearest import unknown
 
 State = Literal["yes", "not driven", "gone", "not looked at", "no"]
 
@@ -45,8 +46,19 @@ class Column:
         return asdict(self)
 
 
-def matrix(pythons: Mapping[str, str]) -> Iterator[Column]:
-    """A column for each backend; `pythons` names interpreters other than this one."""
+def matrix(others: Iterable[str]) -> Iterator[Column]:
+    """A column for each backend, looked up by this Python or by `BACKEND=PATH`.
+
+    Raises ConfigError for one of `others` that is not written so.
+    """
+    pythons = {}
+    for pair in others:
+        backend, equals, path = pair.partition("=")
+        if not (equals and path):
+            raise ConfigError(f"--python {pair!r} is not BACKEND=PATH")
+        if backend not in catalogue.BACKENDS:
+            raise ConfigError(unknown("backend", backend, catalogue.BACKENDS))
+        pythons[backend] = path
     for backend in catalogue.BACKENDS:
         yield column(backend, pythons.get(backend, sys.executable))
 

@@ -1,7 +1,7 @@
 """What arguments the objects of an installed engine take, read in another process.
 
-Run as a module it imports the engine; `read` starts it so that its caller does not.
-Standard library only.
+Run as a script it imports the engine; `read` starts it so that its caller does not.
+Standard library only, and none of this package, which other interpreters lack.
 """
 
 from __future__ import annotations
@@ -12,19 +12,14 @@ import importlib.metadata
 import importlib.util
 import inspect
 import json
-import os
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pytest_lem.errors import EngineNotAvailable
-
 TIMEOUT_S = 180.0
-_ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +36,15 @@ class Signatures:
 def read(targets: Mapping[str, str], python: str = sys.executable) -> Signatures:
     """What there is of these `module:object`s, the library being the first one's.
 
-    Raises EngineNotAvailable with the reason where the library is there and fails.
+    `python` need not have this package. Raises EngineNotAvailable with the reason where
+    the library is there and fails.
     """
+    from pytest_lem.errors import EngineNotAvailable
+
     try:
         done = subprocess.run(
-            [python, "-m", "pytest_lem.engines.signatures"],
+            [python, "-P", __file__],  # -P: the modules beside it are not the engines
             input=json.dumps(dict(targets)),
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

@@ -73,3 +73,17 @@ def test_the_command_prints_a_line_for_each_feature():
     assert {*told} == {*catalogue.BACKENDS}
     for one in told.values():
         assert {*one["features"].values()} <= {*STATES}
+
+
+@pytest.mark.parametrize(
+    ("pair", "told"),
+    [
+        ("vllm", "--python 'vllm' is not BACKEND=PATH"),
+        ("vlm=/x", "backend 'vlm' is unknown; did you mean 'vllm'?"),
+    ],
+)
+def test_an_interpreter_is_named_with_its_backend(pair, told):
+    """What is written otherwise is one line and the code of a usage error."""
+    result = CliRunner().invoke(app, ["matrix", "--python", pair])
+    assert result.exit_code == 2
+    assert result.output.startswith(told)
