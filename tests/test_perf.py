@@ -1,5 +1,6 @@
 """The arithmetic of the scripts that prove the timeline on a GPU, without one."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ def perf(monkeypatch):
     yield gpu_bench, perf_phases_gpu, perf_sidebyside
     for name in ("gpu_bench", "perf_phases_gpu", "perf_sidebyside", "perf_timeline"):
         sys.modules.pop(name)
+    sys.modules.pop("perf_sampler", None)
 
 
 @pytest.mark.skipif(gpu.absence() is None, reason="a GPU is here")
@@ -102,3 +104,17 @@ def test_mean_power_is_taken_between_steps_of_the_counter(perf):
         pytest.approx(110.0),
         pytest.approx(130.0),
     ]
+
+
+@pytest.mark.parametrize("slowed", [1.0, 0.8])
+def test_what_polls_cost_a_loop_comes_from_its_pace_during_and_between(perf, slowed):
+    """A loop at 0.8 of its pace for a tenth of the time has lost 2 %."""
+    sampler = importlib.import_module("perf_sampler")
+    stamps_s, time_s = [0.0], 0.0
+    polls = [(k + 0.45, k + 0.55 - sampler.AFTERMATH_S) for k in range(10)]
+    while time_s < 10.0:
+        in_poll = 0.45 <= time_s % 1 < 0.55
+        time_s += 0.0005 / (slowed if in_poll else 1.0)
+        stamps_s.append(time_s)
+    expected = pytest.approx(100 * 0.1 * (1 - slowed), abs=0.05)
+    assert sampler.lost_pct(stamps_s, polls) == expected

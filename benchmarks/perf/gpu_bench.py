@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -85,13 +86,14 @@ class Load:
 
 
 class Tap:
-    """The NVML meter of one GPU, which keeps every reading that it hands on."""
+    """The NVML meter of one GPU: keeps every reading, and when it was polled."""
 
     def __init__(self, one: Gpu) -> None:
         self._meter = open_meter("", [one])
         self.name, self.version = self._meter.name, self._meter.version
         self.basis, self.accuracy = self._meter.basis, self._meter.accuracy
         self.readings: list[Reading] = []
+        self.polls: list[tuple[float, float]] = []
 
     @property
     def period_s(self) -> float:
@@ -104,7 +106,9 @@ class Tap:
 
     def poll(self) -> tuple[list[Reading], list[Telemetry], float]:
         """What is new, noted."""
+        began_s = time.monotonic()
         told = self._meter.poll()
+        self.polls.append((began_s, time.monotonic()))
         self.readings += told[0]
         return told
 
