@@ -106,7 +106,8 @@ class Generation:
     Both ends are stamped in the worker with the device synchronised. `padding_tokens`
     counts pad positions the engine computed on; `batches` holds the sizes used;
     `memory` what the engine read once after the pass, in MB, `None` where unknown;
-    `native` the engine's own figures, unchanged; `work` the forward calls it made,
+    `native` the engine's own figures, unchanged, and in its `flags` what the engine has
+    to say against the pass; `work` the forward calls it made,
     `None` where it does not tell.
     """
 

@@ -14,6 +14,7 @@ TRANSFORMERS = frozenset(
         "attn_implementation",
         "batching.strategy",
         "batching.max_tokens_per_batch",
+        "continuous_batching",
     }
 )
 """Keys of the `transformers` section, with dots where they nest; `adapter` too."""

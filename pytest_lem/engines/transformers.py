@@ -19,6 +19,7 @@ from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines import transformers_counting as counting
 from pytest_lem.engines import transformers_loading as loading
+from pytest_lem.engines.transformers_continuous import Continuous
 from pytest_lem.engines.transformers_requests import (
     Batch,
     Outcome,
@@ -55,6 +56,7 @@ class TransformersEngine:
         self._gpus: list[int] = []
         self._context: int | None = None
         self._batching: Mapping[str, Any] = {}
+        self._continuous: Continuous | None = None
 
     def version(self) -> str:
         """The version of transformers."""
@@ -81,6 +83,11 @@ class TransformersEngine:
         start = time.monotonic()
         self._model, self._tokenizer, flags = loading.load(spec)
         self._batching = spec["engine"].get("batching") or {}
+        continuous = spec["engine"].get("continuous_batching") or {}
+        if continuous.get("enabled"):
+            self._continuous = Continuous(
+                self._model, continuous, strict=spec["strict"]
+            )
         self._device = self._model.device
         self._gpus = loading.gpus(self._model)
         self.synchronize()
@@ -114,7 +121,7 @@ class TransformersEngine:
 
     def prepare(
         self, prompts: Sequence[Sequence[int]], options: GenerateOptions
-    ) -> list[Batch]:
+    ) -> list[Any]:
         """Batches of exactly `batch_size` prompts, the last one maybe smaller.
 
         Unless a strategy makes them otherwise. Padded on the left, on the device. Seeds
@@ -124,27 +131,42 @@ class TransformersEngine:
         generation = generation_config(
             options, pad=loading.pad_id(self._model, self._tokenizer)
         )
+        batches: list[Any] = []
+        if self._continuous is not None:
+            ends = loading.end_ids(self._model)
+            batches += self._continuous.prepare(prompts, options, generation, ends)
+        else:
+            batches += self._padded(prompts, options, generation)
+        if options.seed is not None:
+            transformers.set_seed(options.seed % 2**32)
+        loading.reset_peaks(self._gpus)
+        return batches
+
+    def _padded(
+        self,
+        prompts: Sequence[Sequence[int]],
+        options: GenerateOptions,
+        generation: GenerationConfig,
+    ) -> list[Batch]:
         groups = layout(
             [len(prompt) for prompt in prompts],
             size=options.batch_size,
             strategy=self._batching.get("strategy") or "static",
             max_tokens=self._batching.get("max_tokens_per_batch"),
         )
-        batches = [
+        return [
             left_padded(prompts, places, generation, self._device) for places in groups
         ]
-        if options.seed is not None:
-            transformers.set_seed(options.seed % 2**32)
-        loading.reset_peaks(self._gpus)
-        return batches
 
     def synchronize(self) -> None:
         """Return when the GPUs have nothing left to do."""
         for gpu in self._gpus:
             torch.cuda.synchronize(gpu)
 
-    def run(self, batch: Batch, options: GenerateOptions) -> Outcome:
-        """One call of `generate`."""
+    def run(self, batch: Any, options: GenerateOptions) -> Any:
+        """One call of `generate`, or one flight of continuous batching."""
+        if self._continuous is not None:
+            return self._continuous.run(batch, options)
         clock = TokenClock() if options.stamps else None
         try:
             with torch.inference_mode():
@@ -162,8 +184,8 @@ class TransformersEngine:
 
     def collect(
         self,
-        batches: Sequence[Batch],
-        outcomes: Sequence[Outcome],
+        batches: Sequence[Any],
+        outcomes: Sequence[Any],
         spans: Sequence[tuple[int, int]],
         options: GenerateOptions,
     ) -> dict[str, Any]:
@@ -173,6 +195,9 @@ class TransformersEngine:
         a row up after its end token, until the batch's longest row is done.
         """
         memory = loading.pass_memory(self._gpus)
+        if self._continuous is not None:
+            told = self._continuous.collect(batches, outcomes, spans, options)
+            return {**told, "memory": memory}
         ends = frozenset(loading.end_ids(self._model))
         completions: list[Completion] = []
         padding, steps = 0, []
@@ -204,6 +229,9 @@ class TransformersEngine:
         self, batches: Sequence[Batch], options: GenerateOptions, *, until_s: float
     ) -> dict[str, Any]:
         """One pass under torch's FLOP counter, and the work that it counted."""
+        if self._continuous is not None:
+            msg = "torch's counter does not see the thread of continuous batching"
+            raise GenerationError(msg)
         work: list[Work] | None = []
 
         def run(batch: Batch) -> None:
@@ -223,7 +251,9 @@ class TransformersEngine:
 
     def unload(self) -> None:
         """Drop the model and give its memory back."""
-        self._model = self._tokenizer = None
+        if self._continuous is not None:
+            self._continuous.close()
+        self._model = self._tokenizer = self._continuous = None
         gc.collect()
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()

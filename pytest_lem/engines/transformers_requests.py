@@ -106,7 +106,7 @@ def completions_of(
         ids, reason = own_tokens(
             row, frozenset() if forced else ends, limit=options.output_tokens
         )
-        _check_count(len(ids), reason, options)
+        check_count(len(ids), reason, options)
         done.append(
             Completion(
                 input_tokens=length,
@@ -155,8 +155,8 @@ def check_lengths(
             raise ConfigError(msg)
 
 
-def _check_count(count: int, reason: str, options: GenerateOptions) -> None:
-    """The engine did the work it was asked for, or the pass is worth nothing."""
+def check_count(count: int, reason: str, options: GenerateOptions) -> None:
+    """See that the work asked for was done, or the pass is worth nothing."""
     fewest, most = options.min_output_tokens or 1, options.output_tokens
     if not fewest <= count <= most:
         msg = (

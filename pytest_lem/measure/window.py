@@ -60,7 +60,7 @@ def cost(
         metering.throttle_s(run.start_s, run.end_s, devices=devices),
     )
     inference_s = _inference_s(generation)
-    flags = [*reading.flags, *thermal_flags(heat)]
+    flags = [*reading.flags, *thermal_flags(heat), *generation.native.get("flags", ())]
     if duration_s - inference_s > HOST_OVERHEAD * duration_s:
         flags.append("host_overhead")
     split, doubts = phases(

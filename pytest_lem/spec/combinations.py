@@ -6,11 +6,23 @@ from typing import Any
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.workload import Workload
 
+_NOT_CONTINUOUS = {
+    "batching",
+    "torch_compile",
+    "assistant_model",
+    "prompt_lookup_num_tokens",
+    "assistant_early_exit",
+    "cache_implementation",
+    "compile_config",
+}
+
 
 def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
     """A line for each parameter that this workload leaves without meaning."""
     if spec.backend == "transformers":
         yield from _batches(spec.engine.get("batching") or {}, workload)
+        if (spec.engine.get("continuous_batching") or {}).get("enabled"):
+            yield from _continuous(spec.engine, workload)
 
 
 def _batches(batching: Mapping[str, Any], workload: Workload) -> Iterator[str]:
@@ -19,4 +31,17 @@ def _batches(batching: Mapping[str, Any], workload: Workload) -> Iterator[str]:
         yield (
             f"transformers.batching.strategy={strategy} needs batch_size above 1: that "
             "is the most requests of a batch"
+        )
+
+
+def _continuous(engine: Mapping[str, Any], workload: Workload) -> Iterator[str]:
+    here = "transformers.continuous_batching"
+    for other in sorted(_NOT_CONTINUOUS & {*engine}):
+        yield f"{here} and transformers.{other} exclude each other"
+    if (workload.decoder.num_beams or 1) > 1:
+        yield f"{here} has no beam search: leave out decoder.num_beams"
+    if workload.forced_min_tokens not in (0, workload.output_tokens):
+        yield (
+            f"{here} has no least length: min_output_tokens="
+            f"{workload.min_output_tokens} can be 0 or output_tokens"
         )

@@ -2,6 +2,8 @@
 
 import pytest
 
+from pytest_lem.errors import ConfigError
+
 LENGTHS = (3, 11, 7, 20, 5)
 
 
@@ -37,3 +39,118 @@ def test_a_strategy_changes_batches_and_pads_and_no_token(
     assert got["batches"] == sizes
     assert got["padding_tokens"] == pads
     assert [work.rows for work in got["work"]] == sizes
+
+
+CONTINUOUS = {
+    "enabled": True,
+    "num_blocks": 32,
+    "max_batch_tokens": 64,
+    "page_size": 32,
+}
+
+
+@pytest.fixture(scope="module")
+def continuous(load):
+    """An engine that batches continuously, in a small cache."""
+    return load(continuous_batching={**CONTINUOUS, "allow_block_sharing": False})[0]
+
+
+def test_continuous_batching_gives_each_prompt_what_it_gets_alone(
+    continuous, ask, rows, bare
+):
+    """In the order of the prompts, without a pad, more of them than run at once."""
+    prompts = rows(*LENGTHS)
+    got = ask(continuous, prompts)
+    assert [one.output_ids for one in got["completions"]] == [
+        bare(row, 12) for row in prompts
+    ]
+    assert got["batches"] == [5]
+    assert got["padding_tokens"] == 0
+    assert got["native"]["continuous_batching"]["max_requests_per_batch"] == 2
+    assert got["native"]["continuous_batching"]["attention"] == "sdpa"
+    assert got["native"]["flags"] == []
+
+
+def test_the_library_s_stamps_are_of_the_clock_of_windows(continuous, ask, rows):
+    """One for each token, within the pass; a second pass needs no new manager."""
+    manager = continuous._continuous._manager
+    got = ask(continuous, rows(4, 9), stamps=True)
+    for one in got["completions"]:
+        assert len(one.token_ns) == 12
+        assert one.sent_ns < one.token_ns[0] < one.token_ns[-1] < one.ended_ns
+    assert continuous._continuous._manager is manager
+
+
+def test_with_batch_size_one_requests_are_sent_one_by_one(continuous, ask, rows):
+    """As a latency window has them."""
+    got = ask(continuous, rows(4, 9, 6), batch_size=1, stamps=True)
+    assert got["batches"] == [1, 1, 1]
+    spans = [(one.sent_ns, one.ended_ns) for one in got["completions"]]
+    assert spans == sorted(set(spans))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "found"),
+    [
+        ("num_blocks", 24, lambda batch: batch.cache.num_blocks),
+        (
+            "page_size",
+            16,
+            lambda batch: {
+                one.tokens_per_page for one in batch.cache.cache_allocators.values()
+            }.pop(),
+        ),
+        (
+            "max_requests_per_batch",
+            1,
+            lambda batch: batch.scheduler.max_requests_per_batch,
+        ),
+        ("max_batch_tokens", 48, lambda batch: batch.cache.max_batch_tokens),
+        (
+            "scheduler_type",
+            "prefill_first",
+            lambda batch: {"PrefillFirstScheduler": "prefill_first"}[
+                type(batch.scheduler).__name__
+            ],
+        ),
+        ("allow_block_sharing", True, lambda batch: batch.cache.use_prefix_sharing),
+        ("use_async_batching", False, lambda batch: batch.use_async_batching),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_parameters_of_continuous_batching_reach_the_library_s_objects(
+    load, ask, rows, key, value, found
+):
+    """In the state of its own processor, while a pass works."""
+    engine, _ = load(continuous_batching={**CONTINUOUS, key: value})
+    got = ask(engine, rows(4, 6), count=3)
+    assert found(engine._continuous._manager.batch_processor) == value
+    assert got["native"]["continuous_batching"][key] == value
+    assert len(got["completions"]) == 2
+
+
+def test_a_manager_that_shares_pages_forgets_them_between_passes(load, ask, rows):
+    """A window does not get what the warm-up computed."""
+    engine, _ = load(continuous_batching=CONTINUOUS)
+    first = ask(engine, rows(4), count=3)
+    manager = engine._continuous._manager
+    assert ask(engine, rows(4), count=3)["completions"][0].output_ids == (
+        first["completions"][0].output_ids
+    )
+    assert engine._continuous._manager is not manager
+
+
+def test_what_continuous_batching_would_get_wrong_is_refused(continuous, ask, rows):
+    """Options of the decoder that the library would drop or misapply."""
+    with pytest.raises(ConfigError, match=r"NoRepeatNGram.* does not work"):
+        ask(continuous, rows(4), decoder={"no_repeat_ngram_size": 2})
+
+
+def test_what_the_library_settles_otherwise_is_flagged(load, ask, rows):
+    """CUDA graphs on a CPU are accepted, and left out; an error if strict."""
+    asked = {**CONTINUOUS, "use_cuda_graph": True}
+    got = ask(load(continuous_batching=asked)[0], rows(4), count=3)
+    assert got["native"]["flags"] == ["not_as_requested"]
+    engine, _ = load(continuous_batching=asked, strict=True)
+    with pytest.raises(ConfigError, match="use_cuda_graph=True was asked for"):
+        ask(engine, rows(4), count=3)

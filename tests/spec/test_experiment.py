@@ -115,6 +115,10 @@ def test_all_problems_are_told_at_once_one_line_each():
             {"transformers": {"batching": {"max_tokens_per_batch": 9}}},
             "max_tokens_per_batch needs strategy dynamic or sorted_dynamic",
         ),
+        (
+            {"transformers": {"continuous_batching": {"num_blocks": 9}}},
+            "num_blocks needs enabled=True",
+        ),
     ],
 )
 def test_each_problem_names_its_key(values, told):
@@ -128,6 +132,10 @@ def test_each_problem_names_its_key(values, told):
         (
             {"batching": {"strategy": "dynamic", "max_tokens_per_batch": 64}},
             "transformers.batching.strategy=dynamic needs batch_size above 1",
+        ),
+        (
+            {"continuous_batching": {"enabled": True}, "torch_compile": True},
+            "continuous_batching and transformers.torch_compile exclude each other",
         ),
     ],
 )

@@ -288,7 +288,7 @@ class ContinuousBatching(Section):
     max_requests_per_batch: Int | None = _continuous(
         "Requests in one step.",
         effect="E- T+ L+",
-        own="1024",
+        own="batch_size",
         unit="requests",
         ge=1,
     )
@@ -335,10 +335,18 @@ class ContinuousBatching(Section):
     auto_switch_to_flash: Bool | None = _continuous(
         "Let the library change the attention kernel by itself.",
         effect="E~ T+ L~",
-        own="true",
+        own="false, unlike the library's",
         advice="False, so that the kernel asked for is the kernel measured.",
         versions=">5.17",
     )
+
+    @model_validator(mode="after")
+    def _is_enabled(self) -> "ContinuousBatching":
+        unused = sorted(self.model_fields_set - {"enabled"})
+        if unused and not self.enabled:
+            msg = f"{unused[0]} needs enabled=True"
+            raise ValueError(msg)
+        return self
 
 
 class Batching(Section):

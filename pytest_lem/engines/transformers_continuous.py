@@ -1,0 +1,224 @@
+"""Continuous batching: requests join the running batch as others end.
+
+The steps of `generate_batch`, taken apart: the manager, its cache and its graphs are
+made before a window, and only requests are worked off within it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+from transformers import CompileConfig, ContinuousBatchingConfig, GenerationConfig
+
+from pytest_lem.engines import Completion, GenerateOptions
+from pytest_lem.engines.transformers_requests import check_count
+from pytest_lem.errors import ConfigError, GenerationError
+
+_FIELDS = {field.name for field in dataclasses.fields(ContinuousBatchingConfig)}
+_COMPILE = ("varlen_compile_config", "decode_compile_config")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flight:
+    """Requests that are handed over at once, with their places in the pass."""
+
+    prompts: list[list[int]]
+    places: list[int]
+
+
+class Continuous:
+    """One model's manager of continuous batching, and what was asked of it.
+
+    A manager that shares pages is made anew for each pass, so that no pass finds the
+    pages of an earlier one; another is kept while nothing changes.
+    """
+
+    def __init__(self, model: Any, asked: Mapping[str, Any], *, strict: bool) -> None:
+        self._model = model
+        self._strict = strict
+        self._flags: list[str] = []
+        self._asked = {key: one for key, one in asked.items() if key != "enabled"}
+        self._manager: Any = None
+        self._made_for: tuple[str, int] | None = None
+        self._attention: str | None = None
+
+    def prepare(
+        self,
+        prompts: Sequence[Sequence[int]],
+        options: GenerateOptions,
+        generation: GenerationConfig,
+        ends: Sequence[int],
+    ) -> list[Flight]:
+        """All prompts in one flight; one by one where `batch_size` is 1."""
+        if options.min_output_tokens == options.output_tokens:
+            ends = []
+        # No processor for a least length runs here; without end tokens it is the limit.
+        generation.update(min_new_tokens=None, eos_token_id=list(ends) or -1)
+        self._ready(generation, options.batch_size)
+        size = len(prompts) if options.batch_size > 1 else 1
+        rows = [list(prompt) for prompt in prompts]
+        return [
+            Flight(
+                prompts=rows[first : first + size],
+                places=list(range(first, min(first + size, len(rows)))),
+            )
+            for first in range(0, len(rows), size)
+        ]
+
+    def run(self, flight: Flight, options: GenerateOptions) -> list[Any]:
+        """Work the requests off; what came of each, in their order.
+
+        Raises GenerationError where the library's loop ends early.
+        """
+        names = self._manager.add_requests(
+            flight.prompts,
+            max_new_tokens=options.output_tokens,
+            record_timestamps=options.stamps,
+        )
+        done: dict[str, Any] = {}
+        while len(done) < len(names):
+            result = self._manager.get_result(timeout=1)
+            if result is None:
+                self._check_alive()
+            elif result.is_finished():
+                done[result.request_id] = result
+        return [done[name] for name in names]
+
+    def collect(
+        self,
+        flights: Sequence[Flight],
+        outcomes: Sequence[Sequence[Any]],
+        spans: Sequence[tuple[int, int]],
+        options: GenerateOptions,
+    ) -> dict[str, Any]:
+        """Completions and what the manager says of itself; nothing is padded.
+
+        Requests of one flight share its span; their stamps are the engine's own.
+        """
+        completions = [
+            _completion(prompt, result, span, options)
+            for flight, results, span in zip(flights, outcomes, spans, strict=True)
+            for prompt, result in zip(flight.prompts, results, strict=True)
+        ]
+        return {
+            "completions": completions,
+            "batches": [len(flight.prompts) for flight in flights],
+            "padding_tokens": 0,
+            "work": None,
+            "native": {"continuous_batching": self._told(), "flags": self._flags},
+        }
+
+    def close(self) -> None:
+        """Stop the library's loop and give its cache back."""
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            manager.stop(block=True)
+            manager.destroy()
+
+    def _ready(self, generation: GenerationConfig, size: int) -> None:
+        made_for = (generation.to_json_string(use_diff=False), size)
+        kept = self._manager is not None and made_for == self._made_for
+        if kept and not self._manager.continuous_batching_config.allow_block_sharing:
+            return
+        self.close()
+        self._refuse_processors(generation)
+        self._manager = self._model.init_continuous_batching(
+            generation_config=generation,
+            continuous_batching_config=self._config(size),
+        )
+        self._flags = self._otherwise()
+        self._made_for = made_for
+        self._attention = self._model.config._attn_implementation
+        self._manager.warmup()
+        self._manager.start()
+
+    def _config(self, size: int) -> ContinuousBatchingConfig:
+        """As asked; the number of requests is the batch's, attention stays."""
+        wanted = {"max_requests_per_batch": size, **self._asked}
+        if "page_size" in wanted and "page_size" not in _FIELDS:
+            wanted["block_size"] = wanted.pop("page_size")
+        for key in _COMPILE:
+            if key in wanted:
+                wanted[key] = CompileConfig(**wanted[key])
+        if unknown := sorted({*wanted} - _FIELDS):
+            msg = (
+                f"transformers {transformers.__version__} has no "
+                f"continuous_batching.{unknown[0]}"
+            )
+            raise ConfigError(msg)
+        own = {"auto_switch_to_flash": False, "drop_unsupported_processors": False}
+        own = {key: value for key, value in own.items() if key in _FIELDS}
+        return ContinuousBatchingConfig(**{**own, **wanted})
+
+    def _refuse_processors(self, generation: GenerationConfig) -> None:
+        """Refuse options of the decoder that the library would get wrong here."""
+        for processor in self._model._get_logits_processor(generation):
+            if getattr(processor, "supports_continuous_batching", None) is not True:
+                msg = (
+                    f"{type(processor).__name__} does not work with continuous "
+                    "batching: leave out the decoder's option that needs it"
+                )
+                raise ConfigError(msg)
+
+    def _check_alive(self) -> None:
+        fatal = self._manager.background_thread_status.fatal_error
+        if isinstance(fatal, torch.OutOfMemoryError):
+            raise fatal
+        if fatal is not None or not self._manager.is_running():
+            msg = f"continuous batching ended early: {fatal or 'its loop is gone'}"
+            raise GenerationError(msg)
+
+    def _told(self) -> dict[str, Any]:
+        """The resolved configuration, and the attention that it ran with."""
+        resolved = dataclasses.asdict(self._manager.continuous_batching_config)
+        plain = {
+            key: value if isinstance(value, int | float | str | None) else str(value)
+            for key, value in resolved.items()
+        }
+        return {**plain, "attention": self._attention}
+
+    def _otherwise(self) -> list[str]:
+        """`not_as_requested` where the library settled on something else."""
+        resolved = self._manager.continuous_batching_config
+        for key, value in self._asked.items():
+            found = getattr(resolved, key, value)
+            if key in _COMPILE or value in (
+                found if isinstance(found, tuple) else (found,)
+            ):
+                continue
+            msg = f"continuous_batching.{key}={value!r} was asked for, not {found!r}"
+            if self._strict:
+                raise ConfigError(msg)
+            return ["not_as_requested"]
+        return []
+
+
+def _completion(
+    prompt: Sequence[int],
+    result: Any,
+    span: tuple[int, int],
+    options: GenerateOptions,
+) -> Completion:
+    if result.error is not None:
+        msg = f"a request failed in continuous batching: {result.error}"
+        raise GenerationError(msg)
+    stamps = [round(1e9 * each) for each in result.timestamps or ()]
+    if stamps and not span[0] <= stamps[0] <= stamps[-1] <= span[1]:
+        msg = "the engine's stamps lie outside the pass: its clock is another one"
+        raise GenerationError(msg)
+    ids = list(result.generated_tokens)
+    full = len(ids) == options.output_tokens
+    check_count(len(ids), "length" if full else "stop", options)
+    return Completion(
+        input_tokens=len(prompt),
+        output_ids=ids,
+        finish_reason="length" if full else "stop",
+        sent_ns=span[0],
+        ended_ns=span[1],
+        token_ns=stamps,
+    )
