@@ -117,7 +117,8 @@ def test_a_real_gpu_stays_below_its_peaks(pytester, report):
     cycle = one.cycles[0]
     (window,) = cycle.windows
     assert window.flops["method"] == "measured"
-    assert window.flops["needed"] == window.flops["total"]
+    # The angles of rotary embeddings are a product in some versions: 3 in 100 million.
+    assert window.flops["needed"] == pytest.approx(window.flops["total"], rel=1e-6)
     assert window.flops["precision"] == "bfloat16"
     for name in ("mfu", "mbu"):
         known = cycle.metrics[name] is not None
