@@ -15,6 +15,12 @@ TRANSFORMERS = frozenset(
         "batching.strategy",
         "batching.max_tokens_per_batch",
         "continuous_batching",
+        "assistant_model",
+        "num_assistant_tokens",
+        "num_assistant_tokens_schedule",
+        "assistant_confidence_threshold",
+        "prompt_lookup_num_tokens",
+        "max_matching_ngram_size",
     }
 )
 """Keys of the `transformers` section, with dots where they nest; `adapter` too."""

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines import transformers_counting as counting
 from pytest_lem.engines import transformers_loading as loading
 from pytest_lem.engines.transformers_continuous import Continuous
+from pytest_lem.engines.transformers_drafting import Drafting, drafted, drafting
 from pytest_lem.engines.transformers_requests import (
     Batch,
     Outcome,
@@ -57,6 +59,7 @@ class TransformersEngine:
         self._context: int | None = None
         self._batching: Mapping[str, Any] = {}
         self._continuous: Continuous | None = None
+        self._drafting: Drafting | None = None
 
     def version(self) -> str:
         """The version of transformers."""
@@ -82,6 +85,7 @@ class TransformersEngine:
         before = loading.allocated_bytes()
         start = time.monotonic()
         self._model, self._tokenizer, flags = loading.load(spec)
+        self._drafting = drafting(self._model, self._tokenizer, spec["engine"])
         self._batching = spec["engine"].get("batching") or {}
         continuous = spec["engine"].get("continuous_batching") or {}
         if continuous.get("enabled"):
@@ -99,7 +103,10 @@ class TransformersEngine:
         return Loaded(
             duration_s=duration_s,
             effective=loading.effective(spec, self._model)
-            | {"precision": counting.precision(self._model)},
+            | {
+                "precision": counting.precision(self._model),
+                "speculation": self._drafting and self._drafting.effective,
+            },
             model=model
             | counting.shape_facts(self._model)
             | loading.origin(spec, self._model),
@@ -148,6 +155,8 @@ class TransformersEngine:
         options: GenerateOptions,
         generation: GenerationConfig,
     ) -> list[Batch]:
+        if self._drafting is not None:
+            self._drafting.prepare(generation)
         groups = layout(
             [len(prompt) for prompt in prompts],
             size=options.batch_size,
@@ -168,19 +177,24 @@ class TransformersEngine:
         if self._continuous is not None:
             return self._continuous.run(batch, options)
         clock = TokenClock() if options.stamps else None
+        drafts = self._drafting
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), self._watched() as calls:
                 ids = self._model.generate(
                     input_ids=batch.input_ids,
                     attention_mask=batch.attention_mask,
                     generation_config=batch.generation,
                     streamer=clock,
+                    **(drafts.arguments if drafts else {}),
                 )
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise _generation_failure(error) from error
-        return Outcome(ids=ids, stamps=clock.stamps if clock else None)
+        return Outcome(ids=ids, stamps=clock.stamps if clock else None, calls=calls)
+
+    def _watched(self) -> AbstractContextManager[list[int] | None]:
+        return nullcontext() if self._drafting is None else self._drafting.watched()
 
     def collect(
         self,
@@ -201,7 +215,7 @@ class TransformersEngine:
         ends = frozenset(loading.end_ids(self._model))
         completions: list[Completion] = []
         padding, steps = 0, []
-        work: list[Work] | None = []
+        work: list[Work] | None = None if self._drafting else []
         for batch, outcome, span in zip(batches, outcomes, spans, strict=True):
             width = batch.input_ids.shape[1]
             rows = [row[width:] for row in outcome.ids.tolist()]
@@ -222,6 +236,7 @@ class TransformersEngine:
             "native": {
                 "decoding_steps": steps,
                 "generation": _plain(batches[0].generation) if batches else None,
+                **drafted(batches, outcomes),
             },
         }
 
@@ -232,7 +247,7 @@ class TransformersEngine:
         if self._continuous is not None:
             msg = "torch's counter does not see the thread of continuous batching"
             raise GenerationError(msg)
-        work: list[Work] | None = []
+        work: list[Work] | None = None if self._drafting else []
 
         def run(batch: Batch) -> None:
             nonlocal work
@@ -263,15 +278,17 @@ class TokenClock(BaseStreamer):  # type: ignore[misc]
     """Stamps each token step; `generate` calls it in its own thread.
 
     The first call brings the prompt, before prefill; each later one brings a token for
-    each row, copied to the host, so the device has finished it.
+    each row, copied to the host, so the device has finished it. With speculation it
+    brings all tokens of one row that a step accepted: they share a stamp.
     """
 
     def __init__(self) -> None:
         self.stamps: list[int] = []
 
-    def put(self, value: Any) -> None:  # noqa: ARG002
+    def put(self, value: Any) -> None:
         """Note the time of one step."""
-        self.stamps.append(time.monotonic_ns())
+        several = value.dim() > 1 and self.stamps
+        self.stamps += [time.monotonic_ns()] * (value.shape[1] if several else 1)
 
     def end(self) -> None:
         """Generation is over: nothing is held back."""

@@ -30,10 +30,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outcome:
-    """What `generate` returned: prompt and new ids, and the stamps if asked for."""
+    """What `generate` returned: prompt and new ids, and the stamps if asked for.
+
+    `calls` has the tokens of each forward call where some of them were drafted.
+    """
 
     ids: torch.Tensor
     stamps: list[int] | None
+    calls: list[int] | None = None
 
 
 def extended(

@@ -16,6 +16,8 @@ _NOT_CONTINUOUS = {
     "compile_config",
 }
 
+_DRAFTS = {"assistant_model", "prompt_lookup_num_tokens"}
+
 
 def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
     """A line for each parameter that this workload leaves without meaning."""
@@ -23,6 +25,8 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
         yield from _batches(spec.engine.get("batching") or {}, workload)
         if (spec.engine.get("continuous_batching") or {}).get("enabled"):
             yield from _continuous(spec.engine, workload)
+        for way in sorted(_DRAFTS & {*spec.engine}):
+            yield from _drafts(way, spec.engine, workload)
 
 
 def _batches(batching: Mapping[str, Any], workload: Workload) -> Iterator[str]:
@@ -45,3 +49,15 @@ def _continuous(engine: Mapping[str, Any], workload: Workload) -> Iterator[str]:
             f"{here} has no least length: min_output_tokens="
             f"{workload.min_output_tokens} can be 0 or output_tokens"
         )
+
+
+def _drafts(way: str, engine: Mapping[str, Any], workload: Workload) -> Iterator[str]:
+    if workload.batch_size > 1:
+        yield (
+            f"transformers.{way} drafts for one request at a time: batch_size="
+            f"{workload.batch_size} has to be 1 (requests gives their number)"
+        )
+    if (workload.decoder.num_beams or 1) > 1:
+        yield f"transformers.{way} and decoder.num_beams exclude each other"
+    if "static" in str(engine.get("cache_implementation")):
+        yield f"transformers.{way} needs a cache that can shrink, not a static one"

@@ -137,6 +137,10 @@ def test_each_problem_names_its_key(values, told):
             {"continuous_batching": {"enabled": True}, "torch_compile": True},
             "continuous_batching and transformers.torch_compile exclude each other",
         ),
+        (
+            {"prompt_lookup_num_tokens": 3, "cache_implementation": "static"},
+            "prompt_lookup_num_tokens needs a cache that can shrink",
+        ),
     ],
 )
 def test_a_section_that_the_workload_leaves_without_meaning_is_refused(section, told):
@@ -144,6 +148,14 @@ def test_a_section_that_the_workload_leaves_without_meaning_is_refused(section, 
     text = "\n".join(problems(backend="transformers", transformers=section))
     assert told in text
     assert planned(backend="fake", transformers=section)
+
+
+def test_drafts_are_for_one_request_at_a_time():
+    """Said before anything is loaded."""
+    section = {"assistant_model": "synthetic:llama-tiny"}
+    (told,) = problems(backend="transformers", transformers=section, batch_size=4)
+    assert "batch_size=4 has to be 1" in told
+    assert planned(backend="transformers", transformers=section)
 
 
 def test_a_missing_backend_is_told_by_name():

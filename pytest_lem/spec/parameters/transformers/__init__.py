@@ -17,6 +17,12 @@ from pytest_lem.spec.parameters.transformers.loading import Loading, Running
 _LIBRARY = "transformers"
 _CONTINUOUS = "generation.configuration_utils:ContinuousBatchingConfig"
 
+_OF_ASSISTANT = (
+    "num_assistant_tokens",
+    "num_assistant_tokens_schedule",
+    "assistant_confidence_threshold",
+)
+
 
 class TransformersParameters(Speculation, Generation, Running, Loading):
     """The `transformers` section; unset means the library's own default."""
@@ -61,6 +67,11 @@ class TransformersParameters(Speculation, Generation, Running, Loading):
             and self.cache_implementation == "static"
         ):
             yield "torch_compile=max-autotune with a static cache compiles twice"
+        if self.assistant_model and self.assistant_confidence_threshold != 0:
+            yield (
+                "assistant_model drafts as many tokens as it is sure of, so the "
+                "work varies: assistant_confidence_threshold=0 fixes it"
+            )
 
     @model_validator(mode="after")
     def _placement_agrees(self) -> "TransformersParameters":
@@ -76,7 +87,10 @@ class TransformersParameters(Speculation, Generation, Running, Loading):
             yield "device_map and num_processes > 1 exclude each other"
         if placed and self.distributed_config is not None:
             yield "device_map and distributed_config exclude each other"
-        if self.num_assistant_tokens is not None and self.assistant_model is None:
-            yield "num_assistant_tokens needs assistant_model"
+        for name in _OF_ASSISTANT:
+            if getattr(self, name) is not None and self.assistant_model is None:
+                yield f"{name} needs assistant_model"
+        if self.max_matching_ngram_size and not self.prompt_lookup_num_tokens:
+            yield "max_matching_ngram_size needs prompt_lookup_num_tokens"
         if self.assistant_model and self.prompt_lookup_num_tokens:
             yield "assistant_model and prompt_lookup_num_tokens exclude each other"
