@@ -83,7 +83,8 @@ class Completion:
 
     Times are CLOCK_MONOTONIC nanoseconds. `token_ns` has a stamp for each token out
     where stamps were asked for, else it is empty. `output_ids` are the generated token
-    ids, without prompt, padding or anything after the end token.
+    ids, without prompt, padding or anything after the end token; where an engine made
+    several `texts` of one prompt, one after another.
     """
 
     input_tokens: int
@@ -92,6 +93,7 @@ class Completion:
     sent_ns: int
     ended_ns: int
     token_ns: list[int]
+    texts: int = 1
 
     @property
     def output_tokens(self) -> int:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import gc
 import importlib.metadata
-import json
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from transformers import GenerationConfig
-from transformers.generation.streamers import BaseStreamer
 
 from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
@@ -22,6 +20,16 @@ from pytest_lem.engines import transformers_counting as counting
 from pytest_lem.engines import transformers_loading as loading
 from pytest_lem.engines.transformers_continuous import Continuous
 from pytest_lem.engines.transformers_drafting import Drafting, drafted, drafting
+from pytest_lem.engines.transformers_effective import effective
+from pytest_lem.engines.transformers_generation import (
+    TokenClock,
+    end_ids,
+    generation_config,
+    kept_mb,
+    plain,
+    section_fields,
+    stopped_at,
+)
 from pytest_lem.engines.transformers_requests import (
     Batch,
     Outcome,
@@ -31,20 +39,19 @@ from pytest_lem.engines.transformers_requests import (
     in_order,
     left_padded,
 )
-from pytest_lem.errors import ConfigError, GenerationError, LemError, OutOfMemory
+from pytest_lem.engines.transformers_running import Running
+from pytest_lem.errors import GenerationError, LemError, OutOfMemory
 from pytest_lem.workload.batching import layout
 
-DECODER_KEYS = (
-    "do_sample",
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "repetition_penalty",
-    "no_repeat_ngram_size",
-    "num_beams",
+_FAILURES = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    IndexError,
+    ImportError,
+    AssertionError,
+    AttributeError,
 )
-
 _PACKAGES = ("accelerate", "tokenizers", "safetensors", "huggingface_hub")
 
 
@@ -57,9 +64,11 @@ class TransformersEngine:
         self._device = torch.device("cpu")
         self._gpus: list[int] = []
         self._context: int | None = None
-        self._batching: Mapping[str, Any] = {}
+        self._section: Mapping[str, Any] = {}
+        self._running = Running()
         self._continuous: Continuous | None = None
         self._drafting: Drafting | None = None
+        self._kept: Any = None
 
     def version(self) -> str:
         """The version of transformers."""
@@ -84,15 +93,15 @@ class TransformersEngine:
         self.unload()
         before = loading.allocated_bytes()
         start = time.monotonic()
-        self._model, self._tokenizer, flags = loading.load(spec)
-        self._drafting = drafting(self._model, self._tokenizer, spec["engine"])
-        self._batching = spec["engine"].get("batching") or {}
-        continuous = spec["engine"].get("continuous_batching") or {}
+        self._section = spec["engine"]
+        self._model, self._tokenizer, flags = loading.load(spec, self._running)
+        self._drafting = drafting(self._model, self._tokenizer, self._section)
+        continuous = self._section.get("continuous_batching") or {}
         if continuous.get("enabled"):
             self._continuous = Continuous(
                 self._model, continuous, strict=spec["strict"]
             )
-        self._device = self._model.device
+        self._device = loading.input_device(self._model)
         self._gpus = loading.gpus(self._model)
         self.synchronize()
         duration_s = time.monotonic() - start
@@ -100,11 +109,20 @@ class TransformersEngine:
         loading.reset_peaks(self._gpus)
         model = loading.model_facts(self._model, self._tokenizer)
         self._context = model["context_length"]
+        found = effective(
+            spec,
+            self._model,
+            self._running.state(self._device),
+            GenerationConfig(**section_fields(self._section)),
+        )
+        precision = counting.precision(self._model)
+        if found["autocast_enabled"]:
+            precision["compute"] = found["autocast_dtype"]
         return Loaded(
             duration_s=duration_s,
-            effective=loading.effective(spec, self._model)
+            effective=found
             | {
-                "precision": counting.precision(self._model),
+                "precision": precision,
                 "speculation": self._drafting and self._drafting.effective,
             },
             model=model
@@ -112,7 +130,7 @@ class TransformersEngine:
             | loading.origin(spec, self._model),
             memory=memory,
             devices=loading.device_names(self._model),
-            flags=flags,
+            flags=flags + loading.unlike(spec, found),
         )
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
@@ -136,11 +154,13 @@ class TransformersEngine:
         """
         check_lengths(prompts, options, context=self._context)
         generation = generation_config(
-            options, pad=loading.pad_id(self._model, self._tokenizer)
+            options,
+            self._section,
+            pad=loading.pad_id(self._model, self._tokenizer),
         )
         batches: list[Any] = []
         if self._continuous is not None:
-            ends = loading.end_ids(self._model)
+            ends = sorted(end_ids(generation, loading.end_ids(self._model)))
             batches += self._continuous.prepare(prompts, options, generation, ends)
         else:
             batches += self._padded(prompts, options, generation)
@@ -157,11 +177,12 @@ class TransformersEngine:
     ) -> list[Batch]:
         if self._drafting is not None:
             self._drafting.prepare(generation)
+        batching = self._section.get("batching") or {}
         groups = layout(
             [len(prompt) for prompt in prompts],
             size=options.batch_size,
-            strategy=self._batching.get("strategy") or "static",
-            max_tokens=self._batching.get("max_tokens_per_batch"),
+            strategy=batching.get("strategy") or "static",
+            max_tokens=batching.get("max_tokens_per_batch"),
         )
         return [
             left_padded(prompts, places, generation, self._device) for places in groups
@@ -177,24 +198,36 @@ class TransformersEngine:
         if self._continuous is not None:
             return self._continuous.run(batch, options)
         clock = TokenClock() if options.stamps else None
-        drafts = self._drafting
         try:
-            with torch.inference_mode(), self._watched() as calls:
-                ids = self._model.generate(
+            with torch.inference_mode(), self._around() as calls:
+                told = self._model.generate(
                     input_ids=batch.input_ids,
                     attention_mask=batch.attention_mask,
                     generation_config=batch.generation,
                     streamer=clock,
-                    **(drafts.arguments if drafts else {}),
+                    **self._beside(batch.generation),
                 )
         except torch.OutOfMemoryError:
             raise
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        except _FAILURES as error:
             raise _generation_failure(error) from error
+        self._kept = told  # the last pass only: each may hold more than the model
+        ids = told if isinstance(told, torch.Tensor) else told.sequences
         return Outcome(ids=ids, stamps=clock.stamps if clock else None, calls=calls)
 
-    def _watched(self) -> AbstractContextManager[list[int] | None]:
-        return nullcontext() if self._drafting is None else self._drafting.watched()
+    @contextmanager
+    def _around(self) -> Iterator[list[int] | None]:
+        with self._running.around():
+            if self._drafting is None:
+                yield None
+            else:
+                with self._drafting.watched() as calls:
+                    yield calls
+
+    def _beside(self, generation: GenerationConfig) -> dict[str, Any]:
+        """What `generate` needs beside its configuration."""
+        found = {"tokenizer": self._tokenizer} if generation.stop_strings else {}
+        return found | (self._drafting.arguments if self._drafting else {})
 
     def collect(
         self,
@@ -212,21 +245,29 @@ class TransformersEngine:
         if self._continuous is not None:
             told = self._continuous.collect(batches, outcomes, spans, options)
             return {**told, "memory": memory}
-        ends = frozenset(loading.end_ids(self._model))
+        model_ends = loading.end_ids(self._model)
         completions: list[Completion] = []
         padding, steps = 0, []
         work: list[Work] | None = None if self._drafting else []
         for batch, outcome, span in zip(batches, outcomes, spans, strict=True):
             width = batch.input_ids.shape[1]
             rows = [row[width:] for row in outcome.ids.tolist()]
+            texts = batch.generation.num_return_sequences
             done = completions_of(
-                rows, batch.lengths, outcome.stamps, span, ends=ends, options=options
+                rows,
+                batch.lengths,
+                outcome.stamps,
+                span,
+                ends=end_ids(batch.generation, model_ends),
+                options=options,
+                stops=stopped_at(outcome.ids, width, batch.generation, self._tokenizer),
+                texts=texts,
             )
             completions += done
             steps.append(len(rows[0]))
             work = extended(work, batch, len(rows[0]), options)
-            padding += sum(width - length for length in batch.lengths)
-            padding += sum(len(rows[0]) - each.output_tokens for each in done)
+            padding += texts * sum(width - length for length in batch.lengths)
+            padding += sum(texts * len(rows[0]) - one.output_tokens for one in done)
         return {
             "completions": in_order(batches, completions),
             "batches": [len(batch.lengths) for batch in batches],
@@ -235,7 +276,8 @@ class TransformersEngine:
             "work": work,
             "native": {
                 "decoding_steps": steps,
-                "generation": _plain(batches[0].generation) if batches else None,
+                "generation": plain(batches[0].generation) if batches else None,
+                "kept_mb": kept_mb(self._kept),
                 **drafted(batches, outcomes),
             },
         }
@@ -268,56 +310,11 @@ class TransformersEngine:
         """Drop the model and give its memory back."""
         if self._continuous is not None:
             self._continuous.close()
-        self._model = self._tokenizer = self._continuous = None
+        self._model = self._tokenizer = self._continuous = self._kept = None
+        self._running.stop()
         gc.collect()
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
-
-
-class TokenClock(BaseStreamer):  # type: ignore[misc]
-    """Stamps each token step; `generate` calls it in its own thread.
-
-    The first call brings the prompt, before prefill; each later one brings a token for
-    each row, copied to the host, so the device has finished it. With speculation it
-    brings all tokens of one row that a step accepted: they share a stamp.
-    """
-
-    def __init__(self) -> None:
-        self.stamps: list[int] = []
-
-    def put(self, value: Any) -> None:
-        """Note the time of one step."""
-        several = value.dim() > 1 and self.stamps
-        self.stamps += [time.monotonic_ns()] * (value.shape[1] if several else 1)
-
-    def end(self) -> None:
-        """Generation is over: nothing is held back."""
-
-
-def generation_config(options: GenerateOptions, *, pad: int) -> GenerationConfig:
-    """How one pass is generated; greedy unless the decoder options say otherwise.
-
-    What is not set here comes from the model's own generation_config.json.
-    """
-    loading.refuse_unknown(options.decoder, DECODER_KEYS, where="decoder")
-    decoder = {
-        key: value for key, value in options.decoder.items() if value is not None
-    }
-    if options.stamps and decoder.get("num_beams", 1) > 1:
-        msg = "token stamps need num_beams=1: beam search has no tokens until it ends"
-        raise ConfigError(msg)
-    fewest = options.min_output_tokens
-    length = {} if fewest is None else {"min_new_tokens": fewest}
-    if decoder.get("temperature") == 0:  # greedy, which the library calls otherwise
-        decoder = {**decoder, "temperature": None, "do_sample": False}
-    wanted = {"do_sample": False, "num_beams": 1, **decoder, **length}
-    return GenerationConfig(
-        max_new_tokens=options.output_tokens,
-        pad_token_id=pad,
-        return_dict_in_generate=False,
-        num_return_sequences=1,
-        **wanted,
-    )
 
 
 def _generation_failure(error: Exception) -> LemError:
@@ -328,9 +325,3 @@ def _generation_failure(error: Exception) -> LemError:
         f"transformers failed to generate: {type(error).__name__}: "
         f"{loading.first_line(error)}"
     )
-
-
-def _plain(generation: GenerationConfig) -> dict[str, Any]:
-    """What a generation config sets, as plain values."""
-    every = json.loads(generation.to_json_string(use_diff=False))
-    return {key: value for key, value in every.items() if value is not None}

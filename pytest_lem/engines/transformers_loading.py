@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import logging
 import re
 import resource
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,9 @@ from transformers import (
 from transformers.utils import cached_file
 
 from pytest_lem.engines.driven import TRANSFORMERS, undriven
+from pytest_lem.engines.transformers_arguments import arguments, unavailable
+from pytest_lem.engines.transformers_running import Running
 from pytest_lem.errors import ConfigError, EngineLoadError, LemError, OutOfMemory
-from pytest_lem.spec.nearest import unknown
 from pytest_lem.workload.models import directory_sha256
 
 _DTYPES = {
@@ -34,10 +34,11 @@ _DTYPES = {
 }
 
 
-def load(spec: Mapping[str, Any]) -> tuple[Any, Any, list[str]]:
+def load(spec: Mapping[str, Any], running: Running) -> tuple[Any, Any, list[str]]:
     """Model and tokenizer of a spec, and the flags that its loading earned.
 
-    Raises EngineLoadError in one line; torch's own out-of-memory error passes through.
+    Starts what the spec sets of torch. Raises EngineLoadError in one line; torch's own
+    out-of-memory error passes through.
     """
     if problems := undriven(spec, TRANSFORMERS, section="transformers"):
         raise ConfigError("; ".join(problems))
@@ -47,6 +48,9 @@ def load(spec: Mapping[str, Any]) -> tuple[Any, Any, list[str]]:
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
     device, flags = choose_device(spec)
+    if problems := unavailable(spec["engine"], device):
+        raise ConfigError("; ".join(problems))
+    running.start(spec["engine"], device)
     if device.type == "cuda":
         torch.cuda.init()
         reset_peaks([device.index])
@@ -90,7 +94,28 @@ def choose_device(spec: Mapping[str, Any]) -> tuple[torch.device, list[str]]:
             f"{torch.__version__} sees {seen}: {_why_no_gpu()}"
         )
         raise EngineLoadError(msg)
-    return torch.device("cuda", index), ["gpus_unused"] if seen > 1 else []
+    alone = seen > 1 and spec["engine"].get("device_map") is None
+    return torch.device("cuda", index), ["gpus_unused"] if alone else []
+
+
+def unlike(spec: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """The flag of a model that is not as it was asked for; an error if strict."""
+    lines = found.get("not_as_requested")
+    if not lines:
+        return []
+    if spec["strict"]:
+        msg = f"not as requested: {'; '.join(lines)} (an error because of --lem-strict)"
+        raise EngineLoadError(msg)
+    return ["not_as_requested"]
+
+
+def input_device(model: Any) -> torch.device:
+    """Where prompts go: to the model, or to the first device of one that is spread."""
+    placed = getattr(model, "hf_device_map", None) or {}
+    places = [torch.device(one) for one in placed.values() if one != "disk"]
+    on_gpu = [one for one in places if one.type == "cuda"]
+    found: torch.device = (on_gpu or places or [model.device])[0]
+    return found
 
 
 def gpus(model: Any) -> list[int]:
@@ -143,29 +168,6 @@ def pass_memory(gpus: Sequence[int]) -> dict[str, float | None]:
     }
 
 
-def effective(spec: Mapping[str, Any], model: Any) -> dict[str, Any]:
-    """The configuration as the loaded objects have it."""
-    library = getattr(GenerationConfig, "_get_default_generation_params", None)
-    defaults: dict[str, Any] = library() if library else {}
-    own = json.loads(model.generation_config.to_json_string(use_diff=False))
-    generation = defaults | {k: v for k, v in own.items() if v is not None}
-    return {
-        "dtype": _dtype_name(model.dtype),
-        "device": str(model.device),
-        "attn_implementation": model.config._attn_implementation,
-        "generation": generation,
-        "use_cache": generation.get("use_cache"),
-        "padding_side": "left",
-        "tf32": torch.backends.cuda.matmul.allow_tf32,
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "num_threads": torch.get_num_threads(),
-        "training": model.training,
-        "weights": spec["weights"],
-        "weights_seed": spec["weights_seed"] if spec["weights"] == "random" else None,
-        "trust_remote_code": spec["trust_remote_code"],
-    }
-
-
 def model_facts(model: Any, tokenizer: Any) -> dict[str, Any]:
     """What the model is: its shape, its size, its special ids.
 
@@ -213,7 +215,8 @@ def origin(spec: Mapping[str, Any], model: Any) -> dict[str, Any]:
 def device_names(model: Any) -> list[str]:
     """UUIDs of the GPUs that hold the model, else names such as `cpu`."""
     names = []
-    for device in sorted({each.device for each in model.parameters()}, key=str):
+    there = {each.device for each in model.parameters()} - {torch.device("meta")}
+    for device in sorted(there, key=str):
         uuid = None
         if device.type == "cuda":
             uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
@@ -239,15 +242,6 @@ def pad_id(model: Any, tokenizer: Any) -> int:
     return next((int(each) for each in candidates if each is not None), 0)
 
 
-def refuse_unknown(
-    given: Mapping[str, Any], known: Collection[str], *, where: str
-) -> None:
-    """Refuse the first option that is set and that this engine does not know."""
-    for key, value in given.items():
-        if key not in known and value is not None:
-            raise ConfigError(unknown("key", key, known, within=f"{where}."))
-
-
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its kind where it has none."""
     lines = str(error).strip().splitlines()
@@ -264,14 +258,16 @@ def _with_attention(
 ) -> tuple[Any, list[str]]:
     """The model with the attention asked for; unless strict, else with the default."""
     asked = spec["engine"].get("attn_implementation")
+    given = arguments(spec, config)
     if asked is None:
-        return _build(spec, config, device, {}), []
+        return _build(spec, config, device, given), []
     try:
-        model = _build(spec, config, device, {"attn_implementation": asked})
+        chosen = {"attn_implementation": asked}
+        model = _build(spec, config, device, {**given, **chosen})
     except (ImportError, ValueError) as error:
         if spec["strict"]:
             raise
-        model = _build(spec, config, device, {})
+        model = _build(spec, config, device, given)
         logging.getLogger(__name__).warning(
             "attention %s is missing, the default is used: %s", asked, first_line(error)
         )
@@ -288,30 +284,41 @@ def _build(
     spec: Mapping[str, Any],
     config: Any,
     device: torch.device,
-    attention: dict[str, str],
+    given: dict[str, Any],
 ) -> Any:
-    """The model on its device, from its checkpoint or with seeded random weights."""
+    """The model on its device, from its checkpoint or with seeded random weights.
+
+    Random weights go through the loader where there is something for it to do.
+    """
     config = copy.deepcopy(config)
     default = "float16" if device.type == "cuda" else "float32"
     dtype = _DTYPES[spec["precision"] or default]
+    # Without a map, a GPU's model would pass through host memory first.
+    placed = {"device_map": {"": device}} if device.type == "cuda" else {}
     if spec["weights"] == "checkpoint":
-        # Without a map, a GPU's model would pass through host memory first.
-        placed = {"device_map": {"": device}} if device.type == "cuda" else {}
         return AutoModelForCausalLM.from_pretrained(
             spec["model"],
             config=config,
             dtype=dtype,
-            **attention,
-            **placed,
-            **_source(spec),
+            **{**placed, **given, **_source(spec)},
         )
+    attention = {key: given[key] for key in given if key == "attn_implementation"}
+    loader = {key: given[key] for key in given if key not in attention}
     torch.manual_seed(spec["weights_seed"])
-    with torch.device(device):
+    with torch.device("cpu" if loader else device):
         model = AutoModelForCausalLM.from_config(
             config,
             dtype=dtype,
             trust_remote_code=spec["trust_remote_code"],
             **attention,
+        )
+    if loader:
+        model = type(model).from_pretrained(
+            None,
+            config=config,
+            state_dict=model.state_dict(),
+            dtype=dtype,
+            **{**placed, **given},
         )
     # A model need not have the file; what its config says then stays.
     with contextlib.suppress(OSError):

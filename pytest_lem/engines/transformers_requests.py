@@ -32,7 +32,8 @@ class Batch:
 class Outcome:
     """What `generate` returned: prompt and new ids, and the stamps if asked for.
 
-    `calls` has the tokens of each forward call where some of them were drafted.
+    `calls` has the tokens of each forward call where some of them were drafted. Of
+    several texts for a prompt there is a row for each, one after another.
     """
 
     ids: torch.Tensor
@@ -45,15 +46,19 @@ def extended(
 ) -> list[Work] | None:
     """The work with a batch more; None where its forward calls cannot be told.
 
-    Beams are rows of their own; unless the length is forced the best may be shorter
-    than the search was.
+    Beams and texts are rows of their own; unless the length is forced the best may be
+    shorter than the search was.
     """
-    beams = batch.generation.num_beams
+    asked = batch.generation
     forced = options.min_output_tokens == options.output_tokens
-    if work is None or (beams > 1 and not forced):
+    otherwise = (
+        asked.use_cache is False or asked.prefill_chunk_size or asked.guidance_scale
+    )
+    if work is None or otherwise or (asked.num_beams > 1 and not forced):
         return None
     rows, width = batch.input_ids.shape
-    return [*work, Work(rows=rows * beams, cached=0, new=width, steps=steps)]
+    rows *= max(asked.num_beams, asked.num_return_sequences)
+    return [*work, Work(rows=rows, cached=0, new=width, steps=steps)]
 
 
 def left_padded(
@@ -95,10 +100,14 @@ def completions_of(
     *,
     ends: frozenset[int],
     options: GenerateOptions,
+    stops: Sequence[int | None] | None = None,
+    texts: int = 1,
 ) -> list[Completion]:
     """The requests of one batch; `rows` are new ids only, filled up with pads.
 
-    Raises GenerationError where the work differs from what was asked.
+    `stops` has the tokens of each row up to its first stop string, or None; there are
+    as many rows for each request as `texts`. Raises GenerationError where the work
+    differs from what was asked.
     """
     steps = len(rows[0])
     if stamps is not None and len(stamps) - 1 != steps:
@@ -106,27 +115,44 @@ def completions_of(
         raise GenerationError(msg)
     forced = options.min_output_tokens == options.output_tokens
     done = []
-    for row, length in zip(rows, lengths, strict=True):
+    for row, stop in zip(rows, stops or [None] * len(rows), strict=True):
         ids, reason = own_tokens(
-            row, frozenset() if forced else ends, limit=options.output_tokens
+            row[:stop], frozenset() if forced else ends, limit=options.output_tokens
         )
         check_count(len(ids), reason, options)
-        done.append(
-            Completion(
-                input_tokens=length,
-                output_ids=ids,
-                finish_reason=reason,
-                sent_ns=span[0],
-                ended_ns=span[1],
-                token_ns=list(stamps[1 : len(ids) + 1]) if stamps is not None else [],
-            )
-        )
-    return done
+        done.append((ids, "stop" if stop == len(ids) else reason))
+    return [
+        _completion(done[place * texts :][:texts], length, stamps, span)
+        for place, length in enumerate(lengths)
+    ]
+
+
+Reason = Literal["length", "stop", "unknown"]
+
+
+def _completion(
+    texts: Sequence[tuple[list[int], Reason]],
+    length: int,
+    stamps: Sequence[int] | None,
+    span: tuple[int, int],
+) -> Completion:
+    """A request of its texts; it ended as they did, if all ended alike."""
+    ids = [token for text, _ in texts for token in text]
+    reasons = {reason for _, reason in texts}
+    return Completion(
+        input_tokens=length,
+        output_ids=ids,
+        finish_reason=reasons.pop() if len(reasons) == 1 else "unknown",
+        sent_ns=span[0],
+        ended_ns=span[1],
+        token_ns=list(stamps[1 : len(ids) + 1]) if stamps is not None else [],
+        texts=len(texts),
+    )
 
 
 def own_tokens(
     row: Sequence[int], ends: frozenset[int], *, limit: int
-) -> tuple[list[int], Literal["length", "stop", "unknown"]]:
+) -> tuple[list[int], Reason]:
     """A row's ids up to its first end token, that one included, and why it ended."""
     for place, token in enumerate(row):
         if token in ends:

@@ -212,9 +212,10 @@ def _check_work(
         raise GenerationError(f"{len(prompts)} requests gave {len(done)} completions")
     least, most = options.min_output_tokens or 0, options.output_tokens
     for k, (prompt, one) in enumerate(zip(prompts, done, strict=True)):
-        if one.input_tokens != len(prompt) or not least <= one.output_tokens <= most:
+        low, high = least * one.texts, most * one.texts
+        if one.input_tokens != len(prompt) or not low <= one.output_tokens <= high:
             raise GenerationError(
-                f"request {k}: {len(prompt)} tokens in and {least} to {most} out were "
+                f"request {k}: {len(prompt)} tokens in and {low} to {high} out were "
                 f"asked for, {one.input_tokens} and {one.output_tokens} were done"
             )
 

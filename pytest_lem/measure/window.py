@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Literal
 
 from pytest_lem.analysis.bandwidth import least_steps
@@ -135,7 +136,7 @@ def account(run: Pass, window: Window) -> Account:
         phases=_phase_sums(window),
         least_steps=least_steps(
             [
-                (one.sent_ns, one.ended_ns, one.output_tokens)
+                (one.sent_ns, one.ended_ns, ceil(one.output_tokens / one.texts))
                 for one in run.generation.completions
             ]
         ),

@@ -53,6 +53,7 @@ FLAGS = {
     "net_clamped": "idle power was above the power measured",
     "host_overhead": "over 1 % of window time was spent outside generation",
     "attention_fallback": "another attention kernel than asked for was used",
+    "not_as_requested": "the engine runs otherwise than asked for; effective says how",
     "counter_reset": "the energy counter began anew",
     "mig_whole_gpu": "energy is that of the whole GPU, not of its MIG instance",
     "foreign_process": "other processes used a GPU of the run: their joules count too",

@@ -14,15 +14,27 @@ _NOT_CONTINUOUS = {
     "assistant_early_exit",
     "cache_implementation",
     "compile_config",
+    "use_cache",
+    "prefill_chunk_size",
+    "stop_strings",
+    "max_time",
+    "num_return_sequences",
+    "return_dict_in_generate",
+    "sdpa_kernel",
+    "autocast_enabled",
 }
 
 _DRAFTS = {"assistant_model", "prompt_lookup_num_tokens"}
+_OF_BEAMS = ("early_stopping", "length_penalty")
+_OF_SAMPLING = ("typical_p", "epsilon_cutoff", "eta_cutoff", "top_h")
+_OF_ENDS = ("eos_token_id", "stop_strings", "max_time")
 
 
 def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
     """A line for each parameter that this workload leaves without meaning."""
     if spec.backend == "transformers":
         yield from _batches(spec.engine.get("batching") or {}, workload)
+        yield from _decoding(spec.engine, workload)
         if (spec.engine.get("continuous_batching") or {}).get("enabled"):
             yield from _continuous(spec.engine, workload)
         for way in sorted(_DRAFTS & {*spec.engine}):
@@ -61,3 +73,28 @@ def _drafts(way: str, engine: Mapping[str, Any], workload: Workload) -> Iterator
         yield f"transformers.{way} and decoder.num_beams exclude each other"
     if "static" in str(engine.get("cache_implementation")):
         yield f"transformers.{way} needs a cache that can shrink, not a static one"
+
+
+def _decoding(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:
+    """What the library ignores, or refuses only after the load."""
+    decoder = workload.decoder
+    beams = decoder.num_beams or 1
+    for name, needed, there in (
+        *((name, "decoder.num_beams above 1", beams > 1) for name in _OF_BEAMS),
+        *((name, "decoder.do_sample=True", decoder.do_sample) for name in _OF_SAMPLING),
+        *((name, "min_output_tokens=0", not _forced(workload)) for name in _OF_ENDS),
+    ):
+        if section.get(name) is not None and not there:
+            yield f"transformers.{name} means nothing without {needed}"
+    texts = section.get("num_return_sequences") or 1
+    if texts > beams and (beams > 1 or not decoder.do_sample):
+        yield (
+            f"transformers.num_return_sequences={texts} needs decoder.do_sample=True "
+            "or as many decoder.num_beams"
+        )
+    if texts > 1 and workload.streaming:
+        yield "transformers.num_return_sequences needs streaming off: a step has many"
+
+
+def _forced(workload: Workload) -> bool:
+    return workload.forced_min_tokens == workload.output_tokens

@@ -65,6 +65,7 @@ def pack_generation(generation: Generation) -> tuple[dict[str, Any], Arrays]:
         "input_tokens": array(TYPECODE, (one.input_tokens for one in done)),
         "sent_ns": array(TYPECODE, (one.sent_ns for one in done)),
         "ended_ns": array(TYPECODE, (one.ended_ns for one in done)),
+        "texts": array(TYPECODE, (one.texts for one in done)),
         **pack_ragged("output_ids", (one.output_ids for one in done)),
         **pack_ragged("token_ns", (one.token_ns for one in done)),
     }
@@ -81,6 +82,7 @@ def unpack_generation(body: Mapping[str, Any], arrays: Arrays) -> Generation:
         arrays["sent_ns"],
         arrays["ended_ns"],
         unpack_ragged("token_ns", arrays),
+        arrays["texts"],
         strict=True,
     )
     names = Completion.__slots__

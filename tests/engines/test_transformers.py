@@ -863,5 +863,5 @@ def test_a_temperature_of_zero_is_greedy_whatever_else_says_to_sample():
     """The library knows no such temperature: it is not given one."""
     decoder = {"temperature": 0.0, "do_sample": True}
     options = GenerateOptions(output_tokens=3, decoder=decoder)
-    found = room.generation_config(options, pad=0)
+    found = room.generation_config(options, {}, pad=0)
     assert (found.do_sample, found.temperature) == (False, None)

@@ -14,6 +14,12 @@ from pytest_lem.spec.parameters.transformers.generation import (
 from pytest_lem.spec.parameters.transformers.left_out import LEFT_OUT
 from pytest_lem.spec.parameters.transformers.loading import Loading, Running
 
+_KEPT = (
+    "output_scores",
+    "output_logits",
+    "output_hidden_states",
+    "output_attentions",
+)
 _LIBRARY = "transformers"
 _CONTINUOUS = "generation.configuration_utils:ContinuousBatchingConfig"
 
@@ -80,13 +86,27 @@ class TransformersParameters(Speculation, Generation, Running, Loading):
         return self
 
     def _problems(self) -> Iterator[str]:
+        yield from self._of_places()
+        yield from self._of_drafts()
+        yield from self._of_torch()
+        yield from self._of_caches()
+
+    def _of_places(self) -> Iterator[str]:
         placed = self.device_map is not None
         if self.max_memory is not None and not placed:
             yield "max_memory needs device_map: without it transformers ignores it"
         if placed and (self.num_processes or 1) > 1:
             yield "device_map and num_processes > 1 exclude each other"
-        if placed and self.distributed_config is not None:
-            yield "device_map and distributed_config exclude each other"
+        for name in ("distributed_config", "device"):
+            if placed and getattr(self, name) is not None:
+                yield f"device_map and {name} exclude each other"
+        for name in ("offload_folder", "offload_buffers"):
+            if getattr(self, name) is not None and not placed:
+                yield f"{name} needs device_map"
+        if self.kernel_config is not None and not self.use_kernels:
+            yield "kernel_config needs use_kernels=True"
+
+    def _of_drafts(self) -> Iterator[str]:
         for name in _OF_ASSISTANT:
             if getattr(self, name) is not None and self.assistant_model is None:
                 yield f"{name} needs assistant_model"
@@ -94,3 +114,30 @@ class TransformersParameters(Speculation, Generation, Running, Loading):
             yield "max_matching_ngram_size needs prompt_lookup_num_tokens"
         if self.assistant_model and self.prompt_lookup_num_tokens:
             yield "assistant_model and prompt_lookup_num_tokens exclude each other"
+
+    def _of_torch(self) -> Iterator[str]:
+        if self.float32_matmul_precision is not None and self.allow_tf32 is not None:
+            yield "float32_matmul_precision and allow_tf32 are one setting: give one"
+        if self.autocast_dtype is not None and not self.autocast_enabled:
+            yield "autocast_dtype needs autocast_enabled=True"
+        if self.sdpa_kernel and self.attn_implementation not in (None, "sdpa"):
+            yield "sdpa_kernel needs attn_implementation='sdpa'"
+
+    def _of_caches(self) -> Iterator[str]:
+        cache = self.cache_implementation
+        if self.use_cache is False and cache is not None:
+            yield "cache_implementation means nothing with use_cache=False"
+        if self.cache_config is not None and cache is None:
+            yield "cache_config needs cache_implementation"
+        fixed = cache in ("static", "offloaded_static")
+        if self.max_cache_len is not None and not fixed:
+            yield "max_cache_len needs cache_implementation='static'"
+        if self.compile_config is not None and not fixed:
+            yield "compile_config needs cache_implementation='static'"
+        if self.compile_config is not None and self.disable_compile:
+            yield "compile_config and disable_compile exclude each other"
+        for name in _KEPT:
+            if getattr(self, name) and not self.return_dict_in_generate:
+                yield f"{name} needs return_dict_in_generate=True"
+        if self.output_attentions and self.attn_implementation != "eager":
+            yield "output_attentions needs attn_implementation='eager'"
