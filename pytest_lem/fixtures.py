@@ -14,7 +14,8 @@ from pytest_lem.stash import CALLS, CYCLE, LOOP
 if TYPE_CHECKING:
     from pytest_lem.engines import Completion
     from pytest_lem.measure.custom import LoopWindow
-    from pytest_lem.meters.metering import EnergyReading, Metering
+    from pytest_lem.meters.energy import EnergyReading
+    from pytest_lem.meters.metering import Metering
     from pytest_lem.records.result import Result
     from pytest_lem.session import LemSession
     from pytest_lem.spec.workload import Workload

@@ -28,7 +28,8 @@ from pytest_lem.machine.processes import Tenancy
 from pytest_lem.measure.custom import CustomCycle
 from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.measure.laboratory import Bench, Laboratory, Progress
-from pytest_lem.meters.metering import Metering, open_meters
+from pytest_lem.meters.metering import Metering
+from pytest_lem.meters.opening import open_meters
 from pytest_lem.program import Program
 from pytest_lem.records.assemble import experiment_record
 from pytest_lem.records.export import write_csv, write_json

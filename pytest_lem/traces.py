@@ -7,8 +7,8 @@ from typing import Any
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.meters.metering import Metering
-from pytest_lem.meters.recording import save
-from pytest_lem.meters.tape import Tape
+from pytest_lem.meters.trace.recording import save
+from pytest_lem.meters.trace.tape import Tape
 from pytest_lem.settings import Settings
 
 

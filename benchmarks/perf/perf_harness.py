@@ -31,7 +31,7 @@ from paired import Verdict, finish, judge, note, pairs
 
 from pytest_lem.engines import GenerateOptions
 from pytest_lem.engines.registry import Registry
-from pytest_lem.meters.metering import open_meters
+from pytest_lem.meters.opening import open_meters
 from pytest_lem.worker.client import EngineClient, Limits, start_worker
 from pytest_lem.worker.devices import environment_for
 from pytest_lem.workload.models import resolve

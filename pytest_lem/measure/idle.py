@@ -10,7 +10,8 @@ from typing import Any, Literal, Self
 
 from pytest_lem.errors import IdleError
 from pytest_lem.measure.thermal import idle_flags
-from pytest_lem.meters.metering import EnergyReading, Metering
+from pytest_lem.meters.energy import EnergyReading
+from pytest_lem.meters.metering import Metering
 from pytest_lem.records.record import IdlePower
 
 State = Literal["no_context", "context", "model_loaded"]

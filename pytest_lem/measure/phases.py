@@ -8,7 +8,8 @@ from pytest_lem.analysis.latency import Stamps, distribution
 from pytest_lem.analysis.metrics import ratio, total
 from pytest_lem.analysis.split import Phase, Piece, Split, split
 from pytest_lem.engines import Generation
-from pytest_lem.meters.metering import EnergyReading, Metering
+from pytest_lem.meters.energy import EnergyReading
+from pytest_lem.meters.metering import Metering
 
 # A phase whose energy may be wrong by half is not told apart from its neighbours; nor
 # is one within a counter's step that no power samples shape.

@@ -13,7 +13,8 @@ from pytest_lem.analysis.net import IdleWatts, Net, net_energy
 from pytest_lem.engines import Generation
 from pytest_lem.measure.phases import phases
 from pytest_lem.measure.thermal import thermal, thermal_flags
-from pytest_lem.meters.metering import EnergyReading, Metering
+from pytest_lem.meters.energy import EnergyReading
+from pytest_lem.meters.metering import Metering
 from pytest_lem.records.record import Energy, Tokens, Window
 
 HOST_OVERHEAD = 0.01

@@ -8,8 +8,8 @@ from typing import Any
 
 from pytest_lem.meters import Basis, Device, Scope
 from pytest_lem.meters.crosscheck import held_against
-from pytest_lem.meters.density import together
 from pytest_lem.meters.parts import Part, half_width, total, why_null, worst_basis
+from pytest_lem.meters.timeline.density import together
 
 _BASIS_FLAGS: dict[Basis, str] = {
     "estimated": "estimated_energy",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Any, get_args
@@ -137,3 +138,13 @@ def _fault_of(devices: Sequence[Device]) -> str | None:
             return f"it has two devices {device.id!r}"
         known.add(device.id)
     return None
+
+
+def close(meter: Meter) -> None:
+    """Let go of a meter; one that raises is warned of."""
+    try:
+        meter.close()
+    except Exception as error:  # noqa: BLE001  a third party's meter may raise anything
+        name = getattr(meter, "name", type(meter).__name__)
+        what = f"{type(error).__name__}: {error}"
+        warnings.warn(f"closing the meter {name} raised {what}", stacklevel=2)

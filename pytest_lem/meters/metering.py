@@ -1,27 +1,22 @@
-"""The meters of a run: opened together, sampled by one thread, asked for any span."""
+"""The meters of a run: sampled together by one thread, asked for any span."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from threading import Condition
 from types import TracebackType
 from typing import Any, Self
 
 from pytest_lem.errors import MeterError
-from pytest_lem.machine.gpu import Gpu
-from pytest_lem.meters import Basis, Device, Meter, Reading, Telemetry, Telling
+from pytest_lem.meters import Basis, Device, Meter, Reading, Telemetry
 from pytest_lem.meters.energy import EnergyReading, counts, nothing, reckon, tellers
-from pytest_lem.meters.intake import Intake, told_by
+from pytest_lem.meters.intake import Intake, close, told_by
 from pytest_lem.meters.parts import Part, worst_basis
-from pytest_lem.meters.registry import Registry, check_names, open_what_there_is
 from pytest_lem.meters.sampler import Sampler
-from pytest_lem.meters.tape import Tape
 from pytest_lem.meters.telemetry import TelemetryLog
 from pytest_lem.meters.timeline import Timeline
 from pytest_lem.meters.trace import Mark
-
-__all__ = ["EnergyReading", "Metering", "check_names", "open_meters"]
+from pytest_lem.meters.trace.tape import Tape
 
 _FIRST_READING_S = 2.0
 _SETTLE_PERIODS = 3.0
@@ -124,7 +119,7 @@ class Metering:
         ended = self._sampler.stop()
         for index, meter in enumerate(self._meters):
             if ended or not self._sampler.state(index).failed:
-                _close(meter)
+                close(meter)
 
     def _take(
         self, index: int, readings: list[Reading], telemetry: list[Telemetry]
@@ -317,47 +312,3 @@ class Metering:
             }
             for index, meter in enumerate(self._meters)
         ]
-
-
-def _close(meter: Meter) -> None:
-    try:
-        meter.close()
-    except Exception as error:  # noqa: BLE001  a third party's meter may raise anything
-        name = getattr(meter, "name", type(meter).__name__)
-        what = f"{type(error).__name__}: {error}"
-        warnings.warn(f"closing the meter {name} raised {what}", stacklevel=2)
-
-
-def open_meters(
-    names: Sequence[str],
-    *,
-    gpus: Sequence[Gpu],
-    registry: Registry | None = None,
-    telemetry_s: float = 0.1,
-) -> Metering:
-    """The meters of those names, ready to start; GPUs tell facts every `telemetry_s`.
-
-    `auto` takes NVML where there are GPUs and RAPL where it can be read, else
-    CodeCarbon's model, else no meter and the reasons. A name that is not a meter's
-    raises `ConfigError`; a named meter that cannot work raises `MeterError`.
-    """
-    registry = registry or Registry()
-    check_names(names, registry)
-    parents = {gpu.uuid: gpu.mig_parent for gpu in gpus if gpu.mig_parent}
-    meters: list[Meter] = []
-    reasons: list[str] = []
-    try:
-        for name in dict.fromkeys(names):
-            if name == "auto":
-                open_what_there_is(registry, gpus, meters, reasons, besides=names)
-            elif name != "none":
-                meters.append(registry.open(name, gpus))
-        for meter in meters:
-            if isinstance(meter, Telling):
-                meter.telemetry_s = telemetry_s
-        absent = "no_meter: " + ("; ".join(reasons) or "none was asked for")
-        return Metering(meters, absent=absent, parents=parents)
-    except BaseException:
-        for meter in meters:
-            _close(meter)
-        raise

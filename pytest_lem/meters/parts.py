@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import hypot
 
 from pytest_lem.meters import Basis, Device
-from pytest_lem.meters.series import Span
+from pytest_lem.meters.timeline.series import Span
 
 # From the best to the worst; a sum is worth as much as its worst part.
 _BASES: tuple[Basis, ...] = ("measured", "estimated", "replayed", "synthetic")

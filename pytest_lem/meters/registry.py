@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 
 from pytest_lem.errors import ConfigError, LemError, MeterError
-from pytest_lem.machine.gpu import Gpu, absence
+from pytest_lem.machine.gpu import Gpu
 from pytest_lem.meters import Meter
 from pytest_lem.spec.nearest import unknown
 
@@ -125,34 +125,3 @@ def check_names(names: Sequence[str], registry: Registry | None = None) -> None:
         raise ConfigError(
             f"meter 'none' stands alone, got {', '.join(names)}; drop one or the other"
         )
-
-
-def open_what_there_is(
-    registry: Registry,
-    gpus: Sequence[Gpu],
-    meters: list[Meter],
-    reasons: list[str],
-    *,
-    besides: Sequence[str],
-) -> None:
-    """Open what `auto` means here into `meters`; why not the rest goes to `reasons`.
-
-    NVML where there are GPUs and RAPL where it can be read; if neither, CodeCarbon's
-    model. Meters named `besides` are left to their own turn.
-    """
-    already = len(meters)
-
-    def attempt(name: str) -> None:
-        try:
-            if name not in besides:
-                meters.append(registry.open(name, gpus))
-        except MeterError as error:
-            reasons.append(error.message.partition("; ")[0])
-
-    if gpus:
-        attempt("nvml")
-    else:
-        reasons.append(f"nvml: {absence() or 'no GPU was selected'}")
-    attempt("rapl")
-    if len(meters) == already:
-        attempt("codecarbon")

@@ -17,7 +17,7 @@ from pytest_lem.machine.gpu import Gpu
 from pytest_lem.meters import Basis, Device, Reading, Telemetry
 from pytest_lem.meters.parts import worst_basis
 from pytest_lem.meters.trace import Trace, read_trace
-from pytest_lem.meters.track import Track
+from pytest_lem.meters.trace.track import Track
 
 _POLL_S = 0.02
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from pytest_lem.errors import MeterError
 from pytest_lem.machine.gpu import Gpu
-from pytest_lem.meters.metering import Metering, check_names, open_meters
+from pytest_lem.meters.metering import Metering
+from pytest_lem.meters.opening import open_meters
+from pytest_lem.meters.registry import check_names
 from pytest_lem.meters.selfcheck import SelfCheck, Work, self_check
 
 _TRIED_S = 3.0

@@ -8,8 +8,8 @@ from typing import Any
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.meters.energy import EnergyReading
-from pytest_lem.meters.recount import Recount
 from pytest_lem.meters.trace import Mark, Trace, mark_of, refuse
+from pytest_lem.meters.trace.recount import Recount
 
 NONE = "-"
 

@@ -8,7 +8,8 @@ import pytest
 from pytest_lem.errors import IdleError
 from pytest_lem.measure.idle import IdlePolicy, read_idle
 from pytest_lem.meters.fake import FakeMeter
-from pytest_lem.meters.metering import Metering, open_meters
+from pytest_lem.meters.metering import Metering
+from pytest_lem.meters.opening import open_meters
 
 
 def read(clock, mode="auto", seconds=5.0, devices=("cpu",), wait=None):

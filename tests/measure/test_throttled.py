@@ -11,7 +11,7 @@ from pytest_lem.measure.thermal import thermal
 from pytest_lem.measure.throttle import faults
 from pytest_lem.meters import Telemetry
 from pytest_lem.meters.fake import FakeMeter
-from pytest_lem.meters.tape import Tape
+from pytest_lem.meters.trace.tape import Tape
 
 ON_GPU = """
 from dataclasses import replace

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from pytest_lem.errors import MeterError
-from pytest_lem.meters.metering import open_meters
+from pytest_lem.meters.opening import open_meters
 
 pytest.importorskip("codecarbon")
 
@@ -49,7 +49,7 @@ def test_it_needs_no_network_writes_no_file_and_says_nothing(tmp_path):
                 opened.append(sys._getframe(1).f_code.co_name)
                 raise OSError("blocked")
         socket.socket = Blocked
-        from pytest_lem.meters.metering import open_meters
+        from pytest_lem.meters.opening import open_meters
         with open_meters(["codecarbon"], gpus=[]) as metering:
             start_s = time.monotonic()
             time.sleep(0.7)
@@ -75,7 +75,7 @@ def test_it_needs_no_network_writes_no_file_and_says_nothing(tmp_path):
 def test_a_pue_in_its_configuration_is_no_part_of_the_energy(tmp_path):
     """CodeCarbon would multiply power and energy by it; here it is its own factor."""
     code = """
-        from pytest_lem.meters.metering import open_meters
+        from pytest_lem.meters.opening import open_meters
         with open_meters(["codecarbon"], gpus=[]) as metering:
             print(metering.describe()[0]["facts"]["ram_power_w"])
     """

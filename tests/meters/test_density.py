@@ -3,8 +3,8 @@
 import pytest
 
 from pytest_lem.meters import Device, Reading
-from pytest_lem.meters.density import Density, together
 from pytest_lem.meters.timeline import Timeline
+from pytest_lem.meters.timeline.density import Density, together
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ import pytest
 from pytest_lem.errors import MeterError
 from pytest_lem.machine import gpu
 from pytest_lem.meters import rapl
-from pytest_lem.meters.metering import Metering, open_meters
+from pytest_lem.meters.metering import Metering
+from pytest_lem.meters.opening import open_meters
 
 
 def measured(metering, seconds=0.6, **kwargs):

@@ -10,7 +10,8 @@ import pytest
 
 from pytest_lem.errors import ConfigError, MeterError
 from pytest_lem.meters import Device, Reading
-from pytest_lem.meters.metering import Metering, open_meters
+from pytest_lem.meters.metering import Metering
+from pytest_lem.meters.opening import open_meters
 from pytest_lem.meters.registry import Registry
 
 

@@ -13,8 +13,9 @@ from pytest_lem.errors import ConfigError, MeterError
 from pytest_lem.machine.gpu import Gpu
 from pytest_lem.meters import Device, Reading, Telemetry
 from pytest_lem.meters.fake import FakeMeter, HandCranked
-from pytest_lem.meters.metering import Metering, check_names, open_meters
-from pytest_lem.meters.registry import Registry
+from pytest_lem.meters.metering import Metering
+from pytest_lem.meters.opening import open_meters
+from pytest_lem.meters.registry import Registry, check_names
 
 
 class Scripted:
@@ -317,7 +318,7 @@ def test_auto_without_anything_carries_all_reasons(monkeypatch, tmp_path):
     """Each meter says why it is not there."""
     monkeypatch.setitem(sys.modules, "codecarbon", None)
     monkeypatch.setattr(
-        "pytest_lem.meters.registry.absence", lambda: "no NVIDIA driver"
+        "pytest_lem.meters.opening.absence", lambda: "no NVIDIA driver"
     )
     monkeypatch.setattr("pytest_lem.meters.rapl.POWERCAP", tmp_path / "powercap")
     reading = open_meters(["auto"], gpus=[]).energy(0.0, 1.0)

@@ -9,8 +9,9 @@ import pytest
 from pytest_lem.errors import ConfigError, MeterError
 from pytest_lem.machine import gpu
 from pytest_lem.meters import nvml
-from pytest_lem.meters.metering import Metering, open_meters
-from pytest_lem.meters.tape import Tape
+from pytest_lem.meters.metering import Metering
+from pytest_lem.meters.opening import open_meters
+from pytest_lem.meters.trace.tape import Tape
 
 REAL_ABSENCE = gpu.absence()
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_lem.meters.nvml_ring import PowerRing
+from pytest_lem.meters.nvml.ring import PowerRing
 
 BOOT_S = 1_700_000_000.0
 

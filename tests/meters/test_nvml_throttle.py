@@ -5,8 +5,8 @@ import time
 import pytest
 
 from pytest_lem.machine import gpu
-from pytest_lem.meters.metering import open_meters
-from pytest_lem.meters.nvml_throttle import ThrottleCounters
+from pytest_lem.meters.nvml.throttle import ThrottleCounters
+from pytest_lem.meters.opening import open_meters
 
 
 def test_throttle_counters_are_read_beside_the_energy(driver):

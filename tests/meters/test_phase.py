@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from pytest_lem.meters.phase import PhaseLock
+from pytest_lem.meters.nvml.phase import PhaseLock
 
 
 def drive(lock, *, seconds, period_s, read_s=0.003, jitter_s=0.001, late_s=0.0005):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_lem.errors import MeterError
-from pytest_lem.meters.metering import open_meters
+from pytest_lem.meters.opening import open_meters
 from pytest_lem.meters.replay import ReplayMeter
 from pytest_lem.meters.telemetry import TelemetryLog
 from pytest_lem.meters.timeline import Timeline

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_lem.machine import gpu
-from pytest_lem.meters.metering import open_meters
+from pytest_lem.meters.opening import open_meters
 from pytest_lem.meters.selfcheck import self_check
 from pytest_lem.meters.survey import survey
 from pytest_lem.report.meters import lines

@@ -8,13 +8,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pytest_lem.meters import Device, Reading, Telemetry, tape
-from pytest_lem.meters.recording import save
-from pytest_lem.meters.recount import Recount
+from pytest_lem.meters import Device, Reading, Telemetry
 from pytest_lem.meters.replay import ReplayMeter
-from pytest_lem.meters.tape import Tape
 from pytest_lem.meters.timeline import Timeline
-from pytest_lem.meters.trace import Mark, read_trace
+from pytest_lem.meters.trace import Mark, read_trace, tape
+from pytest_lem.meters.trace.recording import save
+from pytest_lem.meters.trace.recount import Recount
+from pytest_lem.meters.trace.tape import Tape
 
 TRACE = Path(__file__).parents[1] / "data" / "h100_llm_trace.json.gz"
 GPU = Device(id="GPU-a", scope="gpu", name="Some GPU", boundary="module")

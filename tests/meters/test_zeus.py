@@ -9,7 +9,7 @@ import pytest
 
 from pytest_lem.errors import ConfigError, MeterError
 from pytest_lem.machine import gpu
-from pytest_lem.meters.metering import open_meters
+from pytest_lem.meters.opening import open_meters
 
 pytest.importorskip("zeus")
 

@@ -8,7 +8,7 @@ from pytest_lem.meters import Device
 from pytest_lem.meters.energy import EnergyReading, reckon
 from pytest_lem.meters.parts import Part
 from pytest_lem.meters.trace import Trace
-from pytest_lem.meters.track import Track
+from pytest_lem.meters.trace.track import Track
 
 
 class Recount:

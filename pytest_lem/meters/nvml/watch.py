@@ -11,9 +11,9 @@ from typing import Any
 from pytest_lem.errors import MeterError
 from pytest_lem.machine import gpu as machine
 from pytest_lem.meters import Reading, Telemetry
-from pytest_lem.meters.nvml_ring import PowerRing
-from pytest_lem.meters.nvml_throttle import ThrottleCounters
-from pytest_lem.meters.phase import PhaseLock
+from pytest_lem.meters.nvml.phase import PhaseLock
+from pytest_lem.meters.nvml.ring import PowerRing
+from pytest_lem.meters.nvml.throttle import ThrottleCounters
 
 # NVML documents no period; 0.1 s is what Volta to Hopper show, used until measured.
 USUAL_PERIOD_S = 0.1

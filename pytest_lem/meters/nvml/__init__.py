@@ -10,8 +10,8 @@ from pytest_lem.errors import ConfigError, MeterError
 from pytest_lem.machine import gpu as machine
 from pytest_lem.machine.gpu import Gpu
 from pytest_lem.meters import Basis, Device, Reading, Telemetry
-from pytest_lem.meters.nvml_watch import USUAL_PERIOD_S, WatchedGpu
-from pytest_lem.meters.readers import Readers
+from pytest_lem.meters.nvml.readers import Readers
+from pytest_lem.meters.nvml.watch import USUAL_PERIOD_S, WatchedGpu
 
 
 class NvmlMeter:

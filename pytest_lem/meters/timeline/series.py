@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
 
-from pytest_lem.meters.density import Density
+from pytest_lem.meters.timeline.density import Density
 
 _ENOUGH_INTERVALS = 5
 _GAP_PERIODS = 3.0

@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_right
 from math import sqrt
 
-from pytest_lem.meters.series import Rhythm
+from pytest_lem.meters.timeline.series import Rhythm
 
 
 class PowerSeries:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from array import array
 
-from pytest_lem.meters.counter import CounterSeries
-from pytest_lem.meters.power import PowerSeries
+from pytest_lem.meters.timeline.counter import CounterSeries
+from pytest_lem.meters.timeline.power import PowerSeries
 
 _EARLIEST_S = -0.020
 _SPACING_S = 0.002

@@ -13,9 +13,9 @@ from typing import Any
 
 from pytest_lem.machine.gpu import throttle_bits
 from pytest_lem.meters import Basis, Device, Reading, Telemetry
-from pytest_lem.meters.nvml_throttle import FIELDS
+from pytest_lem.meters.nvml.throttle import FIELDS
 from pytest_lem.meters.trace import Mark
-from pytest_lem.meters.track import MB_PER_MIB
+from pytest_lem.meters.trace.track import MB_PER_MIB
 
 SERIES = ("reads", "power", "ring", "telemetry", "violation")
 # About half an hour of one GPU. It is written long before, between measurements; this

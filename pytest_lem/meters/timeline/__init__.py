@@ -7,11 +7,11 @@ from threading import Lock
 from typing import Any
 
 from pytest_lem.meters import Device, Reading
-from pytest_lem.meters.counter import CounterSeries
-from pytest_lem.meters.density import density
-from pytest_lem.meters.power import PowerSeries
-from pytest_lem.meters.series import Rhythm, Series, Span
-from pytest_lem.meters.shaped import RING_GAP_PERIODS, ShapedSeries
+from pytest_lem.meters.timeline.counter import CounterSeries
+from pytest_lem.meters.timeline.density import density
+from pytest_lem.meters.timeline.power import PowerSeries
+from pytest_lem.meters.timeline.series import Rhythm, Series, Span
+from pytest_lem.meters.timeline.shaped import RING_GAP_PERIODS, ShapedSeries
 
 __all__ = ["Span", "Timeline"]
 
@@ -89,7 +89,7 @@ class Timeline:
         """The energy between two instants, or null with the reason."""
         with self._lock:
             series = self._series_of(start_s, end_s)
-            seen = density(series, start_s, end_s)
+            seen = density(series.times, series.rhythm.period_s, start_s, end_s)
             flags = series.rhythm.flags(start_s, end_s) + seen.flags
             reason = _why_null(series, start_s, end_s)
             if reason == "counter_reset":

@@ -5,10 +5,10 @@ from __future__ import annotations
 from array import array
 from math import hypot, sqrt
 
-from pytest_lem.meters.counter import CounterSeries
-from pytest_lem.meters.lag import Lag
-from pytest_lem.meters.power import PowerSeries
-from pytest_lem.meters.series import Rhythm
+from pytest_lem.meters.timeline.counter import CounterSeries
+from pytest_lem.meters.timeline.lag import Lag
+from pytest_lem.meters.timeline.power import PowerSeries
+from pytest_lem.meters.timeline.series import Rhythm
 
 # Samples come 20 ms apart and are stamped to 10 ms: an H100's intervals go up to 2.3
 # times their median with none lost.

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pytest_lem.meters.series import Series
 
 _LOSS_SHARE = 0.8
 _ENOUGH = 5.0
@@ -38,9 +34,10 @@ class Density:
         return ("sampling_loss",) if lost else ()
 
 
-def density(series: Series, start_s: float, end_s: float) -> Density:
-    """How densely a series tells of a span."""
-    times, period_s = series.times, series.rhythm.period_s
+def density(
+    times: Sequence[float], period_s: float | None, start_s: float, end_s: float
+) -> Density:
+    """How densely points at these times tell of a span."""
     first, last = bisect_left(times, start_s), bisect_right(times, end_s)
     around = times[max(first - 1, 0) : last + 1]
     return Density(

@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from pytest_lem.meters.columns import write_marks, write_power, write_telemetry
-from pytest_lem.meters.nvml_throttle import FIELDS
-from pytest_lem.meters.tape import SERIES, Tape, Taped
+from pytest_lem.meters.nvml.throttle import FIELDS
+from pytest_lem.meters.trace.columns import write_marks, write_power, write_telemetry
+from pytest_lem.meters.trace.tape import SERIES, Tape, Taped
 from pytest_lem.records.files import replacing
 
 

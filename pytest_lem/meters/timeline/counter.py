@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from math import hypot
 from statistics import median
 
-from pytest_lem.meters.series import Rhythm
+from pytest_lem.meters.timeline.series import Rhythm
 
 _STALE_PERIODS = 1.5
 _RECENT = 9

@@ -12,8 +12,8 @@ from typing import Any
 from pytest_lem.errors import ConfigError, MeterError
 from pytest_lem.machine.gpu import Gpu
 from pytest_lem.meters import Basis, Device, Reading, Telemetry
-from pytest_lem.meters.readers import Readers
-from pytest_lem.meters.zeus_sources import ZeusSource, cpus, gpus, socs
+from pytest_lem.meters.nvml.readers import Readers
+from pytest_lem.meters.zeus.sources import ZeusSource, cpus, gpus, socs
 
 
 class ZeusMeter:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_lem.meters import Device, Reading, Scope, Telemetry
-from pytest_lem.meters.phase import PhaseLock
+from pytest_lem.meters.nvml.phase import PhaseLock
 
 _POLL_S = 0.1
 _USUAL_PERIOD_S = 0.1

@@ -14,7 +14,7 @@ from typing import Any
 
 from pytest_lem.errors import MeterError
 from pytest_lem.meters.timeline import Timeline
-from pytest_lem.meters.track import NEEDED, Track, is_number, track_of
+from pytest_lem.meters.trace.track import NEEDED, Track, is_number, track_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_lem.machine.gpu import throttle_reasons
-from pytest_lem.meters.counter import CounterSeries
-from pytest_lem.meters.nvml_throttle import FIELDS
-from pytest_lem.meters.tape import Tape, Taped
-from pytest_lem.meters.track import MB_PER_MIB
+from pytest_lem.meters.nvml.throttle import FIELDS
+from pytest_lem.meters.timeline.counter import CounterSeries
+from pytest_lem.meters.trace.tape import Tape, Taped
+from pytest_lem.meters.trace.track import MB_PER_MIB
 from pytest_lem.records.files import replacing
 
 _CHUNK = 50_000

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from pytest_lem.machine.gpu import throttle_reasons
 from pytest_lem.meters import Basis, Boundary, Device, Reading, Scope, Telemetry
-from pytest_lem.meters.nvml_throttle import FIELDS
+from pytest_lem.meters.nvml.throttle import FIELDS
 from pytest_lem.meters.timeline import Timeline
 
 MB_PER_MIB = 1.048576
