@@ -317,9 +317,7 @@ def test_no_meter_is_null_with_the_reason():
 def test_auto_without_anything_carries_all_reasons(monkeypatch, tmp_path):
     """Each meter says why it is not there."""
     monkeypatch.setitem(sys.modules, "codecarbon", None)
-    monkeypatch.setattr(
-        "pytest_lem.meters.opening.absence", lambda: "no NVIDIA driver"
-    )
+    monkeypatch.setattr("pytest_lem.meters.opening.absence", lambda: "no NVIDIA driver")
     monkeypatch.setattr("pytest_lem.meters.rapl.POWERCAP", tmp_path / "powercap")
     reading = open_meters(["auto"], gpus=[]).energy(0.0, 1.0)
     assert reading.gross_j is None
