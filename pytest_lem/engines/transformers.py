@@ -6,9 +6,9 @@ import gc
 import importlib.metadata
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
@@ -43,6 +43,9 @@ from pytest_lem.engines.transformers_running import Running
 from pytest_lem.errors import GenerationError, LemError, OutOfMemory
 from pytest_lem.workload.batching import layout
 
+if TYPE_CHECKING:
+    from pytest_lem.engines.transformers_compile import Compiled
+
 _FAILURES = (
     RuntimeError,
     ValueError,
@@ -68,6 +71,7 @@ class TransformersEngine:
         self._running = Running()
         self._continuous: Continuous | None = None
         self._drafting: Drafting | None = None
+        self._compiled: Compiled | None = None
         self._kept: Any = None
 
     def version(self) -> str:
@@ -96,6 +100,7 @@ class TransformersEngine:
         self._section = spec["engine"]
         self._model, self._tokenizer, flags = loading.load(spec, self._running)
         self._drafting = drafting(self._model, self._tokenizer, self._section)
+        self._compiled = _compiled(self._model, spec)
         continuous = self._section.get("continuous_batching") or {}
         if continuous.get("enabled"):
             self._continuous = Continuous(
@@ -124,13 +129,16 @@ class TransformersEngine:
             | {
                 "precision": precision,
                 "speculation": self._drafting and self._drafting.effective,
+                "torch_compile": self._compiled and self._compiled.effective,
             },
             model=model
             | counting.shape_facts(self._model)
             | loading.origin(spec, self._model),
             memory=memory,
             devices=loading.device_names(self._model),
-            flags=flags + loading.unlike(spec, found),
+            flags=flags
+            + loading.unlike(spec, found)
+            + (self._compiled.flags if self._compiled else []),
         )
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
@@ -164,6 +172,8 @@ class TransformersEngine:
             batches += self._continuous.prepare(prompts, options, generation, ends)
         else:
             batches += self._padded(prompts, options, generation)
+        if self._compiled is not None:
+            self._compiled.begin()
         if options.seed is not None:
             transformers.set_seed(options.seed % 2**32)
         loading.reset_peaks(self._gpus)
@@ -197,6 +207,14 @@ class TransformersEngine:
         """One call of `generate`, or one flight of continuous batching."""
         if self._continuous is not None:
             return self._continuous.run(batch, options)
+        try:
+            return self._generate(batch, options)
+        except GenerationError as error:
+            if self._compiled is None or not self._compiled.forgives(error):
+                raise
+            return self._generate(batch, options)
+
+    def _generate(self, batch: Batch, options: GenerateOptions) -> Outcome:
         clock = TokenClock() if options.stamps else None
         try:
             with torch.inference_mode(), self._around() as calls:
@@ -278,7 +296,10 @@ class TransformersEngine:
                 "decoding_steps": steps,
                 "generation": plain(batches[0].generation) if batches else None,
                 "kept_mb": kept_mb(self._kept),
-                **drafted(batches, outcomes),
+                **merged(
+                    drafted(batches, outcomes),
+                    self._compiled.told() if self._compiled else {},
+                ),
             },
         }
 
@@ -297,7 +318,8 @@ class TransformersEngine:
             steps = ids.shape[1] - batch.input_ids.shape[1]
             work = extended(work, batch, steps, options)
 
-        counted = counting.count(self._model, run, batches, until_s=until_s)
+        with self._compiled.undone() if self._compiled else nullcontext():
+            counted = counting.count(self._model, run, batches, until_s=until_s)
         return {**counted, "work": work}
 
     def profile(
@@ -310,11 +332,29 @@ class TransformersEngine:
         """Drop the model and give its memory back."""
         if self._continuous is not None:
             self._continuous.close()
-        self._model = self._tokenizer = self._continuous = self._kept = None
+        if self._compiled is not None:
+            self._compiled.close()
+        self._continuous = self._compiled = self._drafting = None
+        self._model = self._tokenizer = self._kept = None
         self._running.stop()
         gc.collect()
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
+
+
+def _compiled(model: Any, spec: Mapping[str, Any]) -> Compiled | None:
+    if not spec["engine"].get("torch_compile"):
+        return None
+    # The compiler takes seconds to import.
+    from pytest_lem.engines.transformers_compile import Compiled
+
+    return Compiled(model, spec["engine"], strict=spec["strict"])
+
+
+def merged(*told: Mapping[str, Any]) -> dict[str, Any]:
+    """What parts of the engine say of a pass, with the flags of all of them."""
+    flags = [flag for one in told for flag in one.get("flags", ())]
+    return {key: value for one in told for key, value in one.items()} | {"flags": flags}
 
 
 def _generation_failure(error: Exception) -> LemError:

@@ -98,7 +98,15 @@ def _load(lab: Laboratory, notes: Notebook) -> dict[str, float | None]:
         "duration_s": bench.loaded.duration_s,
         "energy_j": spent.gross_j,
         **bench.loaded.memory,
+        **_compiling(notes),
     }
+
+
+def _compiling(notes: Notebook) -> dict[str, float]:
+    """Seconds of compiling before the first window, by an engine that compiles."""
+    native = notes.passes[0].generation.native if notes.passes else {}
+    told = native.get("compile")
+    return {} if told is None else {"compile_s": told["before_s"]}
 
 
 def _warmup(lab: Laboratory, notes: Notebook) -> WarmupRecord | None:

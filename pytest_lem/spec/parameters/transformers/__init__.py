@@ -23,11 +23,17 @@ _KEPT = (
 _LIBRARY = "transformers"
 _CONTINUOUS = "generation.configuration_utils:ContinuousBatchingConfig"
 
-_OF_ASSISTANT = (
-    "num_assistant_tokens",
-    "num_assistant_tokens_schedule",
-    "assistant_confidence_threshold",
-)
+_NEEDS = {
+    "num_assistant_tokens": "assistant_model",
+    "num_assistant_tokens_schedule": "assistant_model",
+    "assistant_confidence_threshold": "assistant_model",
+    "max_matching_ngram_size": "prompt_lookup_num_tokens",
+    "torch_compile_backend": "torch_compile",
+    "torch_compile_fullgraph": "torch_compile",
+    "torch_compile_dynamic": "torch_compile",
+    "torch_compile_options": "torch_compile",
+}
+"""What means nothing without another."""
 
 
 class TransformersParameters(Speculation, Generation, Running, Loading):
@@ -107,15 +113,15 @@ class TransformersParameters(Speculation, Generation, Running, Loading):
             yield "kernel_config needs use_kernels=True"
 
     def _of_drafts(self) -> Iterator[str]:
-        for name in _OF_ASSISTANT:
-            if getattr(self, name) is not None and self.assistant_model is None:
-                yield f"{name} needs assistant_model"
-        if self.max_matching_ngram_size and not self.prompt_lookup_num_tokens:
-            yield "max_matching_ngram_size needs prompt_lookup_num_tokens"
+        for name, needed in _NEEDS.items():
+            if getattr(self, name) is not None and not getattr(self, needed):
+                yield f"{name} needs {needed}"
         if self.assistant_model and self.prompt_lookup_num_tokens:
             yield "assistant_model and prompt_lookup_num_tokens exclude each other"
 
     def _of_torch(self) -> Iterator[str]:
+        if self.torch_compile_options and self.torch_compile not in (None, True, False):
+            yield "torch_compile_options and a mode of torch_compile exclude each other"
         if self.float32_matmul_precision is not None and self.allow_tf32 is not None:
             yield "float32_matmul_precision and allow_tf32 are one setting: give one"
         if self.autocast_dtype is not None and not self.autocast_enabled:

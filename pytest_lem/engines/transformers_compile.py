@@ -1,0 +1,123 @@
+"""torch.compile of a model's forward pass, and the seconds that compiling takes.
+
+Compiling begins with the first call, so the warm-up pays for it. What is compiled later
+than that, for a shape that the warm-up did not have, is told of the pass it happens in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch._dynamo import callback, utils
+from torch._dynamo.exc import InvalidBackend, TorchDynamoException
+
+from pytest_lem.errors import ConfigError, GenerationError
+
+_ARGUMENTS = ("backend", "fullgraph", "dynamic", "options")
+_WITH_GRAPHS = ("reduce-overhead", "max-autotune")
+
+
+class Compiled:
+    """A model whose forward pass is compiled, until that turns out to be impossible."""
+
+    def __init__(self, model: Any, asked: Mapping[str, Any], *, strict: bool) -> None:
+        self._model = model
+        self.strict = strict
+        mode = asked["torch_compile"]
+        told = {
+            name: asked[f"torch_compile_{name}"]
+            for name in _ARGUMENTS
+            if asked.get(f"torch_compile_{name}") is not None
+        }
+        if "options" not in told:
+            told["mode"] = "default" if mode is True else mode
+        self._arguments = told
+        self.flags = self._graph_flags()
+        try:
+            model.forward = torch.compile(model.forward, **told)
+        except InvalidBackend as error:
+            known = ", ".join(torch.compiler.list_backends())
+            msg = f"torch_compile_backend={told['backend']!r} is none of {known}"
+            raise ConfigError(msg) from error
+        self._reason: str | None = None
+        self._since_s = 0.0
+        self._spent_s = self._before_s = 0.0
+        self._breaks = sum(utils.counters["graph_break"].values())
+        self._graphs = 0
+        callback.on_compile_start(self._began)
+        callback.on_compile_end(self._ended)
+
+    @property
+    def effective(self) -> dict[str, Any]:
+        """What torch was told, and whether the model's forward pass is compiled."""
+        compiled = hasattr(self._model.forward, "_torchdynamo_orig_callable")
+        return {"backend": "inductor", **self._arguments, "compiled": compiled}
+
+    def begin(self) -> None:
+        """A pass begins: what compiles from now on is part of it."""
+        self._before_s = self._spent_s
+
+    def told(self) -> dict[str, Any]:
+        """Seconds of compiling before and in the pass, what came of it, and flags."""
+        inside_s = self._spent_s - self._before_s
+        flags = ["compiled_in_window"] if inside_s > 0 else []
+        flags += [] if self._reason is None else ["compile_fallback"]
+        broken = sum(utils.counters["graph_break"].values()) - self._breaks
+        return {
+            "compile": {
+                "before_s": self._before_s,
+                "in_pass_s": inside_s,
+                "compilations": self._graphs,
+                "graph_breaks": broken,
+                "fallback": self._reason,
+            },
+            "flags": flags,
+        }
+
+    def forgives(self, error: GenerationError) -> bool:
+        """Whether it was the compiler that failed; the model then runs as it was.
+
+        Raises GenerationError where nothing else than asked for may be measured.
+        """
+        cause = error.__cause__
+        if not isinstance(cause, TorchDynamoException):
+            return False
+        # The compiler's name comes first, its reason on the next line.
+        self._reason = " ".join(str(cause).split("\n")[:2]).strip()
+        if self.strict:
+            msg = f"the model cannot be compiled: {self._reason}"
+            raise GenerationError(msg) from error
+        if "forward" in vars(self._model):
+            del self._model.forward
+        return True
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Run what was not compiled, for tools that look at single operations."""
+        with torch.compiler.set_stance("force_eager"):
+            yield
+
+    def close(self) -> None:
+        """Forget what was compiled, and with it who listens."""
+        torch.compiler.reset()
+
+    def _graph_flags(self) -> list[str]:
+        """CUDA graphs are part of some modes, and silently left out without a GPU."""
+        mode = self._arguments.get("mode")
+        if mode not in _WITH_GRAPHS or self._model.device.type == "cuda":
+            return []
+        if self.strict:
+            msg = f"torch_compile={mode} is CUDA graphs: there is no GPU"
+            raise ConfigError(msg)
+        return ["no_cuda_graphs"]
+
+    def _began(self, _about: Any) -> None:
+        self._since_s = time.monotonic()
+
+    def _ended(self, _about: Any) -> None:
+        self._spent_s += time.monotonic() - self._since_s
+        self._graphs += 1

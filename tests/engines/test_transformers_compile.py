@@ -1,0 +1,124 @@
+"""torch.compile on the real library: compiled in the warm-up, told apart, or undone."""
+
+import time
+
+import pytest
+
+from pytest_lem.engines import GenerateOptions
+from pytest_lem.errors import ConfigError, GenerationError
+
+
+@pytest.fixture(scope="module")
+def compiled(load):
+    """A compiled engine; this backend traces as all do, and makes no machine code."""
+    return load(torch_compile=True, torch_compile_backend="aot_eager")
+
+
+def test_the_first_pass_compiles_and_the_next_does_not(compiled, ask, rows, bare):
+    """With the tokens of the model as it was; the seconds are told of their pass."""
+    engine, loaded = compiled
+    assert loaded.effective["torch_compile"] == {
+        "backend": "aot_eager",
+        "mode": "default",
+        "compiled": True,
+    }
+    prompts = rows(5, 5)
+    first, second = (ask(engine, prompts) for _ in range(2))
+    for got in (first, second):
+        assert [one.output_ids for one in got["completions"]] == [
+            bare(row, 12) for row in prompts
+        ]
+    spent, later = (each["native"]["compile"] for each in (first, second))
+    assert spent["before_s"] == later["in_pass_s"] == 0
+    assert later["before_s"] == spent["in_pass_s"] > 0
+    assert later["compilations"] == spent["compilations"] > 0
+    assert spent["graph_breaks"] == 0
+    assert first["native"]["flags"] == ["compiled_in_window"]
+    assert second["native"]["flags"] == []
+
+
+def test_operations_are_counted_of_what_was_not_compiled(compiled, load, rows):
+    """The counter sees the same as without."""
+    options = GenerateOptions(output_tokens=3, min_output_tokens=3)
+    counts = []
+    for engine in (compiled[0], load()[0]):
+        batches = engine.prepare(rows(6), options)
+        until_s = time.monotonic() + 60
+        counts.append(engine.count_flops(batches, options, until_s=until_s))
+    assert counts[0]["decode"] == counts[1]["decode"] > 0
+    assert counts[0]["prefill"] == counts[1]["prefill"]
+
+
+def broken(_graph, _inputs):
+    """A backend that compiles nothing."""
+    msg = "no compiler here"
+    raise RuntimeError(msg)
+
+
+def test_what_cannot_be_compiled_runs_as_it_was(load, ask, rows, bare):
+    """The pass is flagged, with the reason."""
+    engine, _ = load(torch_compile=True, torch_compile_backend=broken)
+    (prompt,) = rows(5)
+    got = ask(engine, [prompt])
+    assert got["completions"][0].output_ids == bare(prompt, 12)
+    assert "compile_fallback" in got["native"]["flags"]
+    assert "no compiler here" in got["native"]["compile"]["fallback"]
+    assert not hasattr(engine._model.forward, "_torchdynamo_orig_callable")
+
+
+def test_what_cannot_be_compiled_is_an_error_if_strict(load, ask, rows):
+    """Nothing else is measured in its place."""
+    engine, _ = load(torch_compile=True, torch_compile_backend=broken, strict=True)
+    with pytest.raises(GenerationError, match="no compiler here"):
+        ask(engine, rows(5))
+
+
+def test_a_backend_that_is_none_is_refused_at_load(load):
+    """With those that there are."""
+    with pytest.raises(ConfigError, match=r"'inducter' is none of .*inductor"):
+        load(torch_compile=True, torch_compile_backend="inducter")
+
+
+def test_modes_with_cuda_graphs_say_that_there_is_no_gpu(load):
+    """torch leaves the graphs out without a word."""
+    assert load(torch_compile="reduce-overhead")[1].flags == ["no_cuda_graphs"]
+    assert load(torch_compile="max-autotune-no-cudagraphs")[1].flags == []
+    with pytest.raises(ConfigError, match="there is no GPU"):
+        load(torch_compile="reduce-overhead", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ({"torch_compile": "max-autotune-no-cudagraphs"}, "mode", None),
+        ({"torch_compile_fullgraph": True}, "fullgraph", True),
+        ({"torch_compile_dynamic": False}, "dynamic", False),
+        ({"torch_compile_options": {"epilogue_fusion": False}}, "options", None),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_arguments_reach_torch_compile(load, monkeypatch, section, key, value):
+    """As torch itself is called."""
+    torch = pytest.importorskip("torch")
+    calls = []
+    real = torch.compile
+
+    def heard(forward, **told):
+        calls.append(told)
+        return real(forward, **told)
+
+    monkeypatch.setattr(torch, "compile", heard)
+    load(**{"torch_compile": True, **section})
+    (given,) = section.values()
+    assert calls[0][key] == (given if value is None else value)
+
+
+@pytest.mark.slow
+def test_inductor_makes_code_that_generates_the_same(load, ask, rows, bare):
+    """The default backend, with a C++ compiler on CPUs."""
+    engine, _ = load(torch_compile=True)
+    (prompt,) = rows(5)
+    first = ask(engine, [prompt])
+    assert first["completions"][0].output_ids == bare(prompt, 12)
+    assert first["native"]["compile"]["fallback"] is None
+    assert ask(engine, [prompt])["native"]["flags"] == []
