@@ -10,6 +10,7 @@ from typing import Any
 
 TRANSFORMERS = frozenset(
     {
+        "adapter",
         "alloc_conf",
         "allow_tf32",
         "assistant_confidence_threshold",
@@ -44,6 +45,7 @@ TRANSFORMERS = frozenset(
         "max_matching_ngram_size",
         "max_memory",
         "max_time",
+        "merge_adapter",
         "num_assistant_tokens",
         "num_assistant_tokens_schedule",
         "num_return_sequences",

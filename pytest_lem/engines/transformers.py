@@ -18,6 +18,7 @@ from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines import transformers_counting as counting
 from pytest_lem.engines import transformers_loading as loading
+from pytest_lem.engines.transformers_adapter import adapted
 from pytest_lem.engines.transformers_continuous import Continuous
 from pytest_lem.engines.transformers_drafting import Drafting, drafted, drafting
 from pytest_lem.engines.transformers_effective import effective
@@ -99,6 +100,7 @@ class TransformersEngine:
         start = time.monotonic()
         self._section = spec["engine"]
         self._model, self._tokenizer, flags = loading.load(spec, self._running)
+        self._model, adapter = adapted(self._model, spec)
         self._drafting = drafting(self._model, self._tokenizer, self._section)
         self._compiled = _compiled(self._model, spec)
         continuous = self._section.get("continuous_batching") or {}
@@ -128,6 +130,7 @@ class TransformersEngine:
             effective=found
             | {
                 "precision": precision,
+                "adapter": adapter,
                 "speculation": self._drafting and self._drafting.effective,
                 "torch_compile": self._compiled and self._compiled.effective,
             },

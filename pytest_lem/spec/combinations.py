@@ -33,6 +33,8 @@ _OF_ENDS = ("eos_token_id", "stop_strings", "max_time")
 def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
     """A line for each parameter that this workload leaves without meaning."""
     if spec.backend == "transformers":
+        if spec.engine.get("merge_adapter") is not None and spec.adapter is None:
+            yield "transformers.merge_adapter needs adapter"
         yield from _batches(spec.engine.get("batching") or {}, workload)
         yield from _decoding(spec.engine, workload)
         if (spec.engine.get("continuous_batching") or {}).get("enabled"):

@@ -137,6 +137,7 @@ def test_each_problem_names_its_key(values, told):
             {"continuous_batching": {"enabled": True}, "torch_compile": True},
             "continuous_batching and transformers.torch_compile exclude each other",
         ),
+        ({"merge_adapter": True}, "transformers.merge_adapter needs adapter"),
         (
             {"prompt_lookup_num_tokens": 3, "cache_implementation": "static"},
             "prompt_lookup_num_tokens needs a cache that can shrink",
