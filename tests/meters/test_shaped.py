@@ -229,6 +229,23 @@ def test_covers_waits_for_the_samples_but_not_for_ever():
     assert flat(end_s=7.0, silent=(4.5, 9.0)).covers(4.55)
 
 
+def test_past_the_outermost_edges_the_samples_tell_for_a_step_and_no_more():
+    """One function of time still: parts on both sides of an edge add up."""
+    timeline = filled()
+    reach_s = [(0.05, 3.0), (3.0, 11.94)]
+    parts = [timeline.energy(*span) for span in reach_s]
+    whole = timeline.energy(0.05, 11.94)
+    assert sum(part.energy_j for part in parts) == pytest.approx(whole.energy_j)
+    assert whole.energy_j == pytest.approx(square_j(11.94) - square_j(0.05), rel=0.005)
+    assert whole.method == "counter_ring"
+    within = timeline.energy(0.2, 11.84)
+    assert whole.uncertainty_j > within.uncertainty_j
+    assert timeline.energy(-0.1, 3.0).reason == "not_covered"
+    assert timeline.energy(0.02, 0.08).reason == "not_covered"
+    without = filled(silent=(0.0, 0.5))
+    assert without.energy(0.05, 3.0).reason == "not_covered"
+
+
 def test_trim_keeps_what_shapes_the_rest():
     """After a trim, spans from then on are what they were."""
     timeline = filled()

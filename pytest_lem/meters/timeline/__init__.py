@@ -23,7 +23,8 @@ class Timeline:
     driver's ring of power samples, or interpolated linearly where there is none: one
     function of time, so spans that partition a span add up to it. Without a counter
     it is the integral of the ring, or of polled power where the ring does not hold
-    the span. Nothing is extrapolated.
+    the span. Past the outermost edges the ring alone tells, for a step at most; nothing
+    else is extrapolated.
 
     The 95 % half-width of a span that a ring shapes is told in `shaped`. Without a
     ring it joins in quadrature, for each of its two ends,
@@ -163,7 +164,7 @@ def _why_null(series: Series, start_s: float, end_s: float) -> str | None:
         return "counter_reset"
     if not times:
         return "counter_unchanged"
-    if start_s < times[0] or end_s > times[-1]:
+    if not series.reaches(start_s, end_s):
         return "not_covered"
     enclosed = bisect_left(times, end_s) - bisect_right(times, start_s)
     if enclosed <= 0 and series.rhythm.gap_in(start_s, end_s):

@@ -109,6 +109,10 @@ class CounterSeries:
             self.times[last] if last < len(self.times) else end_s,
         )
 
+    def reaches(self, start_s: float, end_s: float) -> bool:
+        """Whether a span lies between the first and the last of the edges."""
+        return self.times[0] <= start_s and end_s <= self.times[-1]
+
     def cut(self, start_s: float, end_s: float) -> tuple[float, float]:
         """Energy of a covered span, and its 95 % half-width."""
         start_j, start_u = self.at(start_s)

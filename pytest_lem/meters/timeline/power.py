@@ -79,6 +79,10 @@ class PowerSeries:
             part * (1 - part) * length_s * abs(change_w) / 2,
         )
 
+    def reaches(self, start_s: float, end_s: float) -> bool:
+        """Whether a span lies between the first and the last of the readings."""
+        return self.times[0] <= start_s and end_s <= self.times[-1]
+
     def cut(self, start_s: float, end_s: float) -> tuple[float, float]:
         """Energy of a covered span, and its 95 % half-width."""
         start, start_j, start_u = self._at(start_s)

@@ -108,6 +108,9 @@ class Series(Protocol):
     def broken(self, start_s: float, end_s: float) -> bool:
         """Whether the counter started anew between the points around a span."""
 
+    def reaches(self, start_s: float, end_s: float) -> bool:
+        """Whether the points tell of a span; there is at least one."""
+
     def cut(self, start_s: float, end_s: float) -> tuple[float, float]:
         """Energy of a covered span, and its 95 % half-width."""
 

@@ -37,6 +37,8 @@ class ShapedSeries:
       the step's disagreement between counter and ring; the lag's uncertainty times
       the difference between power there and the step's mean; and the change of power
       between the two samples around it;
+    - for an end that lies past the outermost edge, by a step at most: a twentieth of
+      what the ring puts between the two, for there is no step to scale it to;
     - for the whole steps between: 1.8 times the root of the sum of their squared
       disagreements, with a twentieth of it shared from step to step, and 0.1 %.
     """
@@ -69,6 +71,18 @@ class ShapedSeries:
         """Let the lag know of new samples."""
         self.lag.learn(self._counter, self._ring)
 
+    def reaches(self, start_s: float, end_s: float) -> bool:
+        """Whether a span lies between edges, or past them by a step that the ring has.
+
+        The first step of a recording has only its later edge, the last its earlier.
+        """
+        times, step_s = self.times, self.rhythm.period_s or 0.0
+        within = times[0] - step_s <= start_s and end_s <= times[-1] + step_s
+        if not within or end_s <= times[0] or start_s >= times[-1]:
+            return False
+        outside = ((start_s, times[0]), (times[-1], end_s))
+        return all(b <= a or self.ring_energy(a, b) is not None for a, b in outside)
+
     def awaited(self, end_s: float) -> bool:
         """Whether samples that shape the step of an instant are still to come."""
         if not self._ring.times:
@@ -79,8 +93,8 @@ class ShapedSeries:
 
     def method(self, start_s: float, end_s: float) -> str:
         """Whether the ring shaped the steps of both ends."""
-        steps = (self._counter.step(time_s) for time_s in (start_s, end_s))
-        shaped = all(self._told(step) is not None for step in steps)
+        held = (time_s for time_s in (start_s, end_s) if self._holds(time_s))
+        shaped = all(self._told(self._counter.step(one)) is not None for one in held)
         return "counter_ring" if shaped else "counter_interpolated"
 
     def flags(self, start_s: float, end_s: float) -> tuple[str, ...]:
@@ -112,6 +126,7 @@ class ShapedSeries:
         end_j, end_u = self._at(end_s)
         energy_j = end_j - start_j
         first, last = self._counter.step(start_s) + 1, self._counter.step(end_s)
+        last += end_s > self.times[-1]
         between_j = self._disagreement(first, last)
         return energy_j, hypot(start_u, end_u, between_j, _GAIN * energy_j)
 
@@ -129,6 +144,8 @@ class ShapedSeries:
     def _at(self, time_s: float) -> tuple[float, float]:
         """The counter at an instant, and how wrong that may be."""
         counter, lag_s = self._counter, self.lag.value_s
+        if not self._holds(time_s):
+            return self._past(time_s)
         step = counter.step(time_s)
         step_j = self._told(step)
         if step_j is None:
@@ -148,6 +165,24 @@ class ShapedSeries:
             sample_j,
         )
         return counter.energies[step] + past_j * scale, half_width_j
+
+    def _holds(self, time_s: float) -> bool:
+        """Whether an instant lies between edges."""
+        return self.times[0] <= time_s <= self.times[-1]
+
+    def _past(self, time_s: float) -> tuple[float, float]:
+        """The counter past its outermost edge, by the ring alone."""
+        place = 0 if time_s < self.times[0] else -1
+        edge_s, edge_j = self.times[place], self._counter.energies[place]
+        ring_j = self.ring_energy(*sorted((time_s, edge_s))) or 0.0
+        power_w, sample_j = self._ring.power_at(time_s + self.lag.value_s)
+        half_width_j = hypot(
+            _DISAGREEMENT * ring_j,
+            power_w * self._counter.halves[place],
+            self.lag.uncertainty_s * power_w,
+            sample_j,
+        )
+        return edge_j + (ring_j if place else -ring_j), half_width_j
 
     def _disagreement(self, first: int, last: int) -> float:
         """By how much counter and ring may differ over whole steps, at 95 %."""
