@@ -1,0 +1,46 @@
+"""What the choice of who shares a batch buys: pads are computed like tokens.
+
+`padding_overhead` of the report is the share of pads in what was computed.
+"""
+
+import pytest
+
+TEXT = "a watt for a second is a joule, and a token is what it buys. " * 3
+
+pytestmark = pytest.mark.lem(
+    backends=["transformers"],
+    prompts=[TEXT[:length] for length in (180, 10, 160, 20, 120, 30, 80, 40)],
+    requests=8,
+    batch_size=4,
+    output_tokens=32,
+    cycles=1,
+)
+
+
+@pytest.mark.parametrize(
+    "transformers",
+    [
+        pytest.param({}, id="static"),
+        pytest.param({"batching": {"strategy": "sorted_static"}}, id="sorted"),
+        pytest.param(
+            {"batching": {"strategy": "sorted_dynamic", "max_tokens_per_batch": 512}},
+            id="sorted_dynamic",
+        ),
+        pytest.param(
+            {
+                "continuous_batching": {
+                    "enabled": True,
+                    "page_size": 32,
+                    "num_blocks": 128,
+                    "max_batch_tokens": 512,
+                    "allow_block_sharing": False,
+                }
+            },
+            id="continuous",
+        ),
+    ],
+)
+def test_batching_strategy(lem, transformers):
+    """Eight texts of unequal lengths, four at a time."""
+    result = lem()
+    assert result.output_throughput_tps > 0

@@ -1,0 +1,37 @@
+"""What compiling buys: fewer, larger kernels, paid for once in the warm-up."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.lem(
+    backends=["transformers"], input_tokens=64, output_tokens=64, cycles=1
+)
+
+GPU = any(Path("/dev").glob("nvidia[0-9]*"))
+COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+
+
+@pytest.mark.parametrize(
+    "transformers",
+    [
+        pytest.param({}, id="eager"),
+        pytest.param(
+            {"torch_compile": True},
+            id="compiled",
+            marks=pytest.mark.skipif(
+                not (GPU or COMPILER), reason="needs a C++ compiler without a GPU"
+            ),
+        ),
+        pytest.param(
+            {"torch_compile": "reduce-overhead", "cache_implementation": "static"},
+            id="graphs",
+            marks=pytest.mark.skipif(not GPU, reason="CUDA graphs need an NVIDIA GPU"),
+        ),
+    ],
+)
+def test_compile(lem, transformers):
+    """Decode 64 tokens at batch 1, where launching kernels weighs most."""
+    result = lem()
+    assert result.output_throughput_tps > 0

@@ -1,0 +1,46 @@
+"""What smaller weights buy: less memory, and at small batches seldom less energy."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.lem(
+    backends=["transformers"], input_tokens=64, output_tokens=32, cycles=1
+)
+
+NEEDED = [
+    pytest.mark.skipif(
+        not any(Path("/dev").glob("nvidia[0-9]*")), reason="needs an NVIDIA GPU"
+    ),
+    pytest.mark.skipif(
+        importlib.util.find_spec("bitsandbytes") is None,
+        reason="needs the bitsandbytes package",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "transformers",
+    [
+        pytest.param({}, id="unquantised"),
+        pytest.param(
+            {"quantization_config": {"load_in_8bit": True}}, id="int8", marks=NEEDED
+        ),
+        pytest.param(
+            {
+                "quantization_config": {
+                    "load_in_4bit": True,
+                    "bnb_4bit_quant_type": "nf4",
+                    "bnb_4bit_compute_dtype": "bfloat16",
+                }
+            },
+            id="nf4",
+            marks=NEEDED,
+        ),
+    ],
+)
+def test_quantisation(lem, transformers):
+    """Decode the same work with weights of 16, 8 and 4 bits."""
+    result = lem()
+    assert result.output_throughput_tps > 0

@@ -1,0 +1,41 @@
+"""What drafted tokens buy: several at each step, if they are right.
+
+`native.speculation` of the report has the rate at which they were accepted. Weights
+made at random repeat nothing and agree with nobody: for a rate that means something,
+give a real model with --lem-model.
+"""
+
+import pytest
+
+pytestmark = pytest.mark.lem(
+    backends=["transformers"], input_tokens=64, output_tokens=32, requests=2, cycles=1
+)
+
+
+@pytest.mark.parametrize(
+    "transformers",
+    [
+        pytest.param({}, id="none"),
+        pytest.param({"prompt_lookup_num_tokens": 4}, id="prompt_lookup"),
+    ],
+)
+def test_speculative(lem, transformers):
+    """Two requests, one at a time."""
+    result = lem()
+    assert result.output_throughput_tps > 0
+
+
+@pytest.mark.lem(
+    transformers={
+        "assistant_model": "synthetic:llama-tiny@1",
+        "num_assistant_tokens": 4,
+        "num_assistant_tokens_schedule": "constant",
+        "assistant_confidence_threshold": 0.0,
+    }
+)
+def test_assisted(lem, request):
+    """The same, with a model of the same size as the one that it drafts for."""
+    if request.config.getoption("--lem-model"):
+        pytest.skip("the assistant has the tokens of the default model alone")
+    result = lem()
+    assert result.output_throughput_tps > 0
