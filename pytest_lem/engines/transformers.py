@@ -28,7 +28,7 @@ from pytest_lem.engines.transformers_generation import (
     generation_config,
     kept_mb,
     plain,
-    section_fields,
+    section_config,
     stopped_at,
 )
 from pytest_lem.engines.transformers_requests import (
@@ -74,6 +74,7 @@ class TransformersEngine:
         self._drafting: Drafting | None = None
         self._compiled: Compiled | None = None
         self._kept: Any = None
+        self._used = False
 
     def version(self) -> str:
         """The version of transformers."""
@@ -96,6 +97,7 @@ class TransformersEngine:
     def load(self, spec: Mapping[str, Any]) -> Loaded:
         """Load the model, or make random weights of its shape, on one device."""
         self.unload()
+        self._used = True
         before = loading.allocated_bytes()
         start = time.monotonic()
         self._section = spec["engine"]
@@ -120,7 +122,7 @@ class TransformersEngine:
             spec,
             self._model,
             self._running.state(self._device),
-            GenerationConfig(**section_fields(self._section)),
+            section_config(self._section),
         )
         precision = counting.precision(self._model)
         if found["autocast_enabled"]:
@@ -340,6 +342,9 @@ class TransformersEngine:
         self._continuous = self._compiled = self._drafting = None
         self._model = self._tokenizer = self._kept = None
         self._running.stop()
+        if not self._used:
+            return
+        self._used = False
         gc.collect()
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()

@@ -187,9 +187,8 @@ class Continuous:
         resolved = self._manager.continuous_batching_config
         for key, value in self._asked.items():
             found = getattr(resolved, key, value)
-            if key in _COMPILE or value in (
-                found if isinstance(found, tuple) else (found,)
-            ):
+            there = found if isinstance(found, tuple) else (found,)
+            if value in there or (key in _COMPILE and found is not None):
                 continue
             msg = f"continuous_batching.{key}={value!r} was asked for, not {found!r}"
             if self._strict:

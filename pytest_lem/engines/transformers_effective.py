@@ -9,6 +9,8 @@ from typing import Any
 
 from transformers import GenerationConfig
 
+from pytest_lem.errors import ConfigError
+
 # What torch and the model say of these is what they do; others leave no such trace.
 _COMPARED = (
     "use_kernels",
@@ -84,7 +86,15 @@ def _experts(model: Any) -> str | None:
 
 def _merged(model: Any, generation: GenerationConfig) -> dict[str, Any]:
     """What the library makes of a generation config, the model's own and defaults."""
-    whole, _ = model._prepare_generation_config(copy.deepcopy(generation))
+    asked = copy.deepcopy(generation)
+    # The library holds it against the decoder's options, which no load knows.
+    asked.num_return_sequences = None
+    try:
+        whole, _ = model._prepare_generation_config(asked)
+    except ValueError as error:
+        raise ConfigError(f"transformers: {error}") from error
+    if generation.num_return_sequences is not None:
+        whole.num_return_sequences = generation.num_return_sequences
     every = json.loads(whole.to_json_string(use_diff=False))
     return {key: value for key, value in every.items() if value is not None}
 

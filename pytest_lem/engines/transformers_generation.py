@@ -83,7 +83,18 @@ def generation_config(
         "max_new_tokens": options.output_tokens,
         "pad_token_id": pad,
     }
-    return GenerationConfig(**{**ours, **decoder, **length, **own})
+    try:
+        return GenerationConfig(**{**ours, **decoder, **length, **own})
+    except ValueError as error:
+        raise ConfigError(f"transformers: {error}") from error
+
+
+def section_config(section: Mapping[str, Any]) -> GenerationConfig:
+    """What a section alone sets, which need not make sense without a decoder's."""
+    found = GenerationConfig()
+    for key, value in section_fields(section).items():
+        setattr(found, key, value)
+    return found
 
 
 def section_fields(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The real transformers library with a tiny Llama on the CPU."""
 
+import gc
 import time
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def load(llama):
     pytest.importorskip("transformers")
     from pytest_lem.engines.transformers import TransformersEngine
 
+    gc.freeze()  # what libraries hold for good would be looked through at every load
     made = []
 
     def loaded(*, strict=False, adapter=None, **section):
@@ -72,6 +74,7 @@ def load(llama):
     yield loaded
     for engine in made:
         engine.unload()
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -226,6 +226,7 @@ def test_a_row_ends_at_its_first_end_token(stopping, reference):
     assert got["padding_tokens"] == left + right
 
 
+@pytest.mark.proves("output_tokens", "min_output_tokens")
 def test_a_forced_length_goes_past_end_tokens(stopping):
     """With minimum and limit equal, every request has all its tokens."""
     got = generate(stopping, requests(), min_output_tokens=12, batch_size=5)
@@ -246,6 +247,7 @@ def test_a_model_that_samples_by_default_is_greedy_here(tiny, reference, tmp_pat
     assert got.output_ids == alone(reference, row, 12, min_new_tokens=12)
 
 
+@pytest.mark.proves("seed", "decoder.do_sample")
 def test_sampling_follows_the_seed(engine):
     """Equal seeds give equal samples, others do not, and Python's and numpy's too."""
     import random
@@ -287,6 +289,7 @@ def test_decoder_options_reach_the_generation(engine, decoder, expected):
     assert generation["max_new_tokens"] == generation["min_new_tokens"] == 12
 
 
+@pytest.mark.proves("decoder.no_repeat_ngram_size", "decoder.num_beams")
 def test_decoder_options_change_the_tokens(engine):
     """Repetition rules and beams do what their names say."""
     rows = requests((4, 6))
@@ -482,6 +485,7 @@ def test_the_context_may_be_filled_to_the_last_token(engine):
 # Loading
 
 
+@pytest.mark.proves("precision", "model")
 @pytest.mark.parametrize(
     ("precision", "dtype"),
     [
@@ -501,6 +505,7 @@ def test_precision_reaches_every_parameter(tiny, precision, dtype, weights):
     assert {each.output_tokens for each in got["completions"]} == {12}
 
 
+@pytest.mark.proves("transformers.attn_implementation")
 @pytest.mark.parametrize("weights", ["checkpoint", "random"])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_attention_reaches_the_kernel(tiny, attention, weights, monkeypatch):
@@ -560,6 +565,7 @@ def test_a_missing_attention_kernel_falls_back_with_a_flag(tiny, attention, weig
     assert generate(made, requests(), min_output_tokens=12)["batches"] == [2, 2, 1]
 
 
+@pytest.mark.proves("revision")
 def test_a_revision_of_a_local_directory_is_flagged(tiny):
     """The library ignores it without a word; the record does not."""
     _, report = loaded(tiny, revision="v1")
@@ -567,6 +573,7 @@ def test_a_revision_of_a_local_directory_is_flagged(tiny):
     assert report.model["revision"] is None
 
 
+@pytest.mark.proves("transformers.device")
 def test_the_cpu_can_be_asked_for(tiny):
     """`device: cpu` is the CPU, and the report says where the model is (C22)."""
     _, report = loaded(tiny, engine={"device": "cpu"})
@@ -633,6 +640,7 @@ def remote(tiny, tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.proves("trust_remote_code")
 @pytest.mark.parametrize("trusted", [True, False])
 def test_the_models_own_code_runs_only_when_trusted(remote, trusted):
     """`trust_remote_code` decides which class is built, and is reported (V07)."""

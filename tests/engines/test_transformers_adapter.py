@@ -27,6 +27,7 @@ def adapter(llama, tmp_path_factory):
     return str(folder)
 
 
+@pytest.mark.proves("adapter", "transformers.merge_adapter")
 def test_an_adapter_gives_the_same_tokens_merged_and_not(
     load, ask, rows, bare, adapter
 ):

@@ -7,6 +7,9 @@ from pytest_lem.errors import ConfigError
 LENGTHS = (3, 11, 7, 20, 5)
 
 
+@pytest.mark.proves(
+    "transformers.batching.strategy", "transformers.batching.max_tokens_per_batch"
+)
 @pytest.mark.parametrize(
     ("batching", "sizes", "pads"),
     [
@@ -55,6 +58,7 @@ def continuous(load):
     return load(continuous_batching={**CONTINUOUS, "allow_block_sharing": False})[0]
 
 
+@pytest.mark.proves("transformers.continuous_batching.enabled")
 def test_continuous_batching_gives_each_prompt_what_it_gets_alone(
     continuous, ask, rows, bare
 ):
@@ -89,6 +93,15 @@ def test_with_batch_size_one_requests_are_sent_one_by_one(continuous, ask, rows)
     assert spans == sorted(set(spans))
 
 
+@pytest.mark.proves(
+    "transformers.continuous_batching.num_blocks",
+    "transformers.continuous_batching.page_size",
+    "transformers.continuous_batching.max_requests_per_batch",
+    "transformers.continuous_batching.max_batch_tokens",
+    "transformers.continuous_batching.scheduler_type",
+    "transformers.continuous_batching.allow_block_sharing",
+    "transformers.continuous_batching.use_async_batching",
+)
 @pytest.mark.parametrize(
     ("key", "value", "found"),
     [

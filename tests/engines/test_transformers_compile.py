@@ -14,6 +14,7 @@ def compiled(load):
     return load(torch_compile=True, torch_compile_backend="aot_eager")
 
 
+@pytest.mark.proves("transformers.torch_compile", "transformers.torch_compile_backend")
 def test_the_first_pass_compiles_and_the_next_does_not(compiled, ask, rows, bare):
     """With the tokens of the model as it was; the seconds are told of their pass."""
     engine, loaded = compiled
@@ -87,6 +88,11 @@ def test_modes_with_cuda_graphs_say_that_there_is_no_gpu(load):
         load(torch_compile="reduce-overhead", strict=True)
 
 
+@pytest.mark.proves(
+    "transformers.torch_compile_fullgraph",
+    "transformers.torch_compile_dynamic",
+    "transformers.torch_compile_options",
+)
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [

@@ -17,6 +17,11 @@ def twin(load, llama):
     )
 
 
+@pytest.mark.proves(
+    "transformers.assistant_model",
+    "transformers.num_assistant_tokens",
+    "transformers.assistant_confidence_threshold",
+)
 def test_a_twin_s_drafts_are_all_accepted(twin, ask, rows, bare):
     """12 tokens in three calls of 1 + 3; the tokens are those of the model alone."""
     engine, _ = twin
@@ -44,6 +49,7 @@ def test_tokens_that_were_accepted_together_share_a_stamp(twin, ask, rows):
     assert got["native"]["flags"] == ["itl_per_chunk"]
 
 
+@pytest.mark.proves("transformers.num_assistant_tokens_schedule")
 def test_how_tokens_are_drafted_is_read_back(twin):
     """From the assistant's own configuration."""
     told = twin[1].effective["speculation"]
@@ -71,6 +77,9 @@ def test_another_model_s_drafts_are_mostly_refused(load, ask, rows, bare):
     assert told[0]["drafted_tokens"] > 12
 
 
+@pytest.mark.proves(
+    "transformers.prompt_lookup_num_tokens", "transformers.max_matching_ngram_size"
+)
 def test_a_prompt_that_repeats_itself_drafts_its_continuation(load, ask, rows, bare):
     """By n-grams, which a longest run of one token must find too."""
     engine, loaded = load(prompt_lookup_num_tokens=3, max_matching_ngram_size=1)

@@ -393,3 +393,19 @@ def test_settings_of_gpus_are_read_back(load_of):
     assert report.effective["precision"]["compute"] in ("tf32", "float16")
     engine.unload()
     assert not torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.gpu
+@pytest.mark.proves(
+    "transformers.compile_config.backend",
+    "transformers.compile_config.fullgraph",
+    "transformers.compile_config.dynamic",
+)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_static_cache_is_compiled_as_asked_on_a_gpu(load_of, ask, rows):
+    """The model keeps the configuration of its last compiled call."""
+    asked = {"backend": "eager", "fullgraph": False, "dynamic": True}
+    engine, _ = load_of(cache_implementation="static", compile_config=asked)
+    ask(engine, rows(4), count=3)
+    found = vars(engine._model._last_compile_config)
+    assert asked.items() <= found.items()

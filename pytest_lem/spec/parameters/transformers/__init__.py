@@ -133,8 +133,8 @@ class TransformersParameters(Speculation, Generation, Running, Loading):
         cache = self.cache_implementation
         if self.use_cache is False and cache is not None:
             yield "cache_implementation means nothing with use_cache=False"
-        if self.cache_config is not None and cache is None:
-            yield "cache_config needs cache_implementation"
+        if self.cache_config is not None and cache != "quantized":
+            yield "cache_config needs cache_implementation='quantized'"
         fixed = cache in ("static", "offloaded_static")
         if self.max_cache_len is not None and not fixed:
             yield "max_cache_len needs cache_implementation='static'"

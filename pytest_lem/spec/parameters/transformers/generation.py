@@ -61,7 +61,7 @@ class Generation(Section):
     cache_config: dict[str, Any] | None = _config(
         "Arguments of the cache, such as backend and nbits of a quantized one.",
         effect="T~ L~ M-",
-        needs="cache_implementation.",
+        needs="cache_implementation quantized.",
     )
     max_cache_len: Int | None = _config(
         "Tokens that a static cache has room for.",
