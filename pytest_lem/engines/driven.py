@@ -14,6 +14,7 @@ TRANSFORMERS = frozenset(
         "alloc_conf",
         "allow_tf32",
         "assistant_confidence_threshold",
+        "assistant_early_exit",
         "assistant_model",
         "attn_implementation",
         "autocast_dtype",

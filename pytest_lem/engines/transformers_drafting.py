@@ -24,7 +24,11 @@ _OF_ASSISTANT = (
     "num_assistant_tokens_schedule",
     "assistant_confidence_threshold",
 )
-_OF_PROMPT = ("prompt_lookup_num_tokens", "max_matching_ngram_size")
+_OF_ITSELF = (
+    "prompt_lookup_num_tokens",
+    "max_matching_ngram_size",
+    "assistant_early_exit",
+)
 
 
 class Drafting:
@@ -33,8 +37,10 @@ class Drafting:
     def __init__(self, model: Any, tokenizer: Any, asked: Mapping[str, Any]) -> None:
         self._model = model
         self._assistant: Any = None
-        self._settings: Any = None
-        self._fields = {key: asked[key] for key in _OF_PROMPT if key in asked}
+        # Without an assistant the model's own settings are what the library adapts.
+        self._settings: Any = copy.deepcopy(model.generation_config)
+        self._layers = model.config.num_hidden_layers
+        self._fields = {key: asked[key] for key in _OF_ITSELF if key in asked}
         if asked.get("assistant_model") is not None:
             found = resolve(asked["assistant_model"], backend="transformers")
             _refuse_other_tokens(found, tokenizer)
@@ -48,7 +54,9 @@ class Drafting:
     def effective(self) -> dict[str, Any]:
         """How tokens are drafted, as the objects have it."""
         if self._assistant is None:
-            return {"method": "prompt_lookup", **self._fields}
+            early = "assistant_early_exit" in self._fields
+            method = "early_exit" if early else "prompt_lookup"
+            return {"method": method, **self._fields}
         defaults = self._settings._get_default_generation_params()
         values = {key: getattr(self._settings, key) for key in _OF_ASSISTANT}
         return {
@@ -62,8 +70,8 @@ class Drafting:
     def prepare(self, generation: GenerationConfig) -> None:
         """Begin a pass as every other began: the library adapts drafts as it goes."""
         generation.update(**self._fields)
-        if self._assistant is not None:
-            self._assistant.generation_config = copy.deepcopy(self._settings)
+        drafts = self._model if self._assistant is None else self._assistant
+        drafts.generation_config = copy.deepcopy(self._settings)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -76,7 +84,9 @@ class Drafting:
         calls: list[int] = []
 
         def note(_module: Any, _args: Any, given: Mapping[str, Any]) -> None:
-            calls.append(given["input_ids"].shape[1])
+            # With an early exit the model drafts as well, by fewer of its layers.
+            if self._model.config.num_hidden_layers == self._layers:
+                calls.append(given["input_ids"].shape[1])
 
         handle = self._model.register_forward_pre_hook(note, with_kwargs=True)
         try:
@@ -87,7 +97,7 @@ class Drafting:
 
 def drafting(model: Any, tokenizer: Any, asked: Mapping[str, Any]) -> Drafting | None:
     """How tokens are drafted for a model, if they are."""
-    ways = ("assistant_model", "prompt_lookup_num_tokens")
+    ways = ("assistant_model", "prompt_lookup_num_tokens", "assistant_early_exit")
     if all(asked.get(way) is None for way in ways):
         return None
     return Drafting(model, tokenizer, asked)

@@ -24,7 +24,7 @@ _NOT_CONTINUOUS = {
     "autocast_enabled",
 }
 
-_DRAFTS = {"assistant_model", "prompt_lookup_num_tokens"}
+_DRAFTS = {"assistant_model", "prompt_lookup_num_tokens", "assistant_early_exit"}
 _OF_BEAMS = ("early_stopping", "length_penalty")
 _OF_SAMPLING = ("typical_p", "epsilon_cutoff", "eta_cutoff", "top_h")
 _OF_ENDS = ("eos_token_id", "stop_strings", "max_time")

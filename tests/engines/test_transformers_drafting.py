@@ -96,6 +96,35 @@ def test_a_prompt_that_repeats_itself_drafts_its_continuation(load, ask, rows, b
     assert loaded.effective["speculation"]["method"] == "prompt_lookup"
 
 
+@pytest.mark.proves("transformers.assistant_early_exit")
+def test_a_model_drafts_by_its_own_first_layer(load, ask, rows, bare):
+    """Its calls as a drafter are not counted as checks; passes begin alike."""
+    engine, loaded = load(assistant_early_exit=1)
+    assert loaded.effective["speculation"]["method"] == "early_exit"
+    (prompt,) = rows(6)
+    layers = engine._model.model.layers
+    calls = {0: 0, 1: 0}
+
+    def count(place):
+        def note(*_):
+            calls[place] += 1
+
+        return note
+
+    hooks = [layers[k].register_forward_hook(count(k)) for k in calls]
+    told = []
+    for _ in range(2):
+        got = ask(engine, [prompt], batch_size=1)
+        assert got["completions"][0].output_ids == bare(prompt, 12)
+        told.append(got["native"]["speculation"])
+    for hook in hooks:
+        hook.remove()
+    assert told[0] == told[1]
+    assert calls[1] == sum(one["verify_calls"] for one in told)
+    assert calls[0] > calls[1]
+    assert told[0]["verify_calls"] + told[0]["accepted_tokens"] == 12
+
+
 def test_without_drafts_there_is_no_rate():
     """Null, not zero."""
     told = acceptance([[5, 1, 1]], [5], [3])

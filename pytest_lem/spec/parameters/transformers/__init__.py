@@ -118,6 +118,10 @@ class TransformersParameters(Speculation, Generation, Running, Loading):
                 yield f"{name} needs {needed}"
         if self.assistant_model and self.prompt_lookup_num_tokens:
             yield "assistant_model and prompt_lookup_num_tokens exclude each other"
+        if self.assistant_early_exit and (
+            self.assistant_model or self.prompt_lookup_num_tokens
+        ):
+            yield "assistant_early_exit and other drafts exclude each other"
 
     def _of_torch(self) -> Iterator[str]:
         if self.torch_compile_options and self.torch_compile not in (None, True, False):
