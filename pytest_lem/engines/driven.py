@@ -38,7 +38,6 @@ TRANSFORMERS = frozenset(
         "extra.load",
         "float32_matmul_precision",
         "fusion_config",
-        "gguf_file",
         "guidance_scale",
         "kernel_config",
         "length_penalty",

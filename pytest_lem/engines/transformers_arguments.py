@@ -18,13 +18,12 @@ PASSED_ON = (
     "offload_buffers",
     "use_kernels",
     "experts_implementation",
-    "gguf_file",
     "use_safetensors",
     "disable_mmap",
     "fusion_config",
 )
 
-_OF_FILES = ("gguf_file", "use_safetensors", "disable_mmap")
+_OF_FILES = ("use_safetensors", "disable_mmap")
 _BITSANDBYTES = "bitsandbytes"
 
 
