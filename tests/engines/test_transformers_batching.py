@@ -77,6 +77,7 @@ def test_continuous_batching_gives_each_prompt_what_it_gets_alone(
 
 def test_the_library_s_stamps_are_of_the_clock_of_windows(continuous, ask, rows):
     """One for each token, within the pass; a second pass needs no new manager."""
+    ask(continuous, rows(4, 9))
     manager = continuous._continuous._manager
     got = ask(continuous, rows(4, 9), stamps=True)
     for one in got["completions"]:

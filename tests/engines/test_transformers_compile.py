@@ -15,9 +15,9 @@ def compiled(load):
 
 
 @pytest.mark.proves("transformers.torch_compile", "transformers.torch_compile_backend")
-def test_the_first_pass_compiles_and_the_next_does_not(compiled, ask, rows, bare):
+def test_the_first_pass_compiles_and_the_next_does_not(load, ask, rows, bare):
     """With the tokens of the model as it was; the seconds are told of their pass."""
-    engine, loaded = compiled
+    engine, loaded = load(torch_compile=True, torch_compile_backend="aot_eager")
     assert loaded.effective["torch_compile"] == {
         "backend": "aot_eager",
         "mode": "default",

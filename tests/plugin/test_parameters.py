@@ -129,9 +129,9 @@ def test_a_package_out_of_range_is_a_warning(run, monkeypatch, action, code):
 )
 def test_what_the_engine_does_not_obey_is_refused_at_collection(run, errors_of):
     """Nothing is loaded, and nothing is silently left out."""
-    mark = "transformers={'extra': {'load': {'subfolder': 'x'}}}, adapter='a/b'"
+    mark = "transformers={'gguf_file': 'x.gguf'}"
     result = run(source(mark), "--lem-backend=transformers", "-k", "test_it")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert errors_of(result)[0].endswith(
-        "transformers.extra is not driven yet by this version"
+        "transformers.gguf_file is not driven yet by this version"
     )
