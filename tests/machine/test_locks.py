@@ -17,8 +17,12 @@ import os, sys
 from pytest_lem.machine.locks import GpuLocks
 locks = GpuLocks()
 locks.take(sys.argv[2:], session="theirs")
-if sys.argv[1] == "forks" and not os.fork():
-    sys.stdin.read()
+if sys.argv[1] == "forks":
+    heard, told = os.pipe()
+    if not os.fork():
+        os.write(told, b".")
+        sys.exit(sys.stdin.read())
+    os.read(heard, 1)  # the child has begun, and so has let go
 print("held", flush=True)
 sys.stdin.read()
 """

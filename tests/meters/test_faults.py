@@ -208,6 +208,8 @@ def test_a_powercap_tree_that_vanishes_ends_the_meter(tmp_path):
     assert "No such file or directory" in state["reason"]
 
 
+# Folders of pytest and of its workers, which nobody else may enter.
+TEMPORARY = ("pytest-", "popen-", "test_")
 DENIED = """
 import json, os, sys, time
 from pathlib import Path
@@ -231,7 +233,7 @@ def test_a_permission_taken_away_ends_the_meter(tmp_path):
     if os.geteuid() == 0:
         os.chown(package / "energy_uj", 65534, 65534)
         for path in (tmp_path, *tmp_path.parents):
-            if path.stat().st_uid == 0 and path.name.startswith(("pytest-", "test_")):
+            if path.stat().st_uid == 0 and path.name.startswith(TEMPORARY):
                 path.chmod(0o755)
     done = subprocess.run(
         [sys.executable, "-c", DENIED, str(tmp_path)],

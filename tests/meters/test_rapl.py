@@ -12,6 +12,8 @@ from pytest_lem.meters import rapl
 from pytest_lem.meters.metering import Metering
 
 RANGE_UJ = 262_143_328_850
+# Folders of pytest and of its workers, which nobody else may enter.
+FOLDERS = ("pytest-", "popen-")
 
 
 def zone(root, folder, name, energy_uj, range_uj=RANGE_UJ):
@@ -86,7 +88,7 @@ def test_permission_denied_names_the_remedy(tmp_path):
         "except MeterError as error: print(error)\n"
     )
     for path in (tmp_path, *tmp_path.parents):
-        if path.stat().st_uid == os.geteuid() and path.name.startswith("pytest-"):
+        if path.stat().st_uid == os.geteuid() and path.name.startswith(FOLDERS):
             path.chmod(0o755)
     tmp_path.chmod(0o755)
     result = subprocess.run(

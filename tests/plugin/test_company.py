@@ -174,8 +174,9 @@ def test_xdist_fails_experiments_and_leaves_other_tests(project):
     assert not (project.path / ".lem").exists()
 
 
-def test_pytest_benchmark_lives_in_the_same_session(run, report):
+def test_pytest_benchmark_lives_in_the_same_session(run, report, monkeypatch):
     """A test that takes `benchmark` runs beside experiments, each with its table."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # it measures in none
     source = """
     import pytest
 
