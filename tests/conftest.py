@@ -8,6 +8,7 @@ inner tests import.
 
 import sys
 import time
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy  # noqa: F401
@@ -18,6 +19,11 @@ import scipy.special  # noqa: F401
 import yaml  # noqa: F401
 
 import pytest_lem.session  # noqa: F401
+
+with suppress(ImportError):
+    import codecarbon  # noqa: F401
+with suppress(ImportError):
+    import setuptools  # noqa: F401
 
 
 class NVMLError(Exception):
