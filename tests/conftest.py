@@ -21,7 +21,7 @@ import yaml  # noqa: F401
 import pytest_lem.session  # noqa: F401
 
 with suppress(ImportError):
-    import codecarbon  # noqa: F401
+    import codecarbon.output  # noqa: F401
 with suppress(ImportError):
     import setuptools  # noqa: F401
 

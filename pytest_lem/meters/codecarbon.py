@@ -35,13 +35,13 @@ class CodeCarbonMeter:
 
     def __init__(self) -> None:
         self.period_s = _POLL_S
-        self._logger = logging.getLogger("codecarbon")
+        self._log = _Log()
         try:
             import codecarbon
             from codecarbon.output import BaseOutput
         except ImportError as error:
             raise MeterError(
-                "codecarbon: not installed; pip install 'pytest-lem[codecarbon]'"
+                f"codecarbon: {error}; pip install 'pytest-lem[codecarbon]'"
             ) from error
         self.version = str(codecarbon.__version__)
         self._totals: list[Any] = []
@@ -56,8 +56,7 @@ class CodeCarbonMeter:
                 del delta
                 totals.append(total)
 
-        self._level = self._logger.level
-        self._logger.setLevel(logging.CRITICAL)
+        self._log.divert()
         self._tracker = _tracker(codecarbon, Collector())
         self._tracker.start()
         try:
@@ -71,10 +70,8 @@ class CodeCarbonMeter:
         self._totals.clear()
         self._tracker.flush()
         if not self._totals:
-            raise MeterError(
-                "codecarbon: its tracker gave no figures; "
-                "run it alone with log_level=debug to see why"
-            )
+            why = self._log.error or "it logged no reason"
+            raise MeterError(f"codecarbon: its tracker gave no figures: {why}")
         self._latest = self._totals.pop()
         return self._latest
 
@@ -116,7 +113,10 @@ class CodeCarbonMeter:
         return readings, [], _POLL_S
 
     def facts(self) -> dict[str, Any]:
-        """Carbon intensity it used (g CO2 per kWh), where that is from, and the CPU."""
+        """Carbon intensity it used (g CO2 per kWh) and where that is from; the CPU.
+
+        `warnings` has what the tracker only logs: a country it does not know, say.
+        """
         total = self._latest
         consumed_kwh = total.energy_consumed
         return {
@@ -128,11 +128,45 @@ class CodeCarbonMeter:
             "cpu_power_w": total.cpu_power,
             "ram_power_w": total.ram_power,
             "tracking_mode": total.tracking_mode,
+            "warnings": list(self._log.warnings),
         }
 
     def close(self) -> None:
         """Stop the tracker and give its log back."""
         self._tracker.stop()
+        self._log.give_back()
+
+
+class _Log:
+    """CodeCarbon's log, kept from the terminal.
+
+    Its tracker swallows its own errors and logs them: `error` has the last of them,
+    `warnings` what else it warned of, each once.
+    """
+
+    def __init__(self) -> None:
+        self.error = ""
+        self.warnings: list[str] = []
+        self._logger = logging.getLogger("codecarbon")
+        self._level = self._logger.level
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Remember what the record says, and let nothing through."""
+        error = record.exc_info[1] if record.exc_info else None
+        text = " ".join(record.getMessage().split())
+        if error is not None:
+            self.error = f"{type(error).__name__}: {error}"
+        elif record.levelno >= logging.WARNING and text not in self.warnings:
+            self.warnings.append(text)
+        return False
+
+    def divert(self) -> None:
+        """From now on, keep the log here."""
+        self._logger.addFilter(self)
+
+    def give_back(self) -> None:
+        """Let the log go where it went before."""
+        self._logger.removeFilter(self)
         self._logger.setLevel(self._level)
 
 
@@ -153,7 +187,7 @@ def _tracker(codecarbon: Any, collector: Any) -> Any:
         gpu_ids=[],
         tracking_mode="machine",
         allow_multiple_runs=True,
-        log_level="critical",
+        log_level="warning",
         pue=1.0,
     )
 

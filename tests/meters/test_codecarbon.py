@@ -12,6 +12,8 @@ from pytest_lem.meters.opening import open_meters
 
 pytest.importorskip("codecarbon")
 
+from codecarbon.core.emissions import Emissions
+
 
 def test_a_real_run_gives_estimates_for_cpu_and_memory():
     """Gross is CPU and memory, flagged as an estimate; the intensity is a fact."""
@@ -94,3 +96,25 @@ def test_without_the_library_the_error_names_the_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "codecarbon", None)
     with pytest.raises(MeterError, match=r"pip install 'pytest-lem\[codecarbon\]'"):
         open_meters(["codecarbon"], gpus=[])
+
+
+def test_an_error_that_the_tracker_swallows_is_told(monkeypatch):
+    """The tracker only logs its errors; the meter names the last one."""
+
+    def broken(*args):
+        raise ValueError("no data of this grid")
+
+    monkeypatch.setattr(Emissions, "get_private_infra_emissions", broken)
+    with pytest.raises(MeterError, match="ValueError: no data of this grid"):
+        open_meters(["codecarbon"], gpus=[])
+
+
+def test_a_country_it_does_not_know_is_a_warning_in_the_facts(tmp_path, monkeypatch):
+    """CodeCarbon then takes the world's average and only logs it."""
+    (tmp_path / ".codecarbon.config").write_text(
+        "[codecarbon]\ncountry_iso_code = ZZZ\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with open_meters(["codecarbon"], gpus=[]) as metering:
+        facts = metering.describe()[0]["facts"]
+    assert any("ZZZ" in told for told in facts["warnings"])
