@@ -16,7 +16,7 @@ from pytest_lem.errors import LemError, MeterError
 if TYPE_CHECKING:
     from pytest_lem.worker.exercise import Exercise
 
-_EXERCISE = "pytest_lem.engines.transformers_exercise"
+_EXERCISE = "pytest_lem.engines.transformers.exercise"
 
 app = typer.Typer(
     name="lem",

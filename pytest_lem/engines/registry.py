@@ -41,7 +41,7 @@ class EngineEntry:
 BUILT_IN = (
     EngineEntry(
         name="transformers",
-        target="pytest_lem.engines.transformers:TransformersEngine",
+        target="pytest_lem.engines.transformers.engine:TransformersEngine",
         capabilities=Capabilities(
             launch="accelerate",
             cuda="backend",

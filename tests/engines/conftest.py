@@ -49,7 +49,7 @@ def load(llama):
     """Load the tiny model with a section: the engine, and what the load reported."""
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    from pytest_lem.engines.transformers import TransformersEngine
+    from pytest_lem.engines.transformers.engine import TransformersEngine
 
     gc.freeze()  # what libraries hold for good would be looked through at every load
     made = []

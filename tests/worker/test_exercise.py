@@ -7,7 +7,7 @@ import pytest
 from pytest_lem.errors import MeterError
 from pytest_lem.worker.exercise import Exercise
 
-MODULE = "pytest_lem.engines.transformers_exercise"
+MODULE = "pytest_lem.engines.transformers.exercise"
 
 
 def test_it_works_on_the_cpu_for_as_long_as_it_is_told():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_lem.engines.transformers_drafting import acceptance
+from pytest_lem.engines.transformers.drafting import acceptance
 from pytest_lem.errors import ConfigError
 
 

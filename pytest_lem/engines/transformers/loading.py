@@ -22,8 +22,8 @@ from transformers import (
 from transformers.utils import cached_file
 
 from pytest_lem.engines.driven import TRANSFORMERS, undriven
-from pytest_lem.engines.transformers_arguments import arguments, unavailable
-from pytest_lem.engines.transformers_running import Running
+from pytest_lem.engines.transformers.arguments import arguments, unavailable
+from pytest_lem.engines.transformers.running import Running
 from pytest_lem.errors import ConfigError, EngineLoadError, LemError, OutOfMemory
 from pytest_lem.workload.models import directory_sha256
 

@@ -18,9 +18,9 @@ from pytest_lem.workload import models, prompts
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from pytest_lem.engines import transformers as room  # noqa: E402
-from pytest_lem.engines import transformers_loading as loading  # noqa: E402
-from pytest_lem.engines import transformers_requests as batching  # noqa: E402
+from pytest_lem.engines.transformers import engine as room  # noqa: E402
+from pytest_lem.engines.transformers import loading  # noqa: E402
+from pytest_lem.engines.transformers import requests as batching  # noqa: E402
 
 LENGTHS = (3, 11, 7, 20, 5)
 
@@ -675,7 +675,7 @@ def test_a_broken_checkpoint_fails_in_one_line(tiny, tmp_path):
 def test_a_hub_id_without_network_fails_in_one_line(tmp_path):
     """Offline, an id that is not cached is told in one line, and the cause kept."""
     code = (
-        "from pytest_lem.engines.transformers import TransformersEngine\n"
+        "from pytest_lem.engines.transformers.engine import TransformersEngine\n"
         "from pytest_lem.errors import EngineLoadError\n"
         "try:\n"
         f"    TransformersEngine().load({spec('nobody/no-such-model')!r})\n"
@@ -860,7 +860,7 @@ def test_an_engine_can_load_again_after_unloading(tiny):
 def test_loading_is_quiet(tiny):
     """Neither progress bars nor warnings of the library reach the log."""
     code = (
-        "from pytest_lem.engines.transformers import TransformersEngine\n"
+        "from pytest_lem.engines.transformers.engine import TransformersEngine\n"
         f"TransformersEngine().load({spec(tiny)!r})\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

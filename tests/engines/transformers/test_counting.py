@@ -15,9 +15,11 @@ from pytest_lem.workload import models
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from pytest_lem.engines import transformers as room  # noqa: E402
-from pytest_lem.engines import transformers_counting as counting  # noqa: E402
-from pytest_lem.engines import transformers_loading as loading  # noqa: E402
+from pytest_lem.engines.transformers import (  # noqa: E402
+    counting,
+    loading,
+)
+from pytest_lem.engines.transformers import engine as room  # noqa: E402
 
 SIZES = {
     "hidden_size": 64,

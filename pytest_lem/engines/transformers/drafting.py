@@ -15,7 +15,7 @@ from transformers import (
     GenerationConfig,
 )
 
-from pytest_lem.engines.transformers_requests import Batch, Outcome
+from pytest_lem.engines.transformers.requests import Batch, Outcome
 from pytest_lem.errors import ConfigError
 from pytest_lem.workload.models import Model, resolve
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_lem.engines.transformers_loading import first_line
+from pytest_lem.engines.transformers.loading import first_line
 from pytest_lem.errors import EngineLoadError
 from pytest_lem.workload.models import directory_sha256
 

@@ -16,13 +16,12 @@ from transformers import GenerationConfig
 
 from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
-from pytest_lem.engines import transformers_counting as counting
-from pytest_lem.engines import transformers_loading as loading
-from pytest_lem.engines.transformers_adapter import adapted
-from pytest_lem.engines.transformers_continuous import Continuous
-from pytest_lem.engines.transformers_drafting import Drafting, drafted, drafting
-from pytest_lem.engines.transformers_effective import effective
-from pytest_lem.engines.transformers_generation import (
+from pytest_lem.engines.transformers import counting, loading
+from pytest_lem.engines.transformers.adapter import adapted
+from pytest_lem.engines.transformers.continuous import Continuous
+from pytest_lem.engines.transformers.drafting import Drafting, drafted, drafting
+from pytest_lem.engines.transformers.effective import effective
+from pytest_lem.engines.transformers.generation import (
     TokenClock,
     end_ids,
     generation_config,
@@ -31,7 +30,7 @@ from pytest_lem.engines.transformers_generation import (
     section_config,
     stopped_at,
 )
-from pytest_lem.engines.transformers_requests import (
+from pytest_lem.engines.transformers.requests import (
     Batch,
     Outcome,
     check_lengths,
@@ -40,12 +39,12 @@ from pytest_lem.engines.transformers_requests import (
     in_order,
     left_padded,
 )
-from pytest_lem.engines.transformers_running import Running
+from pytest_lem.engines.transformers.running import Running
 from pytest_lem.errors import GenerationError, LemError, OutOfMemory
 from pytest_lem.workload.batching import layout
 
 if TYPE_CHECKING:
-    from pytest_lem.engines.transformers_compile import Compiled
+    from pytest_lem.engines.transformers.compile import Compiled
 
 _FAILURES = (
     RuntimeError,
@@ -354,7 +353,7 @@ def _compiled(model: Any, spec: Mapping[str, Any]) -> Compiled | None:
     if not spec["engine"].get("torch_compile"):
         return None
     # The compiler takes seconds to import.
-    from pytest_lem.engines.transformers_compile import Compiled
+    from pytest_lem.engines.transformers.compile import Compiled
 
     return Compiled(model, spec["engine"], strict=spec["strict"])
 

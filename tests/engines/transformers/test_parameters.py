@@ -13,7 +13,7 @@ transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from pytest_lem.engines.transformers import TransformersEngine  # noqa: E402
+from pytest_lem.engines.transformers.engine import TransformersEngine  # noqa: E402
 
 
 def tokens(got):
