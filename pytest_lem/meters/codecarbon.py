@@ -40,8 +40,9 @@ class CodeCarbonMeter:
             import codecarbon
             from codecarbon.output import BaseOutput
         except ImportError as error:
+            why = "not installed" if error.name == "codecarbon" else error
             raise MeterError(
-                f"codecarbon: {error}; pip install 'pytest-lem[codecarbon]'"
+                f"codecarbon: {why}; pip install 'pytest-lem[codecarbon]'"
             ) from error
         self.version = str(codecarbon.__version__)
         self._totals: list[Any] = []
