@@ -29,6 +29,7 @@ from pytest_lem.schedule.plan import Entry, Step, estimate_s, make_plan
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.experiment import Experiment, identity
 from pytest_lem.spec.workload import Workload
+from pytest_lem.workload.adapters import fingerprint
 from pytest_lem.workload.models import Model, resolve
 
 
@@ -43,6 +44,7 @@ class Program:
         self.items: dict[str, pytest.Item] = {}
         self.skipped: list[dict[str, str]] = []
         self._models: dict[tuple[str, str], Model] = {}
+        self._adapters: dict[str, dict[str, str]] = {}
 
     def add(self, item: pytest.Item, experiment: Experiment) -> None:
         """Plan an experiment; raises ConfigError where its model cannot be."""
@@ -122,6 +124,7 @@ class Program:
             experiment.workload,
             model.fingerprint,
             texts["recipe_sha256"] if texts else None,
+            self._adapter(experiment),
         )
 
     def _model(self, experiment: Experiment) -> Model:
@@ -129,6 +132,12 @@ class Program:
         if (name, backend) not in self._models:
             self._models[name, backend] = resolve(name, backend=backend)
         return self._models[name, backend]
+
+    def _adapter(self, experiment: Experiment) -> dict[str, str] | None:
+        path = experiment.spec.adapter
+        if path is not None and path not in self._adapters:
+            self._adapters[path] = fingerprint(path)
+        return None if path is None else self._adapters[path]
 
 
 def fill(

@@ -57,7 +57,7 @@ def check(model: str) -> None:
     """Refuse what cannot be a model; reads at most a directory, writes nothing."""
     if model.startswith(_PREFIX):
         _synthetic_parts(model)
-    elif _is_local(model):
+    elif is_local(model):
         _local_config(model)
     elif not _HUB_ID.fullmatch(model):
         msg = (
@@ -76,7 +76,7 @@ def resolve(model: str, *, backend: str, cache_dir: Path | None = None) -> Model
     check(model)
     if model.startswith(_PREFIX):
         return _synthetic(model, cache_dir=cache_dir, write=backend != "fake")
-    if _is_local(model):
+    if is_local(model):
         path = Path(model).expanduser().resolve()
         return Model(
             name=model,
@@ -101,6 +101,11 @@ def resolve(model: str, *, backend: str, cache_dir: Path | None = None) -> Model
 def synthetic_names() -> list[str]:
     """The names that `synthetic:NAME` knows."""
     return sorted(_shapes())
+
+
+def is_local(model: str) -> bool:
+    """Whether the name means a path on this machine."""
+    return model.startswith(("/", ".", "~")) or (bool(model) and Path(model).exists())
 
 
 def directory_sha256(path: Path) -> dict[str, str | None]:
@@ -160,11 +165,6 @@ def _shapes() -> dict[str, Any]:
     table = resources.files("pytest_lem.workload").joinpath("shapes.json")
     shapes: dict[str, Any] = json.loads(table.read_text(encoding="utf-8"))
     return shapes
-
-
-def _is_local(model: str) -> bool:
-    """Whether the name means a path on this machine."""
-    return model.startswith(("/", ".", "~")) or (bool(model) and Path(model).exists())
 
 
 def _local_config(model: str) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def test_a_wrong_option_is_one_line_before_collection(run, project, argument, li
     ("argument", "line"),
     [
         ("--lem-model=./nix", "model './nix' is not a model directory: *config.json*"),
+        ("--lem-set=adapter=./nix", "adapter './nix' is not an adapter's directory: *"),
         ("--lem-model=synthetic:llama-tny", "*did you mean 'synthetic:llama-tiny'?*"),
         (
             "--lem-set=precison=fp16",

@@ -278,6 +278,19 @@ def test_a_prompt_file_counts_by_its_content_not_by_its_path():
     assert name(workload=one, prompts="f00") != name(workload=one, prompts="ba4")
 
 
+def test_an_adapter_counts_by_its_content_not_by_its_path():
+    """The hashes of its files take the place of where they lie."""
+
+    def of(path, sha256):
+        content = {"weights_sha256": sha256}
+        return identity(
+            EngineSpec(backend="fake", adapter=path), Workload(), {}, None, content
+        )
+
+    assert of("/a", "f00") == of("/b", "f00")
+    assert of("/a", "f00") != of("/a", "ba4")
+
+
 def test_it_is_the_same_in_every_process():
     """Hash randomisation has no say."""
     code = (

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pytest_lem.engines.transformers.loading import first_line
 from pytest_lem.errors import EngineLoadError
-from pytest_lem.workload.models import directory_sha256
+from pytest_lem.workload.adapters import fingerprint
 
 
 def adapted(model: Any, spec: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | None]:
@@ -42,7 +41,7 @@ def adapted(model: Any, spec: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | 
         "layers": len(layers),
         "parameters": sum(value.numel() for value in own),
         "dtype": str(own[0].dtype).removeprefix("torch.") if own else None,
-        "weights_sha256": _sha256(path),
+        **_hashes(path),
     }
     if spec["engine"].get("merge_adapter"):
         model = made.merge_and_unload()
@@ -53,6 +52,7 @@ def adapted(model: Any, spec: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | 
     return model.eval(), {**facts, "merged": left == 0}
 
 
-def _sha256(path: str) -> str | None:
-    folder = Path(path).expanduser()
-    return directory_sha256(folder)["weights_sha256"] if folder.is_dir() else None
+def _hashes(path: str) -> dict[str, str | None]:
+    """The same as in the identity; None for a hub id, which has only its name."""
+    found = fingerprint(path)
+    return {name: found.get(name) for name in ("config_sha256", "weights_sha256")}
