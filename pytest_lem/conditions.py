@@ -53,6 +53,7 @@ def conditions_of(
         idle_cache=_idle_cache(settings, gpus),
         gpus=[one.uuid for one in gpus],
         phases=settings["phases"],
+        request_rows=settings["request-rows"],
         flops=settings["flops"],
         torch_profile=settings["torch-profile"],
         peaks={one.uuid: peak for one in gpus if (peak := peak_of(one.name))},

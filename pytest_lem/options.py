@@ -328,6 +328,14 @@ OPTIONS: tuple[Option, ...] = (
         "utilisation of a GPU (default: 0.1)",
     ),
     Option(
+        name="request-rows",
+        parse=number(int, 0),
+        default=1000,
+        ini_only=True,
+        help="requests of a window up to which the record lists each with the energy "
+        "attributed to it, and not their distribution alone (default: 1000)",
+    ),
+    Option(
         name="throttle-reruns",
         parse=number(int, 1),
         default=2,

@@ -31,6 +31,7 @@ class Account:
     `gross_j` sums the devices of `scope`. `request_tokens` has input and output tokens
     of each request. `batches` is empty where the engine does not tell its batches.
     `phases` has seconds and joules of each part, and is empty where it was not cut.
+    `attributed_j` is what its requests were given of its energy together.
     `least_steps` are the fewest passes through the model that its tokens take.
     """
 
@@ -46,6 +47,7 @@ class Account:
     request_tokens: Sequence[tuple[int, int]]
     phases: Sequence[tuple[float, float | None]] = ()
     least_steps: int = 0
+    attributed_j: float | None = None
 
 
 def broken_laws(
@@ -64,6 +66,7 @@ def broken_laws(
         lines += _power_limit(one, power_limits_w)
         lines += _energy_sum(one)
         lines += _phase_sum(one)
+        lines += _attribution_sum(one)
         lines += _counts(one)
         if memory is not None:
             lines += too_fast(one.name, one.least_steps, one.duration_s, memory)
@@ -113,6 +116,15 @@ def _phase_sum(one: Account) -> Iterator[str]:
                 f"phase_sum: {one.name}: its phases are {summed:.6g} {what} together "
                 f"and the window is {whole:.6g} {what}"
             )
+
+
+def _attribution_sum(one: Account) -> Iterator[str]:
+    """What the requests of a window are given is its energy."""
+    if not _agree(one.attributed_j, one.gross_j):
+        yield (
+            f"attribution_sum: {one.name}: its requests are given "
+            f"{one.attributed_j:.6g} J together and it drew {one.gross_j:.6g} J"
+        )
 
 
 def _counts(one: Account) -> Iterator[str]:

@@ -5,7 +5,6 @@ token belongs to prefill, so a request of n tokens decodes n - 1. Requests of on
 share their stamps; their span is there once. What no request fills is `other`.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -38,13 +37,14 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Pieces that partition a window, in order, and the requests of each span.
+    """Pieces that partition a window, in order, and who is in each span.
 
-    Without pieces `reason` says why the window cannot be cut.
+    `members` has the places of a span's requests among all of the window. Without
+    pieces `reason` says why the window cannot be cut.
     """
 
     pieces: Sequence[Piece] = ()
-    sharing: Sequence[int] = ()
+    members: Sequence[Sequence[int]] = ()
     reason: str | None = None
 
     def of(self, phase: Phase) -> list[Piece]:
@@ -75,9 +75,11 @@ def split(
         return Split(reason="stamps_out_of_order")
     if any(former[2] > later[0] for former, later in pairwise(order)):
         return Split(reason="requests_overlap")
-    sharing = Counter(map(_span, counted))
+    members: dict[tuple[int, int, int], list[int]] = {}
+    for place, one in enumerate(counted, left_out):
+        members.setdefault(_span(one), []).append(place)
     pieces, at_ns = [], start_ns
-    for span, (sent_ns, first_ns, ended_ns) in enumerate(sorted(sharing)):
+    for span, (sent_ns, first_ns, ended_ns) in enumerate(sorted(members)):
         pieces += [
             Piece("other", at_ns, sent_ns),
             Piece("prefill", sent_ns, first_ns, span),
@@ -87,7 +89,7 @@ def split(
     pieces.append(Piece("other", at_ns, end_ns))
     return Split(
         pieces=[piece for piece in pieces if piece.end_ns > piece.start_ns],
-        sharing=[sharing[one] for one in sorted(sharing)],
+        members=[members[one] for one in sorted(members)],
     )
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from pytest_lem.engines import Generation, Loaded
 from pytest_lem.engines.registry import Registry
 from pytest_lem.machine.peaks import Peak
+from pytest_lem.measure.attributing import REQUEST_ROWS
 from pytest_lem.measure.cooling import ThermalPolicy, cool_down, hottest, rest
 from pytest_lem.measure.idle import IdlePolicy, IdleReading
 from pytest_lem.measure.idle_cache import IdleCache
@@ -50,13 +51,15 @@ class Conditions:
     `gpus` are those of the run, MIG instances among them; `whole_gpus` are the GPUs
     that these are or are parts of. `bandwidth_bytes_per_s` is the peak of the memory of
     all of them, None where one of them is not known.
-    `phases`: energy windows ask for token stamps too. `flops` is how operations are
+    `phases`: energy windows ask for token stamps too. `request_rows`: a window of more
+    requests does not list them one by one. `flops` is how operations are
     counted, `torch_profile` where profiles go, `peaks` are the GPUs' by their id.
     """
 
     idle: IdlePolicy
     gpus: Sequence[str]
     phases: bool = False
+    request_rows: int = REQUEST_ROWS
     flops: str = "auto"
     torch_profile: Path | None = None
     peaks: Mapping[str, Peak] = field(default_factory=dict)

@@ -161,7 +161,7 @@ def _closure(cut: Cut) -> dict[str, float | None] | None:
 
 def _requests(cut: Cut) -> dict[str, float | int] | None:
     """Energy of each request, where no two were in the engine at once."""
-    if any(count > 1 for count in cut.split.sharing):
+    if any(len(members) > 1 for members in cut.split.members):
         cut.nulls["request_energy_j"] = "requests_share_a_batch"
         return None
     energies: dict[int, list[float | None]] = {}

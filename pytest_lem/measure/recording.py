@@ -140,7 +140,13 @@ def _windows(lab: Laboratory, notes: Notebook) -> list[Window]:
         notes.nulls["windows.energy.net_j"] = net.reason
     windows = []
     for run in notes.passes:
-        window, reason = cost(run, lab.metering, notes.bench.devices, net.idle)
+        window, reason = cost(
+            run,
+            lab.metering,
+            notes.bench.devices,
+            net.idle,
+            request_rows=lab.conditions.request_rows,
+        )
         if reason:
             notes.nulls["windows.energy.gross_j"] = reason
         window, nulls = computed(

@@ -11,6 +11,7 @@ from pytest_lem.analysis.laws import Account, DeviceEnergy
 from pytest_lem.analysis.metrics import WindowFigures, ratio
 from pytest_lem.analysis.net import IdleWatts, Net, net_energy
 from pytest_lem.engines import Generation
+from pytest_lem.measure.attributing import REQUEST_ROWS, attribution
 from pytest_lem.measure.phases import phases
 from pytest_lem.measure.thermal import thermal, thermal_flags
 from pytest_lem.meters.energy import EnergyReading
@@ -48,11 +49,17 @@ class Pass:
 
 
 def cost(
-    run: Pass, metering: Metering, devices: Collection[str], idle: IdleWatts | None
+    run: Pass,
+    metering: Metering,
+    devices: Collection[str],
+    idle: IdleWatts | None,
+    *,
+    request_rows: int = REQUEST_ROWS,
 ) -> tuple[Window, str | None]:
     """The window's record with the energy between its marks; the reason if none.
 
-    Net energy is without `idle`, and there is none where that is None.
+    Net energy is without `idle`, and there is none where that is None. Of up to
+    `request_rows` requests each is listed with what it is given of the energy.
     """
     generation, duration_s = run.generation, run.generation.duration_s
     reading = metering.energy(run.start_s, run.end_s, devices=devices)
@@ -98,6 +105,9 @@ def cost(
         thermal=heat,
         memory=generation.memory,
         flags=flags,
+        attribution=attribution(
+            generation, reading, metering, devices, rows=request_rows
+        ),
     )
     return window, reading.reason
 
@@ -141,6 +151,7 @@ def account(run: Pass, window: Window) -> Account:
                 for one in run.generation.completions
             ]
         ),
+        attributed_j=_attributed_j(window),
     )
 
 
@@ -150,6 +161,12 @@ def _phase_sums(window: Window) -> list[tuple[float, float | None]]:
         return []
     parts = (found[name] for name in ("prefill", "decode", "other"))
     return [(part["duration_s"], part["energy_j"]) for part in parts]
+
+
+def _attributed_j(window: Window) -> float | None:
+    found = window.attribution or {}
+    shares, gross_j = found.get("energy_attributed_j"), window.energy.gross_j
+    return None if shares is None or gross_j is None else shares["n"] * shares["mean"]
 
 
 def tokens(generation: Generation) -> Tokens:

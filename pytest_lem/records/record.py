@@ -86,7 +86,11 @@ class Tokens(_Part):
 
 
 class Window(_Part):
-    """One measured pass over the workload."""
+    """One measured pass over the workload.
+
+    `attribution` divides its energy over its requests: method, closure_pct, and
+    `requests[].energy_attributed_j`, which nobody measured.
+    """
 
     kind: Literal["energy", "latency"]
     index: int
@@ -105,6 +109,7 @@ class Window(_Part):
     thermal: Json | None
     memory: dict[str, Number]
     flags: list[str]
+    attribution: Json | None = None
 
 
 class IdlePower(_Part):

@@ -55,6 +55,13 @@ def laws(window=WINDOW, metrics=METRICS_OF_IT, limits_w=None, **changed):
     return broken_laws([replace(window, **changed)], metrics, limits_w)
 
 
+def test_requests_are_given_what_their_window_drew():
+    """A tenth of a percent may be rounding."""
+    assert laws(attributed_j=1200.5) == []
+    (line,) = laws(attributed_j=1230.0)
+    assert line.startswith("attribution_sum: energy window 0: ")
+
+
 def test_numbers_that_can_be_break_no_law():
     """Devices within their limits, sums that close."""
     assert laws() == []

@@ -24,7 +24,7 @@ def test_a_window_of_two_batches_by_hand():
         Piece("prefill", 60, 65, 1),
         Piece("decode", 65, 100, 1),
     ]
-    assert (found.sharing, found.reason) == ([3, 1], None)
+    assert (found.members, found.reason) == ([[0, 1, 2], [3]], None)
     assert found.duration_s("other") == pytest.approx(20e-9)
 
 

@@ -221,7 +221,7 @@ def test_recorded_prefill_draws_several_times_the_power_of_decode(recorded):
         )
         for side, phase in (("input", "prefill"), ("output", "decode"))
     }
-    cut = read(Split(pieces=pieces, sharing=[1] * len(marks)), recorded, ["cpu"])
+    cut = read(Split(pieces=pieces, members=[[0]] * len(marks)), recorded, ["cpu"])
     found = measured(cut, **tokens)
     assert abs(found["closure"]["error_pct"]) < 2.0
     assert found["prefill"]["power_w"] > 3 * found["decode"]["power_w"]
