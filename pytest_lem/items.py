@@ -12,6 +12,7 @@ from pytest_lem.settings import SETTINGS, Settings, presets_of
 if TYPE_CHECKING:
     from pytest_lem.engines.registry import Registry
     from pytest_lem.spec.experiment import Experiment
+    from pytest_lem.spec.notes import Note
     from pytest_lem.spec.provenance import Layer
     from pytest_lem.spec.workload import Workload
 
@@ -19,11 +20,18 @@ BACKEND = "lem_backend"
 
 
 class LemConfigWarning(pytest.PytestWarning):
-    """Something in an experiment's settings is taken, and better said otherwise."""
+    """Something in an experiment's settings is taken, and better said otherwise.
+
+    `note` has the parameter's path, the message, its severity and a suggestion.
+    """
+
+    def __init__(self, note: "Note") -> None:
+        super().__init__(str(note))
+        self.note = note
 
 
 REGISTRY = pytest.StashKey["Registry"]()
-TOLD = pytest.StashKey[set[str]]()
+TOLD = pytest.StashKey[set["Note"]]()
 
 
 def registry_of(config: pytest.Config) -> "Registry":
@@ -70,13 +78,16 @@ def warn_untested(config: pytest.Config, backends: Iterable[str]) -> Iterator[st
     """Warn of packages whose version is out of range; a line where that is an error."""
     from pytest_lem.spec.compat import untested
 
-    asked = config.stash[SETTINGS]["meter"]
+    settings = config.stash[SETTINGS]
+    if settings["ignore-backend-warnings"]:
+        return
+    asked = settings["meter"]
     meters = {"codecarbon", "zeus"} if "auto" in asked else {*asked}
-    for line in untested({*backends}, meters):
+    for note in untested({*backends}, meters):
         try:
-            warnings.warn(LemConfigWarning(line), stacklevel=1)
-        except LemConfigWarning:
-            yield line
+            warnings.warn(LemConfigWarning(note), stacklevel=1)
+        except LemConfigWarning as warning:
+            yield str(warning)
 
 
 def takes_backend(item: pytest.Item) -> bool:
@@ -119,7 +130,7 @@ def stray_markers(items: Sequence[pytest.Item]) -> Iterator[str]:
 def experiment_of(item: pytest.Item, config: pytest.Config) -> "Experiment":
     """The item's experiment; raises ConfigError with one line for each problem.
 
-    Older names of parameters are taken with a `LemConfigWarning`, once each.
+    What had better be said otherwise is told as `tell` does.
     """
     from dataclasses import replace
 
@@ -136,11 +147,18 @@ def experiment_of(item: pytest.Item, config: pytest.Config) -> "Experiment":
     wire = spec.model_dump()
     if driven is not None and (left := undriven(wire, driven, section=spec.backend)):
         raise ConfigError("\n".join(left))
-    told = config.stash.setdefault(TOLD, set())
-    for note in (one for one in experiment.notes if one not in told):
+    tell(item, experiment.notes)
+    return replace(experiment, workload=located(item, experiment.workload))
+
+
+def tell(item: pytest.Item, notes: "Iterable[Note]") -> None:
+    """Warn of each note, once in a session, unless nobody wants to hear it."""
+    if item.config.stash[SETTINGS]["ignore-backend-warnings"]:
+        return
+    told = item.config.stash.setdefault(TOLD, set())
+    for note in (one for one in notes if one not in told):
         told.add(note)
         item.warn(LemConfigWarning(note))
-    return replace(experiment, workload=located(item, experiment.workload))
 
 
 def located(item: pytest.Item, workload: "Workload") -> "Workload":

@@ -204,6 +204,13 @@ OPTIONS: tuple[Option, ...] = (
         "(default: false)",
     ),
     Option(
+        name="ignore-backend-warnings",
+        parse=truth,
+        default=False,
+        help="say nothing of settings that are taken and better said otherwise; the "
+        "report has them all the same (default: false)",
+    ),
+    Option(
         name="plan",
         parse=truth,
         default=False,
@@ -361,7 +368,14 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )
 
-_FLAGS = {"no-lock", "phases", "plan", "require-exclusive", "strict"}
+_FLAGS = {
+    "ignore-backend-warnings",
+    "no-lock",
+    "phases",
+    "plan",
+    "require-exclusive",
+    "strict",
+}
 
 
 def add_options(parser: pytest.Parser) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Collection
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +19,7 @@ from pytest_lem.items import (
     missing,
     refusals,
     takes_backend,
+    tell,
     warn_untested,
 )
 from pytest_lem.measure.custom import Work
@@ -63,8 +63,8 @@ class Program:
 
     def late(self, item_id: str, workload: Workload, cycle: int) -> Experiment:
         """The experiment with the workload that the test's body gave it."""
-        given = located(self.items[item_id], workload)
-        late = replace(self.experiments[item_id], workload=given)
+        item = self.items[item_id]
+        late = self.experiments[item_id].with_workload(located(item, workload))
         known, found = self.identities[item_id], self._identify(late)
         if cycle > 0 and found != known:
             raise ConfigError(
@@ -73,6 +73,7 @@ class Program:
             )
         self.identities[item_id] = found
         self.experiments[item_id] = late
+        tell(item, late.notes)
         return late
 
     def counted(self, item_id: str, work: Work, cycle: int) -> None:

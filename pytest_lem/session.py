@@ -304,6 +304,7 @@ class LemSession:
             meters=self._laboratory.metering.describe() if self._laboratory else [],
             carbon=carbon_factors(settings, self._laboratory),
             status=status,
+            warnings_ignored=self.settings["ignore-backend-warnings"],
         )
 
 

@@ -35,7 +35,7 @@ def cycle_record(
         ended_at=now(),
         worker=_worker(bench),
         engine=dict(bench.client.hello.get("engine", {})) if bench else {},
-        effective=dict(bench.loaded.effective) if bench else {},
+        effective=_effective(notes),
         model=_model(bench) if bench else {},
         load=load,
         warmup=warmup,
@@ -163,6 +163,16 @@ def _native(notes: Notebook) -> dict[str, Any]:
     if notes.watched.profile is not None:
         native["torch_profile"] = notes.watched.profile
     return native
+
+
+def _effective(notes: Notebook) -> dict[str, Any]:
+    """What the engine says of itself, and what of the workload it does not look at."""
+    if notes.bench is None:
+        return {}
+    found = notes.bench.loaded.effective
+    workload = notes.experiment.workload
+    dormant = [*found.get("dormant", ()), *workload.decoder.dormant()]
+    return {**found, "dormant": dormant}
 
 
 def _worker(bench: Bench | None) -> dict[str, Any]:

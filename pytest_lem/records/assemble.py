@@ -78,6 +78,7 @@ def experiment_record(
         nulls=nulls,
         gate=None,
         excluded=[_exclusion(c) for c in cycles if c.status != "complete"],
+        notes=[one.to_json() for one in experiment.notes],
     )
 
 

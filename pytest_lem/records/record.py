@@ -217,7 +217,11 @@ class SummaryRecord(_Part):
 
 
 class ExperimentRecord(_Part):
-    """Everything known about one experiment."""
+    """Everything known about one experiment.
+
+    `notes` has what had better be said otherwise of its settings, each with the
+    parameter's path, a message, a suggestion and its severity.
+    """
 
     id: str
     identity: str
@@ -234,6 +238,7 @@ class ExperimentRecord(_Part):
     nulls: dict[str, str]
     gate: Json | None
     excluded: list[Json]
+    notes: list[Json] = []
 
 
 class Plan(_Part):
@@ -247,7 +252,10 @@ class Plan(_Part):
 
 
 class Session(_Part):
-    """The pytest session that made the record."""
+    """The pytest session that made the record.
+
+    `warnings_ignored` says that it was told to keep quiet about `notes`.
+    """
 
     id: str
     started_at: str
@@ -260,6 +268,7 @@ class Session(_Part):
     meters: list[Json]
     carbon: Json
     status: Literal["complete", "interrupted"]
+    warnings_ignored: bool = False
 
 
 def _of_this_major(version: object) -> object:

@@ -31,7 +31,7 @@ def line_of_json(identity: str, experiment: Experiment) -> str:
             "identity": identity,
             "presets": list(experiment.presets),
             "settings": [one.to_json() for one in settings(experiment)],
-            "notes": list(experiment.notes),
+            "notes": [one.to_json() for one in experiment.notes],
         }
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_lem.spec.catalogue import BACKENDS, aliases, removed
+from pytest_lem.spec.notes import Note
 from pytest_lem.spec.parameters import SECTION_ALIASES
 
 _ABSENT = object()
@@ -32,13 +33,18 @@ def resolve(
     return tree
 
 
-def notes(used: Mapping[str, str], backend: str) -> Iterator[str]:
+def notes(used: Mapping[str, str], backend: str) -> Iterator[Note]:
     """What is said of the older names: today's, and whether they matter here."""
     for older, path in used.items():
         home, said_in = path.partition(".")[0], older.partition(".")[0]
         idle = home in BACKENDS and home not in (backend, said_in)
-        aside = f", which {backend} does not have" if idle else "; say that instead"
-        yield f"{older!r} is the older name of {path!r}{aside}"
+        yield Note(
+            path=path,
+            message=f"{older!r} is the older name of {path!r}"
+            + (f", which {backend} does not have" if idle else ""),
+            suggestion="" if idle else "say that instead",
+            severity="info",
+        )
 
 
 def _copy(value: Any) -> Any:

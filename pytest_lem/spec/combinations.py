@@ -83,13 +83,13 @@ def _decoding(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:
     beams = decoder.num_beams or 1
     for name, needed, there in (
         *((name, "decoder.num_beams above 1", beams > 1) for name in _OF_BEAMS),
-        *((name, "decoder.do_sample=True", decoder.do_sample) for name in _OF_SAMPLING),
+        *((name, "decoder.do_sample=True", decoder.draws) for name in _OF_SAMPLING),
         *((name, "min_output_tokens=0", not _forced(workload)) for name in _OF_ENDS),
     ):
         if section.get(name) is not None and not there:
             yield f"transformers.{name} means nothing without {needed}"
     texts = section.get("num_return_sequences") or 1
-    if texts > beams and (beams > 1 or not decoder.do_sample):
+    if texts > beams and (beams > 1 or not decoder.draws):
         yield (
             f"transformers.num_return_sequences={texts} needs decoder.do_sample=True "
             "or as many decoder.num_beams"

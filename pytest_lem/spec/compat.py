@@ -9,6 +9,8 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
+from pytest_lem.spec.notes import Note
+
 PATH = Path(__file__).parents[1] / "compat.toml"
 
 
@@ -34,8 +36,8 @@ def packages() -> tuple[Package, ...]:
     return tuple(Package(name=name, **entry) for name, entry in table.items())
 
 
-def untested(backends: Collection[str], meters: Collection[str]) -> Iterator[str]:
-    """A line for each installed package of these whose version is out of its range.
+def untested(backends: Collection[str], meters: Collection[str]) -> Iterator[Note]:
+    """A note on each installed package of these whose version is out of its range.
 
     Reads the versions of this interpreter's packages and imports none of them.
     """
@@ -47,7 +49,9 @@ def untested(backends: Collection[str], meters: Collection[str]) -> Iterator[str
         except PackageNotFoundError:
             continue
         if not SpecifierSet(one.range).contains(found, prereleases=True):
-            yield (
-                f"{one.name} {found} is outside of {one.range}, the versions that this "
-                "pytest-lem was written for"
+            yield Note(
+                path=one.name,
+                message=f"{one.name} {found} is outside of {one.range}, the versions "
+                "that this pytest-lem was written for",
+                suggestion="docs/compatibility.md has those that were tried",
             )

@@ -15,6 +15,7 @@ from pytest_lem.spec.combinations import conflicts
 from pytest_lem.spec.effort import EFFORT_KEYS, Effort, Warmup
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.nearest import unknown
+from pytest_lem.spec.notes import Note
 from pytest_lem.spec.parameters import SECTIONS
 from pytest_lem.spec.parameters.about import Section
 from pytest_lem.spec.parameters.other import OtherParameters
@@ -50,8 +51,17 @@ class Experiment:
     workload: Workload
     effort: Effort
     provenance: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     presets: tuple[str, ...] = ()
+
+    def with_workload(self, workload: Workload) -> "Experiment":
+        """The same with other work; raises ConfigError where its spec forbids that."""
+        if problems := list(conflicts(self.spec, workload)):
+            raise ConfigError("\n".join(problems))
+        before = {*self.workload.decoder.doubts()}
+        kept = [one for one in self.notes if one not in before]
+        notes = (*kept, *workload.decoder.doubts())
+        return replace(self, workload=workload, notes=notes)
 
 
 def plan_experiment(
@@ -86,12 +96,13 @@ def plan_experiment(
         if key not in allowed and key != "backend"
     ]
     backend = str(values.get("backend", ""))
-    doubts: list[str] = []
+    doubts: list[Note] = []
     spec = _spec(values, backend, sections, problems, doubts)
     workload = _model(Workload, _only(values, WORKLOAD_KEYS), "", problems)
     effort = _effort(_only(values, EFFORT_KEYS), problems)
     if spec and workload:
         problems += conflicts(spec, workload)
+        doubts += workload.decoder.doubts()
     if problems or spec is None or workload is None or effort is None:
         raise ConfigError("\n".join(problems))
     return Experiment(
@@ -135,7 +146,7 @@ def _spec(
     backend: str,
     sections: Mapping[str, type[BaseModel]],
     problems: list[str],
-    doubts: list[str],
+    doubts: list[Note],
 ) -> EngineSpec | None:
     """The spec with its backend's section; the other sections are checked as well."""
     checked = {
@@ -148,8 +159,13 @@ def _spec(
     engine = _set_ones(own) if own else {}
     if isinstance(own, Section):
         problems += overridden(backend, engine)
-        doubts += (f"{backend}: {one}" for one in own.doubts())
+        doubts += (_within(backend, one) for one in own.doubts())
     return _model(EngineSpec, {**given, "engine": engine}, "", problems)
+
+
+def _within(section: str, note: Note) -> Note:
+    path, message = f"{section}.{note.path}", f"{section}: {note.message}"
+    return replace(note, path=path, message=message)
 
 
 def _set_ones(section: BaseModel) -> dict[str, Any]:

@@ -55,6 +55,49 @@ def test_an_older_name_may_be_made_an_error(run, errors_of):
     assert "test_it.py::test_it[fake]: 'max_output_tokens' is the older name" in line
 
 
+def test_what_greedy_decoding_ignores_is_told_and_recorded(run, report):
+    """Once for both tests, and in the record of each."""
+    mark = "decoder={'temperature': 0.7, 'top_p': 0.9}"
+    result = run(source(mark), "--lem-cycles=1", "--lem-json=r.json")
+    result.assert_outcomes(passed=2, warnings=1)
+    told = "decoder.temperature, decoder.top_p has no effect: *; say that, or leave it*"
+    result.stdout.fnmatch_lines([f"*LemConfigWarning: {told}"])
+    for one in report().experiments:
+        assert one.effective["dormant"] == ["decoder.temperature", "decoder.top_p"]
+        assert [note["severity"] for note in one.notes] == ["warning"]
+
+
+def test_a_workload_of_the_body_is_looked_at_as_well(run, report):
+    """The marker's note does not outlive the marker's decoder."""
+    text = """
+    import pytest
+    from pytest_lem import Workload
+
+    @pytest.mark.lem(decoder={"top_k": 5})
+    def test_it(lem, engine):
+        lem(engine, Workload(output_tokens=4, decoder={"min_p": 0.5}))
+    """
+    result = run(text, "--lem-cycles=2", "--lem-json=r.json")
+    result.assert_outcomes(passed=1, warnings=2)
+    (one,) = report().experiments
+    assert [note["path"] for note in one.notes] == ["decoder.min_p"]
+    assert one.effective["dormant"] == ["decoder.min_p"]
+
+
+@pytest.mark.parametrize("option", [["--lem-ignore-backend-warnings"], []])
+def test_notes_can_be_silenced_and_errors_cannot(run, report, errors_of, option):
+    """The record has them either way, and says which."""
+    strict = ("-W", "error::pytest_lem.LemConfigWarning")
+    arguments = ("--lem-cycles=1", "--lem-json=r.json", *(strict if option else ()))
+    result = run(source("max_output_tokens=3"), *arguments, *option)
+    result.assert_outcomes(passed=2, warnings=0 if option else 1)
+    found = report()
+    assert found.session.warnings_ignored is bool(option)
+    assert found.experiments[0].notes[0]["path"] == "output_tokens"
+    result = run(source("output_tokens=0"), *arguments, *option)
+    assert "output_tokens=0: " in errors_of(result)[0]
+
+
 def test_a_preset_on_the_command_line_loses_to_the_marker(run, report):
     """--lem-preset fills in what nobody said."""
     mark = "decoder={'temperature': 0.3}"

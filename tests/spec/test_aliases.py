@@ -50,10 +50,11 @@ def test_an_older_name_is_the_same_experiment():
 def test_an_older_name_that_is_nothing_to_the_backend_says_so():
     """A strategy of batching is no business of an engine that batches by itself."""
     (note,) = planned({"batching": {"strategy": "sorted_static"}}).notes
-    assert note == (
+    assert str(note) == (
         "'batching.strategy' is the older name of 'transformers.batching.strategy', "
         "which vllm does not have"
     )
+    assert note.path == "transformers.batching.strategy"
 
 
 def test_both_names_with_different_values_are_an_error():

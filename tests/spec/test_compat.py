@@ -32,10 +32,10 @@ def installed(monkeypatch):
 def test_a_version_out_of_range_is_told_with_the_range(installed):
     """Only of what the run uses, and what is installed."""
     installed(transformers="4.57.1", torch="2.13.0+cpu", vllm="0.1", codecarbon="2.8")
-    (line,) = compat.untested({"transformers"}, {"nvml"})
-    assert line.startswith("transformers 4.57.1 is outside of >=5.17,<6")
-    (line,) = compat.untested({"fake"}, {"codecarbon"})
-    assert line.startswith("codecarbon 2.8 is outside of")
+    (note,) = compat.untested({"transformers"}, {"nvml"})
+    assert note.message.startswith("transformers 4.57.1 is outside of >=5.17,<6")
+    (note,) = compat.untested({"fake"}, {"codecarbon"})
+    assert note.message.startswith("codecarbon 2.8 is outside of")
     assert list(compat.untested({"fake"}, set())) == []
 
 

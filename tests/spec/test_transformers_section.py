@@ -73,6 +73,13 @@ def test_what_belongs_together_is_taken(section, rest):
     assert plan(section, **rest).spec.engine == section
 
 
+def test_a_temperature_of_0_draws_nothing_to_choose_from():
+    """The engine then takes the likeliest, whatever do_sample says."""
+    decoder = {"do_sample": True, "temperature": 0}
+    with pytest.raises(ConfigError, match=r"means nothing without decoder\.do_sample"):
+        plan({"typical_p": 0.5}, decoder=decoder)
+
+
 def test_several_texts_cannot_be_streamed():
     """A step has a token of each."""
     with pytest.raises(ConfigError, match="needs streaming off"):

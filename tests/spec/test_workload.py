@@ -120,3 +120,23 @@ def test_an_empty_model_is_refused():
     """A name forgotten is not the default."""
     with pytest.raises(ValidationError, match="at least 1 character"):
         EngineSpec(backend="fake", model="")
+
+
+@pytest.mark.parametrize(
+    ("decoder", "dormant"),
+    [
+        ({"temperature": 0.7, "top_p": 0.9}, ["temperature", "top_p"]),
+        ({"do_sample": False, "top_k": 5, "min_p": 0.1}, ["top_k", "min_p"]),
+        ({"do_sample": True, "temperature": 0, "top_k": 5}, ["top_k", "do_sample"]),
+        ({"preset": "deterministic"}, []),
+        ({"do_sample": True, "temperature": 0.7, "top_k": 5}, []),
+        ({"repetition_penalty": 1.1, "no_repeat_ngram_size": 3, "num_beams": 2}, []),
+    ],
+)
+def test_what_greedy_decoding_does_not_look_at_is_dormant(decoder, dormant):
+    """And noted, in one note; what it does look at is not."""
+    found = Workload(decoder=decoder).decoder
+    assert found.dormant() == [f"decoder.{name}" for name in dormant]
+    assert [one.path for one in found.doubts()] == (
+        [", ".join(found.dormant())] if dormant else []
+    )

@@ -10,6 +10,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
+from pytest_lem.spec.notes import Note
+
 Int = Annotated[int, Strict()]
 Float = Annotated[float, Strict()]
 Bool = Annotated[bool, Strict()]
@@ -41,8 +43,8 @@ class Section(BaseModel):
     removed: ClassVar[Mapping[str, str]] = {}
     not_covered: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
-    def doubts(self) -> Iterator[str]:
-        """What can be asked, and is seldom meant; each is told as a warning."""
+    def doubts(self) -> Iterator[Note]:
+        """What can be asked, and is seldom meant; paths begin inside of the section."""
         yield from ()
 
 

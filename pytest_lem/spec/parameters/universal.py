@@ -3,10 +3,12 @@
 The other universal parameters are the fields of `EngineSpec` and `Workload`.
 """
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import model_serializer, model_validator
 
+from pytest_lem.spec.notes import Note
 from pytest_lem.spec.parameters.about import Bool, Float, Int, Section, parameter
 from pytest_lem.spec.presets import DECODERS
 
@@ -18,6 +20,9 @@ def _to(transformers: str, vllm: str = "", tensorrt: str = "") -> dict[str, str]
         "vllm": vllm or f"SamplingParams.{transformers}",
         "tensorrt": tensorrt or f"SamplingParams.{transformers}",
     }
+
+
+_OF_DRAWING = ("temperature", "top_p", "top_k", "min_p")
 
 
 class Decoder(Section):
@@ -104,6 +109,34 @@ class Decoder(Section):
         ge=1,
         le=16,
     )
+
+    @property
+    def draws(self) -> bool:
+        """Whether tokens are drawn; else each is the likeliest."""
+        return bool(self.do_sample) and self.temperature != 0
+
+    def dormant(self) -> list[str]:
+        """The paths of what is set and does nothing, since no token is drawn."""
+        if self.draws:
+            return []
+        found = [name for name in _OF_DRAWING if getattr(self, name) is not None]
+        if self.temperature == 0:  # the one that says so itself
+            found.remove("temperature")
+            found += ["do_sample"] if self.do_sample else []
+        return [f"decoder.{name}" for name in found]
+
+    def doubts(self) -> Iterator[Note]:
+        """What greedy decoding does not look at."""
+        if dormant := self.dormant():
+            wanted = (
+                "a temperature above 0" if self.do_sample else "decoder.do_sample=True"
+            )
+            yield Note(
+                path=", ".join(dormant),
+                message=f"{', '.join(dormant)} has no effect: each token is the "
+                f"likeliest without {wanted}",
+                suggestion="say that, or leave it out",
+            )
 
     @model_validator(mode="before")
     @classmethod

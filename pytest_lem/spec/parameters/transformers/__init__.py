@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from pydantic import model_validator
 
+from pytest_lem.spec.notes import Note
 from pytest_lem.spec.parameters.transformers.generation import (
     Batching,
     ContinuousBatching,
@@ -65,7 +66,7 @@ class TransformersParameters(Speculation, Generation, Running, Loading):
     }
     not_covered = LEFT_OUT
 
-    def doubts(self) -> Iterator[str]:
+    def doubts(self) -> Iterator[Note]:
         """Combinations that the library takes and that tend to fail or to be slow."""
         weights = self.quantization_config
         if (
@@ -73,16 +74,26 @@ class TransformersParameters(Speculation, Generation, Running, Loading):
             and weights
             and (weights.load_in_4bit or weights.load_in_8bit)
         ):
-            yield "torch_compile with weights by bitsandbytes breaks the graph"
+            yield Note(
+                path="torch_compile",
+                message="torch_compile with weights by bitsandbytes breaks the graph",
+                suggestion="leave one of them out",
+            )
         if (
             str(self.torch_compile).startswith("max-autotune")
             and self.cache_implementation == "static"
         ):
-            yield "torch_compile=max-autotune with a static cache compiles twice"
+            yield Note(
+                path="torch_compile",
+                message="torch_compile=max-autotune with a static cache compiles twice",
+                suggestion="give disable_compile=True beside it",
+            )
         if self.assistant_model and self.assistant_confidence_threshold != 0:
-            yield (
-                "assistant_model drafts as many tokens as it is sure of, so the "
-                "work varies: assistant_confidence_threshold=0 fixes it"
+            yield Note(
+                path="assistant_confidence_threshold",
+                message="assistant_model drafts as many tokens as it is sure of, so "
+                "the work varies",
+                suggestion="assistant_confidence_threshold=0 fixes it",
             )
 
     @model_validator(mode="after")
