@@ -297,10 +297,14 @@ def test_an_interrupt_is_felt_at_once_and_poisons(start):
 def test_an_error_of_the_listener_poisons(start):
     """What `on_beat` raises reaches the caller, and the engine is not used again."""
 
+    armed = []
+
     def stop(beat):
-        raise LookupError
+        if armed:
+            raise LookupError
 
     client = loaded(start, on_beat=stop, prefill_s=2.5)
+    armed.append(True)
     with pytest.raises(LookupError):
         client.generate([[1]], OPTIONS)
     assert not client.usable
