@@ -1,6 +1,6 @@
 """What drafted tokens buy: several at each step, if they are right.
 
-`native.speculation` of the report has the rate at which they were accepted. Weights
+`extended.speculation` of the report has the rate at which they were accepted. Weights
 made at random repeat nothing and agree with nobody: for a rate that means something,
 give a real model with --lem-model.
 """

@@ -109,8 +109,9 @@ class Generation:
     counts pad positions the engine computed on; `batches` holds the sizes used;
     `memory` what the engine read once after the pass, in MB, `None` where unknown;
     `native` the engine's own figures, unchanged, and in its `flags` what the engine has
-    to say against the pass; `work` the forward calls it made,
-    `None` where it does not tell.
+    to say against the pass, in its `speculation` the `verify_calls`, `drafted_tokens`
+    and `accepted_tokens` of drafts; `work` the forward calls it made, `None` where it
+    does not tell.
     """
 
     start_ns: int

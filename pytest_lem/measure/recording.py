@@ -158,8 +158,12 @@ def _windows(lab: Laboratory, notes: Notebook) -> list[Window]:
 
 
 def _native(notes: Notebook) -> dict[str, Any]:
-    """The engine's own figures of the last window, and its profile if one was made."""
+    """The engine's own figures of the last window, and its profile if one was made.
+
+    Each window has what became of its drafts.
+    """
     native = dict(notes.passes[-1].generation.native) if notes.passes else {}
+    native.pop("speculation", None)
     if notes.watched.profile is not None:
         native["torch_profile"] = notes.watched.profile
     return native

@@ -16,7 +16,7 @@ from pytest_lem.measure.phases import phases
 from pytest_lem.measure.thermal import thermal, thermal_flags
 from pytest_lem.meters.energy import EnergyReading
 from pytest_lem.meters.metering import Metering
-from pytest_lem.records.record import Energy, Tokens, Window
+from pytest_lem.records.record import Drafts, Energy, Tokens, Window
 
 HOST_OVERHEAD = 0.01
 
@@ -108,6 +108,7 @@ def cost(
         attribution=attribution(
             generation, reading, metering, devices, rows=request_rows
         ),
+        speculation=_drafts(generation),
     )
     return window, reading.reason
 
@@ -176,6 +177,13 @@ def tokens(generation: Generation) -> Tokens:
         output=sum(one.output_tokens for one in generation.completions),
         padding=generation.padding_tokens,
     )
+
+
+def _drafts(generation: Generation) -> Drafts | None:
+    told = generation.native.get("speculation")
+    if told is None:
+        return None
+    return Drafts(**{name: told.get(name) for name in Drafts.model_fields})
 
 
 def stamps(run: Pass) -> Sequence[Stamps]:

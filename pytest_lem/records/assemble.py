@@ -1,16 +1,12 @@
 """From the cycles of an experiment to its record: summary, flags, nulls, exclusions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_lem.analysis.metrics import METRICS, ratio
+from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.analysis.stats import FEW_CYCLES, Summary, summarise
-from pytest_lem.records.record import (
-    Cycle,
-    ExperimentRecord,
-    SummaryRecord,
-    Window,
-)
+from pytest_lem.records.extended import extended
+from pytest_lem.records.record import Cycle, ExperimentRecord, SummaryRecord
 from pytest_lem.spec.experiment import Experiment
 
 MAX_CV = 0.10
@@ -131,101 +127,9 @@ def spec_json(experiment: Experiment, last: Cycle | None) -> dict[str, Any]:
     }
 
 
-def extended(cycles: Sequence[Cycle], nulls: dict[str, str]) -> dict[str, Any]:
-    """The groups beside the summary: always the same keys, null with a reason."""
-    windows = [window for cycle in cycles for window in cycle.windows]
-    groups: dict[str, dict[str, Any]] = {
-        "memory": {
-            "model_mb": max(_known(cycles, "memory_model_mb"), default=None),
-            "load_peak_mb": _most(cycle.load.get("load_peak_mb") for cycle in cycles),
-            **_largest(windows, "inference_peak_mb", "reserved_peak_mb", "rss_peak_mb"),
-            **{
-                key: _most(_machine_memory(cycle).get(key) for cycle in cycles)
-                for key in ("device_used_mb", "process_used_mb")
-            },
-        },
-        "gpu_utilisation": {"mean_pct": _utilisation(windows)},
-        "batch": _batching(windows),
-        "kv_cache": {
-            "used_mb": _largest(windows, "kv_cache_mb")["kv_cache_mb"],
-            "read_mb": _largest(windows, "kv_cache_read_mb")["kv_cache_read_mb"],
-            "hit_rate": None,
-        },
-        "request_latency": {"e2e_ms": _last_latency(windows)},
-    }
-    found = {
-        f"extended.{group}.{key}": value
-        for group, values in groups.items()
-        for key, value in values.items()
-    }
-    for name, value in found.items():
-        if value is None:
-            nulls.setdefault(name, _why_null(name, windows, nulls))
-        else:
-            nulls.pop(name, None)
-    return groups
-
-
-# Where the cycles have the reason for a value of the groups.
-_REASONS = {
-    "extended.memory.model_mb": "memory_model_mb",
-    "extended.memory.load_peak_mb": "memory_peak_mb",
-    "extended.memory.inference_peak_mb": "memory_peak_mb",
-    "extended.memory.reserved_peak_mb": "memory_peak_mb",
-    "extended.kv_cache.used_mb": "windows.memory.kv_cache_mb",
-    "extended.kv_cache.read_mb": "windows.memory.kv_cache_read_mb",
-}
-
-
-def _why_null(name: str, windows: Sequence[Window], nulls: Mapping[str, str]) -> str:
-    if not windows:
-        return "no_complete_cycle"
-    if name == "extended.gpu_utilisation.mean_pct":
-        return "no_gpu_telemetry"
-    return nulls.get(_REASONS.get(name, ""), "not_reported_by_engine")
-
-
-def _machine_memory(cycle: Cycle) -> Mapping[str, float | None]:
-    found: Mapping[str, float | None] = cycle.machine.get("memory") or {}
-    return found
-
-
-def _most(values: Iterable[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
-
-
-def _largest(windows: Sequence[Window], *keys: str) -> dict[str, float | None]:
-    found: dict[str, float | None] = {}
-    for key in keys:
-        found[key] = _most(w.memory.get(key) for w in windows)
-    return found
-
-
 def _known(cycles: Sequence[Cycle], metric: str) -> list[float]:
     values = [cycle.metrics.get(metric) for cycle in cycles]
     return [value for value in values if value is not None]
-
-
-def _utilisation(windows: Sequence[Window]) -> float | None:
-    seen = [w.thermal.get("utilisation_mean_pct") for w in windows if w.thermal]
-    known = [value for value in seen if value is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _batching(windows: Sequence[Window]) -> dict[str, float | None]:
-    computed = sum(w.tokens.input + w.tokens.padding for w in windows)
-    sizes = [size for window in windows for size in window.batches]
-    return {
-        "effective_batch_size": ratio(sum(sizes), len(sizes)),
-        "padding_overhead": (
-            sum(w.tokens.padding for w in windows) / computed if computed else None
-        ),
-    }
-
-
-def _last_latency(windows: Sequence[Window]) -> Mapping[str, Any] | None:
-    blocks = [w.latency for w in windows if w.latency]
-    return blocks[-1]["e2e_ms"] if blocks else None
 
 
 def _noise_flags(summary: Mapping[str, Summary]) -> set[str]:

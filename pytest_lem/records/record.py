@@ -85,11 +85,20 @@ class Tokens(_Part):
     padding: int
 
 
+class Drafts(_Part):
+    """What became of drafted tokens in a pass, in calls that check them and tokens."""
+
+    verify_calls: int | None
+    drafted_tokens: int | None
+    accepted_tokens: int | None
+
+
 class Window(_Part):
     """One measured pass over the workload.
 
     `attribution` divides its energy over its requests: method, closure_pct, and
-    `requests[].energy_attributed_j`, which nobody measured.
+    `requests[].energy_attributed_j`, which nobody measured. `speculation` is null where
+    nothing drafts tokens, or the engine does not count them.
     """
 
     kind: Literal["energy", "latency"]
@@ -110,6 +119,7 @@ class Window(_Part):
     memory: dict[str, Number]
     flags: list[str]
     attribution: Json | None = None
+    speculation: Drafts | None = None
 
 
 class IdlePower(_Part):

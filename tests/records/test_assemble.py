@@ -120,6 +120,7 @@ def test_the_extended_groups_have_the_same_keys_whatever_is_known(
         batches=[4, 2],
         latency={"e2e_ms": {"mean": 1.0}},
         thermal={"utilisation_mean_pct": 80.0},
+        speculation={"verify_calls": 40, "drafted_tokens": 80, "accepted_tokens": 60},
     )
     rich = experiment(
         make_cycle(
@@ -157,6 +158,13 @@ def test_the_extended_groups_have_the_same_keys_whatever_is_known(
         "padding_overhead": 0.25,
     }
     assert rich.extended["gpu_utilisation"] == {"mean_pct": 80.0}
+    assert rich.extended["speculation"] == {
+        "verify_calls": 40,
+        "drafted_tokens": 80,
+        "accepted_tokens": 60,
+        "acceptance_rate": 0.75,
+        "tokens_per_call": 2.5,
+    }
     for found in (rich, poor, failed):
         for group, values in found.extended.items():
             for key, value in values.items():
@@ -234,3 +242,41 @@ def test_what_was_asked_for_is_in_the_record(make_cycle, experiment):
     assert found.spec["workload"]["output_tokens"] == 128
     assert found.spec["effort"]["warmup"] == "cv:0.05,window=5,min=5,max=50"
     assert found.provenance == {"backend": "cli"}
+
+
+@pytest.mark.parametrize(
+    ("drafts", "effective", "reason"),
+    [
+        (None, {}, "not_reported_by_engine"),
+        (None, {"speculation": None}, "no_drafts"),
+        (None, {"speculation": {"method": "ngram"}}, "not_reported_by_engine"),
+        ([4, 0, 0], {"speculation": {"method": "ngram"}}, "divisor_is_zero"),
+        ([4, None, 0], {}, "not_reported_by_engine"),
+    ],
+)
+def test_why_there_is_no_rate_of_acceptance(
+    make_cycle, make_window, experiment, drafts, effective, reason
+):
+    """Nothing drafts, nobody counts, or nothing was drafted."""
+    names = ("verify_calls", "drafted_tokens", "accepted_tokens")
+    told = None if drafts is None else dict(zip(names, drafts, strict=True))
+    window = make_window(speculation=told)
+    found = experiment(make_cycle(windows=[window], effective=effective))
+    assert found.extended["speculation"]["acceptance_rate"] is None
+    assert found.nulls["extended.speculation.acceptance_rate"] == reason
+
+
+def test_drafts_are_counted_over_energy_windows(make_cycle, make_window, experiment):
+    """Of all cycles; a latency window is other work."""
+
+    def window(kind, drafted, accepted):
+        told = {"drafted_tokens": drafted, "accepted_tokens": accepted}
+        return make_window(kind=kind, speculation={"verify_calls": 10, **told})
+
+    windows = [window("energy", 10, 4), window("latency", 10, 10)]
+    found = experiment(
+        make_cycle(0, windows=windows),
+        make_cycle(1, windows=[window("energy", 30, 20)]),
+    )
+    assert found.extended["speculation"]["acceptance_rate"] == 0.6
+    assert found.extended["speculation"]["verify_calls"] == 20

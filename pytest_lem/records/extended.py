@@ -1,0 +1,128 @@
+"""The groups beside the summary: always the same keys, null with a reason."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pytest_lem.analysis.metrics import ratio, total
+from pytest_lem.records.record import Cycle, Window
+
+
+def extended(cycles: Sequence[Cycle], nulls: dict[str, str]) -> dict[str, Any]:
+    """The groups of complete cycles; why a value is null goes to `nulls`."""
+    windows = [window for cycle in cycles for window in cycle.windows]
+    groups: dict[str, dict[str, Any]] = {
+        "memory": {
+            "model_mb": _most(cycle.metrics.get("memory_model_mb") for cycle in cycles),
+            "load_peak_mb": _most(cycle.load.get("load_peak_mb") for cycle in cycles),
+            **_largest(windows, "inference_peak_mb", "reserved_peak_mb", "rss_peak_mb"),
+            **{
+                key: _most(_machine_memory(cycle).get(key) for cycle in cycles)
+                for key in ("device_used_mb", "process_used_mb")
+            },
+        },
+        "gpu_utilisation": {"mean_pct": _utilisation(windows)},
+        "batch": _batching(windows),
+        "kv_cache": {
+            "used_mb": _largest(windows, "kv_cache_mb")["kv_cache_mb"],
+            "read_mb": _largest(windows, "kv_cache_read_mb")["kv_cache_read_mb"],
+            "hit_rate": None,
+        },
+        "request_latency": {"e2e_ms": _last_latency(windows)},
+        "speculation": _speculation(windows),
+    }
+    found = {
+        f"extended.{group}.{key}": value
+        for group, values in groups.items()
+        for key, value in values.items()
+    }
+    for name, value in found.items():
+        if value is None:
+            nulls.setdefault(name, _why_null(name, cycles, nulls))
+        else:
+            nulls.pop(name, None)
+    return groups
+
+
+# Where the cycles have the reason for a value of the groups.
+_REASONS = {
+    "extended.memory.model_mb": "memory_model_mb",
+    "extended.memory.load_peak_mb": "memory_peak_mb",
+    "extended.memory.inference_peak_mb": "memory_peak_mb",
+    "extended.memory.reserved_peak_mb": "memory_peak_mb",
+    "extended.kv_cache.used_mb": "windows.memory.kv_cache_mb",
+    "extended.kv_cache.read_mb": "windows.memory.kv_cache_read_mb",
+}
+
+
+def _why_null(name: str, cycles: Sequence[Cycle], nulls: Mapping[str, str]) -> str:
+    if not any(cycle.windows for cycle in cycles):
+        return "no_complete_cycle"
+    if name == "extended.gpu_utilisation.mean_pct":
+        return "no_gpu_telemetry"
+    if name.startswith("extended.speculation."):
+        return _no_speculation(cycles, nulls)
+    return nulls.get(_REASONS.get(name, ""), "not_reported_by_engine")
+
+
+def _no_speculation(cycles: Sequence[Cycle], nulls: Mapping[str, str]) -> str:
+    """An engine that could draft tokens says whether it was to."""
+    windows = [window for cycle in cycles for window in cycle.windows]
+    counted = "extended.speculation.drafted_tokens" not in nulls
+    if counted and any(window.speculation for window in windows):
+        return "divisor_is_zero"
+    asked = cycles[-1].effective.get("speculation", "unknown")
+    return "no_drafts" if asked is None else "not_reported_by_engine"
+
+
+def _machine_memory(cycle: Cycle) -> Mapping[str, float | None]:
+    found: Mapping[str, float | None] = cycle.machine.get("memory") or {}
+    return found
+
+
+def _most(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _largest(windows: Sequence[Window], *keys: str) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for key in keys:
+        found[key] = _most(w.memory.get(key) for w in windows)
+    return found
+
+
+def _utilisation(windows: Sequence[Window]) -> float | None:
+    seen = [w.thermal.get("utilisation_mean_pct") for w in windows if w.thermal]
+    known = [value for value in seen if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _batching(windows: Sequence[Window]) -> dict[str, float | None]:
+    computed = sum(w.tokens.input + w.tokens.padding for w in windows)
+    sizes = [size for window in windows for size in window.batches]
+    return {
+        "effective_batch_size": ratio(sum(sizes), len(sizes)),
+        "padding_overhead": (
+            sum(w.tokens.padding for w in windows) / computed if computed else None
+        ),
+    }
+
+
+def _last_latency(windows: Sequence[Window]) -> Mapping[str, Any] | None:
+    blocks = [w.latency for w in windows if w.latency]
+    return blocks[-1]["e2e_ms"] if blocks else None
+
+
+def _speculation(windows: Sequence[Window]) -> dict[str, float | None]:
+    """What became of drafted tokens over the energy windows, all together."""
+    energy = [window for window in windows if window.kind == "energy"]
+    pairs = [(one.speculation, one.tokens.output) for one in energy if one.speculation]
+    calls = total(drafts.verify_calls for drafts, _ in pairs)
+    drafted = total(drafts.drafted_tokens for drafts, _ in pairs)
+    accepted = total(drafts.accepted_tokens for drafts, _ in pairs)
+    return {
+        "verify_calls": calls,
+        "drafted_tokens": drafted,
+        "accepted_tokens": accepted,
+        "acceptance_rate": ratio(accepted, drafted),
+        "tokens_per_call": ratio(sum(output for _, output in pairs), calls),
+    }
