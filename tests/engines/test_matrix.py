@@ -60,7 +60,7 @@ def test_an_argument_that_an_installed_engine_lacks_is_gone(interpreter):
     found = column("vllm", interpreter("vllm", SamplingParams=["temperature", "n"]))
     assert found.version == "unknown"
     assert found.features["prefix caching"] == "gone"
-    assert found.features["continuous batching"] == "not driven"
+    assert found.features["continuous batching"] == "yes"
     assert found.features["4 bits by bitsandbytes"] == "no"
 
 

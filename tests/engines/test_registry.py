@@ -17,26 +17,29 @@ def entry(name="mine", **fields):
 def test_the_built_in_engines_are_found_by_name_and_alias():
     """`pytorch` is `transformers`."""
     registry = Registry()
-    assert registry.names() == ["fake", "transformers"]
+    assert registry.names() == ["fake", "transformers", "vllm"]
     assert registry.find("pytorch") is registry.find("transformers")
     assert registry.find("fake").target == "pytest_lem.engines.fake:FakeEngine"
 
 
 @pytest.mark.parametrize(
-    ("name", "launch", "own_batching", "streaming"),
+    ("name", "launch", "own_batching", "streaming", "alone"),
     [
-        ("transformers", "accelerate", False, "tokens"),
-        ("fake", "direct", False, "tokens"),
+        ("transformers", "accelerate", False, "tokens", True),
+        ("vllm", "direct", True, "none", False),
+        ("fake", "direct", False, "tokens", True),
     ],
 )
-def test_capabilities(name, launch, own_batching, streaming):
+def test_capabilities(name, launch, own_batching, streaming, alone):
     """CUDA belongs to the worker for every engine; the rest is each engine's own."""
     assert Registry().find(name).capabilities == Capabilities(
         launch=launch,
         cuda="backend",
         own_batching=own_batching,
         streaming=streaming,
-        shares_context=True,
+        shares_context=alone,
+        tensor_parallel=not alone,
+        pipeline_parallel=not alone,
     )
 
 
@@ -51,7 +54,7 @@ def test_an_unknown_name_tells_the_nearest():
         Registry().find("transformer")
     assert error.value.message == (
         "backend 'transformer' is unknown; did you mean 'transformers'? "
-        "(choices: fake, pytorch, transformers)"
+        "(choices: fake, pytorch, transformers, vllm)"
     )
 
 
@@ -61,14 +64,14 @@ def test_a_name_like_no_other_is_answered_without_a_guess():
         Registry().find("zzz")
 
 
-@pytest.mark.parametrize("name", ["vllm", "tensorrt", "trt"])
+@pytest.mark.parametrize("name", ["tensorrt", "trt"])
 def test_engines_of_later_versions_say_so(name):
     """A name of the design without an engine yet is told as such, in one line."""
     with pytest.raises(ConfigError) as error:
         Registry().find(name)
     assert error.value.message == (
         f"backend {name!r}: this version has no such engine yet "
-        "(choices: fake, transformers)"
+        "(choices: fake, transformers, vllm)"
     )
 
 
@@ -86,8 +89,8 @@ def test_an_added_engine_is_found_and_a_taken_name_refused():
 def test_a_planned_name_may_be_added():
     """Another package can bring the engine that this version lacks."""
     registry = Registry()
-    registry.add(entry("vllm"))
-    assert registry.find("vllm").target == "vllm:Engine"
+    registry.add(entry("trt"))
+    assert registry.find("trt").target == "trt:Engine"
 
 
 @pytest.fixture

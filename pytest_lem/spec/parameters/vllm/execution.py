@@ -150,6 +150,13 @@ class Execution(Section):
     optimization_level: Literal[0, 1, 2, 3] | None = _engine(
         "Bundle of compiler and graph settings.", effect="E- T+ L-", own="2"
     )
+    in_process: Bool | None = into("environment")(
+        "Run the engine's core in the process that asks it.",
+        called="VLLM_ENABLE_V1_MULTIPROCESSING",
+        effect="L~",
+        own="true on CPUs without parallelism, else false",
+        advice="Its own process is how vLLM serves; in one process steps repeat.",
+    )
     performance_mode: Literal["balanced", "interactivity", "throughput"] | None = (
         _engine("What kernels and graphs are chosen for.", effect="E~ T~ L~")
     )

@@ -1,0 +1,1 @@
+"""The vLLM engine, a module for each part of it; imported in a worker alone."""

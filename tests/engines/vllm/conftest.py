@@ -1,0 +1,61 @@
+"""The real vLLM with a tiny Llama on the CPU, its core in the process of the tests."""
+
+import gc
+
+import pytest
+
+SMALL = {"enforce_eager": True, "kv_cache_memory_bytes": 2**24, "block_size": 32}
+"""What makes a start short: no compiler, and a cache of 16 MiB."""
+
+
+@pytest.fixture(scope="session")
+def spec_of(llama):
+    """The spec of the tiny model with a section, as the laboratory sends it."""
+
+    def made(*, strict=False, **changes):
+        own = {"model", "weights", "weights_seed", "revision", "precision", "adapter"}
+        spec = {
+            "model": str(llama),
+            "weights": "checkpoint",
+            "weights_seed": 0,
+            "revision": None,
+            "trust_remote_code": False,
+            "precision": None,
+            "adapter": None,
+            "strict": strict,
+            "gpus_expected": 0,
+        }
+        section = {key: value for key, value in changes.items() if key not in own}
+        return {**spec, **{k: changes[k] for k in own & {*changes}}, "engine": section}
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def start(spec_of):
+    """Start vLLM with a section: the engine, and what the load reported.
+
+    One at a time: a start ends the one before.
+    """
+    pytest.importorskip("vllm")
+    from pytest_lem.engines.vllm.engine import VllmEngine
+
+    made = []
+
+    def started(**section):
+        while made:
+            made.pop().unload()
+        engine = VllmEngine()
+        made.append(engine)
+        return engine, engine.load(spec_of(**{**SMALL, **section}))
+
+    yield started
+    while made:
+        made.pop().unload()
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def engine(start):
+    """One engine for all tests of a module that need no other."""
+    return start(max_num_seqs=4)[0]
