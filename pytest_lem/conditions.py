@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 from pytest_lem.errors import ConfigError
@@ -45,6 +46,7 @@ def conditions_of(
     gpus: list[gpu.Gpu],
     metering: Metering,
     thermal: ThermalPolicy | None,
+    pythons: Mapping[str, str],
 ) -> Conditions:
     """What holds for every experiment, by the settings and what was opened."""
     intensity = settings["carbon-intensity"]
@@ -52,6 +54,7 @@ def conditions_of(
         idle=idle_policy(settings),
         idle_cache=_idle_cache(settings, gpus),
         gpus=[one.uuid for one in gpus],
+        pythons=pythons,
         phases=settings["phases"],
         request_rows=settings["request-rows"],
         flops=settings["flops"],

@@ -1,6 +1,5 @@
 """From pytest items to experiments: which items count, and what each one says."""
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -52,42 +51,6 @@ def backends_of(config: pytest.Config) -> list[str]:
     except ConfigError as error:
         raise pytest.UsageError(f"{settings.says('backend')}: {error}") from error
     return list(dict.fromkeys(entry.name for entry in found))
-
-
-def check_backends(config: pytest.Config) -> None:
-    """Refuse a backend typed on the command line that is unknown or not installed."""
-    settings = config.stash[SETTINGS]
-    if settings.origins["backend"] == "default":
-        return
-    names = backends_of(config)
-    if settings.origins["backend"] == "cli":
-        problems = list(missing(config, names))
-        if problems:
-            raise pytest.UsageError(*problems)
-
-
-def missing(config: pytest.Config, names: Iterable[str]) -> Iterator[str]:
-    """A line for each of these engines that cannot be imported here."""
-    from pytest_lem.engines.registry import available
-
-    registry = registry_of(config)
-    yield from filter(None, (available(registry.find(name)) for name in names))
-
-
-def warn_untested(config: pytest.Config, backends: Iterable[str]) -> Iterator[str]:
-    """Warn of packages whose version is out of range; a line where that is an error."""
-    from pytest_lem.spec.compat import untested
-
-    settings = config.stash[SETTINGS]
-    if settings["ignore-backend-warnings"]:
-        return
-    asked = settings["meter"]
-    meters = {"codecarbon", "zeus"} if "auto" in asked else {*asked}
-    for note in untested({*backends}, meters):
-        try:
-            warnings.warn(LemConfigWarning(note), stacklevel=1)
-        except LemConfigWarning as warning:
-            yield str(warning)
 
 
 def takes_backend(item: pytest.Item) -> bool:

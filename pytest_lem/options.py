@@ -1,14 +1,15 @@
 """The options, each with its ini twin: one table, from which pytest learns them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_lem.ini_options import INI_OPTIONS
 from pytest_lem.values import (
+    Option,
     assignment,
+    interpreter,
     names,
     number,
     one_of,
@@ -16,30 +17,6 @@ from pytest_lem.values import (
     truth,
     windows,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """`--lem-NAME` and `lem_name`; `parse` raises ValueError with what is valid."""
-
-    name: str
-    parse: Callable[[str], Any]
-    default: Any
-    help: str
-    metavar: str | None = None
-    ini_only: bool = False
-    many: bool = False
-
-    @property
-    def dest(self) -> str:
-        """Name of the ini key and of the option's destination."""
-        return "lem_" + self.name.replace("-", "_")
-
-    @property
-    def flag(self) -> str:
-        """The option as it is typed."""
-        return f"--lem-{self.name}"
-
 
 OPTIONS: tuple[Option, ...] = (
     Option(
@@ -197,6 +174,16 @@ OPTIONS: tuple[Option, ...] = (
         help="limit of each step of a worker: load, generate (default: 600)",
     ),
     Option(
+        name="python",
+        parse=interpreter,
+        default=(),
+        metavar="BACKEND=PATH",
+        many=True,
+        help="the Python, of another environment, that runs this backend's engine; it "
+        "needs pytest-lem without its dependencies beside the engine; repeatable "
+        "(default: this one)",
+    ),
+    Option(
         name="strict",
         parse=truth,
         default=False,
@@ -260,112 +247,7 @@ OPTIONS: tuple[Option, ...] = (
         metavar="FACTOR",
         help="power usage effectiveness of the building, for emissions (default: 1.0)",
     ),
-    Option(
-        name="idle-seconds",
-        parse=number(float, 1, most=120),
-        default=5.0,
-        metavar="S",
-        ini_only=True,
-        help="length of an idle reading, 1 to 120; the one after the windows is half "
-        "as long (default: 5)",
-    ),
-    Option(
-        name="idle-kind",
-        parse=one_of("no_context", "context", "model_loaded"),
-        default="model_loaded",
-        ini_only=True,
-        help="the idle state that net energy is without: no_context, context or "
-        "model_loaded (default: model_loaded)",
-    ),
-    Option(
-        name="idle-strategy",
-        parse=one_of("fresh", "validated", "cached"),
-        default="fresh",
-        ini_only=True,
-        help="fresh: idle power is read before and after the windows; cached: one read "
-        "earlier is used; validated: one read earlier that a short reading agrees with "
-        "(default: fresh)",
-    ),
-    Option(
-        name="idle-ttl",
-        parse=number(float, 0, above=True),
-        default=3600.0,
-        ini_only=True,
-        help="seconds after which a kept idle reading is made anew (default: 3600)",
-    ),
-    Option(
-        name="idle-every",
-        parse=number(int, 1),
-        default=10,
-        ini_only=True,
-        help="cycles from one check of a validated idle reading to the next "
-        "(default: 10)",
-    ),
-    Option(
-        name="idle-drift-limit",
-        parse=number(float, 0, above=True),
-        default=2.0,
-        ini_only=True,
-        help="percent by which idle power may change over a cycle that is to have net "
-        "energy (default: 2)",
-    ),
-    Option(
-        name="idle-force",
-        parse=truth,
-        default=False,
-        ini_only=True,
-        help="net energy also of a MIG instance and of a GPU that others use, flagged "
-        "net_forced (default: false)",
-    ),
-    Option(
-        name="max-uncertainty",
-        parse=number(float, 0, above=True),
-        default=1.0,
-        ini_only=True,
-        help="percent of its energy that the uncertainty of a window or cycle may be, "
-        "without a flag (default: 1)",
-    ),
-    Option(
-        name="sample-interval",
-        parse=number(float, 0.02),
-        default=0.1,
-        metavar="S",
-        ini_only=True,
-        help="seconds between two looks at power, clocks, temperature, memory and "
-        "utilisation of a GPU (default: 0.1)",
-    ),
-    Option(
-        name="request-rows",
-        parse=number(int, 0),
-        default=1000,
-        ini_only=True,
-        help="requests of a window up to which the record lists each with the energy "
-        "attributed to it, and not their distribution alone (default: 1000)",
-    ),
-    Option(
-        name="throttle-reruns",
-        parse=number(int, 1),
-        default=2,
-        ini_only=True,
-        help="how often at most a cycle is run again with --lem-throttle=rerun "
-        "(default: 2)",
-    ),
-    Option(
-        name="preset-paths",
-        parse=names,
-        default=None,
-        metavar="DIR[,DIR]",
-        ini_only=True,
-        help="directories with presets of the project's own, each a file NAME.yaml of "
-        "marker keys (default: none)",
-    ),
-    Option(
-        name="warmup-unconverged",
-        parse=one_of("warn", "fail"),
-        default="warn",
-        ini_only=True,
-        help="what a warm-up that does not converge does: warn or fail (default: warn)",
-    ),
+    *INI_OPTIONS,
 )
 
 _FLAGS = {

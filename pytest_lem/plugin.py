@@ -7,10 +7,10 @@ import pytest
 
 from pytest_lem import hookspecs
 from pytest_lem.fixtures import engine, lem, lem_backend, meter
+from pytest_lem.interpreters import check_backends
 from pytest_lem.items import (
     BACKEND,
     backends_of,
-    check_backends,
     is_measured,
     stray_markers,
     takes_backend,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_lem.errors import ConfigError
+from pytest_lem.interpreters import missing, warn_untested
 from pytest_lem.items import (
     LemConfigWarning,
     backend_of,
@@ -16,11 +17,9 @@ from pytest_lem.items import (
     experiment_of,
     is_measured,
     located,
-    missing,
     refusals,
     takes_backend,
     tell,
-    warn_untested,
 )
 from pytest_lem.measure.custom import Work
 from pytest_lem.measure.cycle import LEAST_SECONDS

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from pytest_lem.conditions import (
     thermal_policy,
 )
 from pytest_lem.errors import ConfigError, LemError
+from pytest_lem.interpreters import interpreter, version_of
 from pytest_lem.items import registry_of
 from pytest_lem.live import progress_of
 from pytest_lem.machine import environment, gpu
@@ -92,7 +92,7 @@ class LemSession:
         idle = idle_policy(settings)
         return Outline(
             version=pytest_lem.__version__,
-            backends=[_with_version(name) for name in backends],
+            backends=[self._with_version(name) for name in backends],
             meter=_meter(self._laboratory.metering if self._laboratory else None),
             gpus=[one.name for one in self._gpus],
             experiments=len(program.entries),
@@ -234,13 +234,27 @@ class LemSession:
             self._reserve(metering)
             self._laboratory = Laboratory(
                 metering=metering,
-                conditions=conditions_of(settings, self._gpus, metering, thermal),
+                conditions=conditions_of(
+                    settings, self._gpus, metering, thermal, self._pythons()
+                ),
                 registry=registry_of(self.config),
                 log_directory=self._directory,
                 progress=self._progress,
             )
             self._laboratory.check_thermal()
         return self._laboratory
+
+    def _pythons(self) -> dict[str, str]:
+        """The other Pythons of the backends that are run."""
+        backends = {one.spec.backend for one in self.program.experiments.values()}
+        found = {name: interpreter(self.config, name) for name in backends}
+        return {name: one.path for name, one in found.items() if one is not None}
+
+    def _with_version(self, backend: str) -> str:
+        """The backend with its library's version, and its Python if that is another."""
+        version, other = version_of(self.config, backend), self._pythons().get(backend)
+        named = f"{backend} {version}" if version else backend
+        return f"{named} ({other})" if other else named
 
     def _reserve(self, metering: Metering) -> None:
         """Record the meters, and keep other sessions off the GPUs that are measured.
@@ -325,11 +339,3 @@ def _meter(metering: Metering | None) -> str:
     return (
         names if metering.basis in (None, "measured") else f"{names} ({metering.basis})"
     )
-
-
-def _with_version(backend: str) -> str:
-    """The backend with its library's version, read without importing it."""
-    try:
-        return f"{backend} {version(backend)}"
-    except PackageNotFoundError:
-        return backend

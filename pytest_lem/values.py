@@ -1,10 +1,34 @@
-"""What the text of an option may be; each raises ValueError with what is valid."""
+"""An option, and what its text may be: each raises ValueError with what is valid."""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 THERMAL_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """`--lem-NAME` and `lem_name`; `parse` raises ValueError with what is valid."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: Any
+    help: str
+    metavar: str | None = None
+    ini_only: bool = False
+    many: bool = False
+
+    @property
+    def dest(self) -> str:
+        """Name of the ini key and of the option's destination."""
+        return "lem_" + self.name.replace("-", "_")
+
+    @property
+    def flag(self) -> str:
+        """The option as it is typed."""
+        return f"--lem-{self.name}"
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -80,6 +104,15 @@ def truth(text: str) -> bool:
         msg = "is neither true nor false"
         raise ValueError(msg)
     return words.get(text.lower(), False)
+
+
+def interpreter(text: str) -> tuple[str, str]:
+    """`BACKEND=PATH`: a backend and its Python."""
+    backend, equals, path = text.partition("=")
+    if not (equals and backend.strip() and path.strip()):
+        msg = "is not BACKEND=PATH"
+        raise ValueError(msg)
+    return backend.strip(), path.strip()
 
 
 def assignment(text: str) -> tuple[str, str]:

@@ -31,8 +31,10 @@ ROOMS = (
         "plugin",
         "hookspecs",
         "options",
+        "ini_options",
         "values",
         "items",
+        "interpreters",
         "fixtures",
         "loop",
         "live",
@@ -286,7 +288,20 @@ def test_a_worker_needs_only_the_standard_library(module):
 
 def test_worker_side_modules_import_only_the_standard_library_later_too():
     """What they import inside functions, and what that imports, is standard as well."""
-    seen, waiting, strange = set(), list(WORKER_SIDE), []
+    assert not strangers(WORKER_SIDE, known=set())
+
+
+def test_an_engine_needs_its_library_and_nothing_that_this_package_depends_on():
+    """Beside an engine `pip install --no-deps` suffices; libraries bring numpy."""
+    engines = [module for module in MODULES if module.startswith(DRIVERS)]
+    assert engines
+    beside = {"numpy", "peft", "torchao"}
+    assert not strangers(engines, known=ENGINE_LIBRARIES | beside)
+
+
+def strangers(modules, *, known):
+    """Imports that are neither ours, nor standard, nor known, however far away."""
+    seen, waiting, strange = set(), list(modules), []
     while waiting:
         module = waiting.pop()
         if module in seen:
@@ -296,9 +311,9 @@ def test_worker_side_modules_import_only_the_standard_library_later_too():
             library = outside(name)
             if library is None and name != "pytest_lem":
                 waiting.append(name)
-            elif library and library not in sys.stdlib_module_names:
+            elif library and library not in {*sys.stdlib_module_names, *known}:
                 strange.append(f"{module}:{line} imports {name}")
-    assert not strange
+    return strange
 
 
 def test_no_module_is_an_orphan():

@@ -135,15 +135,29 @@ def available(entry: EngineEntry) -> str | None:
     Looks for the modules without importing any, so it touches no device. It speaks
     of this interpreter only, not of one that `--lem-python` names.
     """
-    missing = [module for module in entry.requires if not _is_there(module)]
+    return lacking(entry, [one for one in entry.requires if not _is_there(one)])
+
+
+def lacking(
+    entry: EngineEntry, missing: Sequence[str], python: str | None = None
+) -> str | None:
+    """One line on the modules that an engine misses, in another Python if one is named.
+
+    None where it misses none.
+    """
     if not missing:
         return None
     modules = " and ".join(repr(module) for module in missing)
-    ways = [f"pip install 'pytest-lem[{entry.extra}]'"] if entry.extra else []
-    ways += [entry.remedy] if entry.remedy else []
+    pip = f"{python} -m pip" if python else "pip"
+    ways = [f"{pip} install 'pytest-lem[{entry.extra}]'"] if entry.extra else []
+    ways += [entry.remedy] if entry.remedy and not python else []
     remedy = f": {', or '.join(ways)}" if ways else ""
     verb = "is" if len(missing) == 1 else "are"
-    return f"backend {entry.name!r} needs {modules}, which {verb} not installed{remedy}"
+    where = f" in {python}" if python else ""
+    return (
+        f"backend {entry.name!r} needs {modules}, which {verb} not installed"
+        f"{where}{remedy}"
+    )
 
 
 def _is_there(module: str) -> bool:

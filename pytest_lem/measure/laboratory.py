@@ -51,6 +51,7 @@ class Conditions:
     `gpus` are those of the run, MIG instances among them; `whole_gpus` are the GPUs
     that these are or are parts of. `bandwidth_bytes_per_s` is the peak of the memory of
     all of them, None where one of them is not known.
+    `pythons` are those of backends that are not run by this one.
     `phases`: energy windows ask for token stamps too. `request_rows`: a window of more
     requests does not list them one by one. `flops` is how operations are
     counted, `torch_profile` where profiles go, `peaks` are the GPUs' by their id.
@@ -58,6 +59,7 @@ class Conditions:
 
     idle: IdlePolicy
     gpus: Sequence[str]
+    pythons: Mapping[str, str] = field(default_factory=dict)
     phases: bool = False
     request_rows: int = REQUEST_ROWS
     flops: str = "auto"
@@ -223,7 +225,7 @@ class Laboratory:
         client = start_worker(
             entry.target,
             name=entry.name,
-            python=sys.executable,
+            python=self.conditions.pythons.get(entry.name, sys.executable),
             environment=environment_for(self.conditions.gpus),
             log_path=self._logs / f"worker-{self._started}.log",
             limits=Limits(load_s=timeout_s, generate_s=timeout_s),

@@ -183,7 +183,8 @@ def _worker(bench: Bench | None) -> dict[str, Any]:
     if bench is None:
         return {}
     hello = bench.client.hello
-    return {key: hello.get(key) for key in ("pid", "python", "packages", "devices")}
+    keys = ("pid", "python", "executable", "plugin", "packages", "devices")
+    return {key: hello.get(key) for key in keys}
 
 
 def _model(bench: Bench) -> dict[str, Any]:

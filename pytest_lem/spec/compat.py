@@ -1,7 +1,7 @@
 """Which versions of other packages this one was written for and tried with."""
 
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -36,17 +36,34 @@ def packages() -> tuple[Package, ...]:
     return tuple(Package(name=name, **entry) for name, entry in table.items())
 
 
-def untested(backends: Collection[str], meters: Collection[str]) -> Iterator[Note]:
+def beside(backend: str) -> list[str]:
+    """The packages that are this backend's engine, or that it uses."""
+    return [one.name for one in packages() if backend in (one.engine, one.beside)]
+
+
+def installed(name: str) -> str | None:
+    """The version of a package of this interpreter; None where it has none."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def untested(
+    backends: Collection[str],
+    meters: Collection[str],
+    version_of: Callable[[str], str | None] = installed,
+) -> Iterator[Note]:
     """A note on each installed package of these whose version is out of its range.
 
-    Reads the versions of this interpreter's packages and imports none of them.
+    `version_of` tells the version of a package, None where it is not installed; that
+    of this interpreter imports none.
     """
     for one in packages():
         if not ({one.engine, one.beside} & {*backends} or one.meter in meters):
             continue
-        try:
-            found = version(one.name)
-        except PackageNotFoundError:
+        found = version_of(one.name)
+        if found is None:
             continue
         if not SpecifierSet(one.range).contains(found, prereleases=True):
             yield Note(

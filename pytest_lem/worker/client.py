@@ -15,6 +15,7 @@ from pytest_lem import __version__
 from pytest_lem.engines import GenerateOptions, Generation, Loaded
 from pytest_lem.errors import EngineNotAvailable, LemError, WorkerDied
 from pytest_lem.worker.launch import process
+from pytest_lem.worker.launch.interpreter import install_command
 from pytest_lem.worker.line import Limits, Line, OnBeat
 from pytest_lem.worker.payload import (
     pack_ragged,
@@ -269,7 +270,7 @@ def start_worker(
             raise
         msg = (
             f"{python} has no pytest-lem, which must be beside the engine {name}: "
-            f"{python} -m pip install --no-deps pytest-lem=={__version__}"
+            f"{install_command(python)}"
         )
         raise EngineNotAvailable(msg, detail=error.detail) from error
     except BaseException:

@@ -11,6 +11,7 @@ import platform
 import queue
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -109,6 +110,7 @@ class Worker:
             "protocol": PROTOCOL,
             "plugin": __version__,
             "python": platform.python_version(),
+            "executable": sys.executable,
             "engine": {"name": request.body["name"], "version": engine.version()},
             "packages": engine.packages(),
             "pid": os.getpid(),

@@ -53,6 +53,7 @@ def test_a_whole_life(start):
         "protocol": 1,
         "plugin": __version__,
         "python": platform.python_version(),
+        "executable": sys.executable,
         "engine": {"name": "fake", "version": "1"},
         "packages": {"python": platform.python_version()},
         "pid": client.pid,
@@ -196,7 +197,7 @@ def test_an_interpreter_that_does_not_exist(tmp_path):
 
 def test_an_interpreter_without_the_plugin(tmp_path):
     """The remedy is the install command for that interpreter."""
-    with pytest.raises(EngineNotAvailable, match="pip install --no-deps pytest-lem=="):
+    with pytest.raises(EngineNotAvailable, match="pip install --no-deps "):
         start_worker(
             "x:Y",
             name="fake",
