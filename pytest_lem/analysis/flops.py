@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pytest_lem.analysis.architecture import Architecture
 
@@ -24,13 +24,26 @@ class Work(NamedTuple):
 
     Each row computes `new` tokens after `cached` ones that are there already; each of
     the `steps` calls samples a token for each row. Rows that only fill a batch up, and
-    pad tokens, are computed too and count.
+    pad tokens, are computed too and count. With the cache `none` each call computes the
+    whole context; one that is `beside` is held together with that of the work before.
     """
 
     rows: int
     cached: int
     new: int
     steps: int
+    cache: Literal["own", "none", "beside"] = "own"
+
+    @property
+    def later(self) -> int:
+        """Calls after the first one."""
+        return self.steps - 1
+
+    @property
+    def contexts(self) -> int:
+        """Sum of the contexts of a row after each later call: width + 1, and so on."""
+        width = self.cached + self.new
+        return self.later * width + self.later * (self.later + 1) // 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +64,13 @@ def closed_form(shape: Architecture, works: Iterable[Work]) -> Flops:
     linear, head = 2 * shape.linear_parameters, 2 * shape.head_parameters
     attention = 4 * shape.query_width * shape.layers
     prefill = decode = 0
-    for rows, cached, new, steps in works:
-        width, later = cached + new, steps - 1
-        prefill += rows * (linear * new + head + attention * new * width)
-        # The contexts of later calls are width + 1, ..., width + later.
-        contexts = later * width + later * (later + 1) // 2
-        decode += rows * (later * (linear + head) + attention * contexts)
+    for one in works:
+        width, pairs = one.cached + one.new, one.contexts
+        if one.cache == "none":
+            pairs = sum((width + step) ** 2 for step in range(1, one.steps))
+        prefill += one.rows * (linear * one.new + head + attention * one.new * width)
+        later = linear * _later_tokens(one) + head * one.later + attention * pairs
+        decode += one.rows * later
     return Flops(prefill=prefill, decode=decode)
 
 
@@ -65,7 +79,7 @@ def by_parameters(parameters: int, works: Iterable[Work]) -> Flops:
     works = list(works)
     return Flops(
         prefill=2 * parameters * sum(one.rows * one.new for one in works),
-        decode=2 * parameters * sum(one.rows * (one.steps - 1) for one in works),
+        decode=2 * parameters * sum(one.rows * _later_tokens(one) for one in works),
     )
 
 
@@ -78,8 +92,13 @@ def kv_cache_bytes(
     shape: Architecture, works: Sequence[Work], element_bytes: float
 ) -> float:
     """The most that the KV cache of a batch holds: every row's tokens but the last."""
-    tokens = [one.rows * (one.cached + one.new + one.steps - 1) for one in works]
-    return max(tokens, default=0) * shape.key_value_elements * element_bytes
+    most = held = 0
+    for one in works:
+        before = held if one.cache == "beside" else 0
+        own = one.rows * (one.cached + one.new + one.later)
+        held = before + (0 if one.cache == "none" else own)
+        most = max(most, held)
+    return most * shape.key_value_elements * element_bytes
 
 
 def decode_bytes(
@@ -95,8 +114,12 @@ def decode_bytes(
     """
     per_token = shape.key_value_elements * element_bytes
     read = 0.0
-    for rows, cached, new, steps in works:
-        width, later = cached + new, steps - 1
-        contexts = later * width + later * (later + 1) // 2
-        read += later * weight_bytes + rows * contexts * per_token
+    for one in works:
+        kept = 0 if one.cache == "none" else one.contexts
+        read += one.later * weight_bytes + one.rows * kept * per_token
     return read
+
+
+def _later_tokens(one: Work) -> int:
+    """Tokens of a row that are computed after the first call."""
+    return one.contexts if one.cache == "none" else one.later

@@ -90,6 +90,6 @@ def unpack_generation(body: Mapping[str, Any], arrays: Arrays) -> Generation:
     return Generation(completions=done, **rest)
 
 
-def unpack_work(told: Sequence[Sequence[int]] | None) -> list[Work] | None:
+def unpack_work(told: Sequence[Sequence[Any]] | None) -> list[Work] | None:
     """Forward calls as JSON carries them."""
     return None if told is None else [Work(*one) for one in told]

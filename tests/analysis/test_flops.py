@@ -75,6 +75,20 @@ def test_the_cache_holds_every_token_but_the_last():
     assert longest_context(works) == 6
 
 
+def test_without_a_cache_none_is_held_or_read():
+    """Every call reads the weights, and computes what it needs of the context anew."""
+    work = Work(2, 0, 3, 3, cache="none")
+    assert kv_cache_bytes(SHAPE, [work], 2) == 0
+    assert decode_bytes(SHAPE, [work], weight_bytes=9.0, element_bytes=2) == 2 * 9
+    assert by_parameters(7, [work]).decode == 2 * 7 * 2 * (4 + 5)
+
+
+def test_a_cache_beside_another_is_held_with_it():
+    """The two of one batch, and not those of the next."""
+    works = [Work(1, 0, 3, 3), Work(1, 0, 1, 3, cache="beside"), Work(1, 0, 4, 3)]
+    assert kv_cache_bytes(SHAPE, works, 1) == (5 + 3) * (2 * 5)
+
+
 @given(
     work=st.builds(
         Work,
@@ -82,13 +96,15 @@ def test_the_cache_holds_every_token_but_the_last():
         cached=st.integers(0, 50),
         new=st.integers(1, 50),
         steps=st.integers(1, 20),
+        cache=st.sampled_from(["own", "none", "beside"]),
     )
 )
 def test_the_form_is_the_sum_over_forward_calls_one_by_one(work):
     """Whatever the lengths: each call by itself, with the context after it."""
-    rows, cached, new, steps = work
+    rows, cached, new, steps, cache = work
     calls = [(new, cached + new)]
-    calls += [(1, cached + new + k) for k in range(1, steps)]
+    later = [cached + new + k for k in range(1, steps)]
+    calls += [(ctx if cache == "none" else 1, ctx) for ctx in later]
     each = [2 * LINEAR * n + 2 * HEAD + 4 * QUERY * n * ctx for n, ctx in calls]
     found = closed_form(SHAPE, [work])
     assert (found.prefill, found.total) == (rows * each[0], rows * sum(each))

@@ -96,7 +96,7 @@ def _quantised_compute(quantisation: dict[str, Any], activations: str) -> str | 
 
 def count(
     model: Any,
-    run: Callable[[_Batch], object],
+    run: Callable[[_Batch], int],
     batches: Sequence[_Batch],
     *,
     until_s: float,
@@ -104,15 +104,18 @@ def count(
     """Operations of a pass by torch's own counter, with eager attention.
 
     Other attention kernels do the same work in calls that the counter does not know.
+    `run` tells how many of its forward calls make the first tokens: the prefill.
     Raises Timeout at the first forward call that ends after `until_s` (monotonic).
     """
     mode = FlopCounterMode(display=False)
     after: list[int] = []
-    cached: list[int] = []
+    held: dict[int, int] = {}
+    most = 0
 
     def note(_module: Any, _inputs: Any, output: Any) -> None:
         after.append(mode.get_total_flops())
-        cached.append(_cache_bytes(getattr(output, "past_key_values", None)))
+        cache = getattr(output, "past_key_values", None)
+        held[id(cache)] = _cache_bytes(cache)
         if time.monotonic() > until_s:
             msg = f"counting took too long: {len(after)} forward calls were counted"
             raise Timeout(msg)
@@ -123,15 +126,17 @@ def count(
         with _eager(model), mode:
             for batch in batches:
                 before, first = mode.get_total_flops(), len(after)
-                run(batch)
-                prefill += after[first] - before
+                held.clear()
+                calls = run(batch)
+                prefill += after[first + calls - 1] - before
+                most = max(most, sum(held.values()))
     finally:
         handle.remove()
         _forget()
     return {
         "prefill": prefill,
         "decode": mode.get_total_flops() - prefill,
-        "kv_cache_mb": max(cached) / 1e6 if any(cached) else None,
+        "kv_cache_mb": most / 1e6 if most else None,
     }
 
 

@@ -316,11 +316,13 @@ class TransformersEngine:
             raise GenerationError(msg)
         work: list[Work] | None = None if self._drafting else []
 
-        def run(batch: Batch) -> None:
+        def run(batch: Batch) -> int:
             nonlocal work
+            before = len(work or ())
             ids = self.run(batch, options).ids
             steps = ids.shape[1] - batch.input_ids.shape[1]
             work = extended(work, batch, steps, options)
+            return 1 if work is None else len(work) - before
 
         with self._compiled.undone() if self._compiled else nullcontext():
             counted = counting.count(self._model, run, batches, until_s=until_s)

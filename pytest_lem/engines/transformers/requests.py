@@ -51,14 +51,22 @@ def extended(
     """
     asked = batch.generation
     forced = options.min_output_tokens == options.output_tokens
-    otherwise = (
-        asked.use_cache is False or asked.prefill_chunk_size or asked.guidance_scale
-    )
-    if work is None or otherwise or (asked.num_beams > 1 and not forced):
+    if work is None or (asked.num_beams > 1 and not forced):
         return None
     rows, width = batch.input_ids.shape
     rows *= max(asked.num_beams, asked.num_return_sequences)
-    return [*work, Work(rows=rows, cached=0, new=width, steps=steps)]
+    guided = asked.guidance_scale not in (None, 1)
+    if asked.use_cache is False:
+        # Guidance then makes logits of every token, which no form here has.
+        alone = Work(rows=rows, cached=0, new=width, steps=steps, cache="none")
+        return None if guided else [*work, alone]
+    chunk = asked.prefill_chunk_size or width
+    *before, last = range(0, width, chunk)
+    work = [*work, *(Work(rows, place, chunk, 1) for place in before)]
+    work.append(Work(rows, last, width - last, steps))
+    if guided:  # the same without the prompt, but for its last token
+        work.append(Work(rows, 0, 1, steps, cache="beside"))
+    return work
 
 
 def left_padded(

@@ -115,6 +115,37 @@ def test_beams_are_rows_of_their_own():
     assert (found["prefill"], found["decode"]) == (form.prefill, form.decode)
 
 
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"use_cache": False},
+        {"prefill_chunk_size": 3},
+        {"guidance_scale": 2.0},
+        {"guidance_scale": 2.0, "prefill_chunk_size": 2},
+        {"guidance_scale": 1.0, "use_cache": False},
+    ],
+)
+@pytest.mark.parametrize("beams", [1, 2])
+def test_other_ways_through_the_model_are_counted_exactly(section, beams):
+    """Without a cache, in chunks, and twice; the caches are those that were held."""
+    model = built("llama-grouped")
+    engine = engine_with(model)
+    engine._section = section
+    found = counted(engine, decoder={"num_beams": beams})
+    shape = from_config(model.config.to_dict())
+    form = closed_form(shape, found["work"])
+    assert (found["prefill"], found["decode"]) == (form.prefill, form.decode)
+    held = kv_cache_bytes(shape, found["work"], 4)
+    assert (found["kv_cache_mb"] or 0) * 1e6 == pytest.approx(held)
+
+
+def test_guidance_without_a_cache_tells_no_work():
+    """Its logits are of every token, which no closed form here has."""
+    engine = engine_with(built("llama"))
+    engine._section = {"guidance_scale": 2.0, "use_cache": False}
+    assert counted(engine)["work"] is None
+
+
 def test_beams_of_a_free_length_tell_no_work():
     """The best may be shorter than the search: nobody knows how many calls."""
     found = counted(
@@ -283,5 +314,5 @@ def test_what_a_pass_computed_is_told_with_its_tokens(engine):
     outcomes = [engine.run(one, options) for one in batches]
     collected = engine.collect(batches, outcomes, [(0, 1)] * 2, options)
     assert collected["work"] == [Work(2, 0, 7, 4), Work(1, 0, 2, 4)]
-    new = sum(rows * new for rows, _, new, _ in collected["work"])
+    new = sum(one.rows * one.new for one in collected["work"])
     assert new == sum(map(len, ROWS)) + collected["padding_tokens"]

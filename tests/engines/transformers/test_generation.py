@@ -48,7 +48,7 @@ def test_without_a_cache_every_step_computes_the_whole_text(load, ask, rows, cal
     got = ask(engine, rows(5), count=3)
     assert [call[1] for call in seen] == [5, 6, 7]
     assert report.effective["use_cache"] is False
-    assert got["work"] is None
+    assert got["work"] == [Work(1, 0, 5, 3, cache="none")]
     plain, _ = load(strict=True, use_cache=True)
     assert tokens(got) == tokens(ask(plain, rows(5), count=3))
 
@@ -102,7 +102,7 @@ def test_a_prompt_is_computed_in_chunks(load, ask, rows, calls, bare):
     got = ask(engine, [row], count=3)
     assert [call[1] for call in seen] == [2, 2, 2, 1, 1, 1]
     assert tokens(got) == [bare(row, 3)]
-    assert got["work"] is None
+    assert got["work"] == [Work(1, k, 2, 1) for k in (0, 2, 4)] + [Work(1, 6, 1, 3)]
 
 
 @pytest.mark.proves("transformers.disable_compile")
@@ -317,7 +317,7 @@ def test_guidance_computes_every_step_twice(load, ask, rows, calls):
     seen = calls(engine)
     got = ask(engine, rows(5), count=4)
     assert len(seen) == 2 * 4
-    assert got["work"] is None
+    assert got["work"] == [Work(1, 0, 5, 4), Work(1, 0, 1, 4, cache="beside")]
     plain, _ = load(strict=True)
     assert tokens(got) != tokens(ask(plain, rows(5), count=4))
 
