@@ -7,7 +7,7 @@ than that, for a shape that the warm-up did not have, is told of the pass it hap
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,28 +21,16 @@ _ARGUMENTS = ("backend", "fullgraph", "dynamic", "options")
 _WITH_GRAPHS = ("reduce-overhead", "max-autotune")
 
 
-class Compiled:
-    """A model whose forward pass is compiled, until that turns out to be impossible."""
+class Compiling:
+    """Listens to the compiler while a model is loaded: what it does, and when.
 
-    def __init__(self, model: Any, asked: Mapping[str, Any], *, strict: bool) -> None:
-        self._model = model
-        self.strict = strict
-        mode = asked["torch_compile"]
-        told = {
-            name: asked[f"torch_compile_{name}"]
-            for name in _ARGUMENTS
-            if asked.get(f"torch_compile_{name}") is not None
-        }
-        if "options" not in told:
-            told["mode"] = "default" if mode is True else mode
-        self._arguments = told
-        self.flags = self._graph_flags()
-        try:
-            model.forward = torch.compile(model.forward, **told)
-        except InvalidBackend as error:
-            known = ", ".join(torch.compiler.list_backends())
-            msg = f"torch_compile_backend={told['backend']!r} is none of {known}"
-            raise ConfigError(msg) from error
+    The library compiles decoding by itself where the cache has a fixed size.
+    """
+
+    flags: Sequence[str] = ()
+
+    def __init__(self, effective: Mapping[str, Any]) -> None:
+        self._effective = effective
         self._reason: str | None = None
         self._since_s = 0.0
         self._spent_s = self._before_s = 0.0
@@ -53,9 +41,8 @@ class Compiled:
 
     @property
     def effective(self) -> dict[str, Any]:
-        """What torch was told, and whether the model's forward pass is compiled."""
-        compiled = hasattr(self._model.forward, "_torchdynamo_orig_callable")
-        return {"backend": "inductor", **self._arguments, "compiled": compiled}
+        """What torch was told, or is."""
+        return dict(self._effective)
 
     def begin(self) -> None:
         """A pass begins: what compiles from now on is part of it."""
@@ -78,6 +65,57 @@ class Compiled:
             "flags": flags,
         }
 
+    def forgives(self, error: GenerationError) -> bool:  # noqa: ARG002 - not this one
+        """Whether a pass may be made again without what failed."""
+        return False
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Run what was not compiled, for tools that look at single operations."""
+        with torch.compiler.set_stance("force_eager"):
+            yield
+
+    def close(self) -> None:
+        """Forget what was compiled, and with it who listens."""
+        torch.compiler.reset()
+
+    def _began(self, _about: Any) -> None:
+        self._since_s = time.monotonic()
+
+    def _ended(self, _about: Any) -> None:
+        self._spent_s += time.monotonic() - self._since_s
+        self._graphs += 1
+
+
+class Compiled(Compiling):
+    """A model whose forward pass is compiled, until that turns out to be impossible."""
+
+    def __init__(self, model: Any, asked: Mapping[str, Any], *, strict: bool) -> None:
+        self._model = model
+        self.strict = strict
+        mode = asked["torch_compile"]
+        told = {
+            name: asked[f"torch_compile_{name}"]
+            for name in _ARGUMENTS
+            if asked.get(f"torch_compile_{name}") is not None
+        }
+        if "options" not in told:
+            told["mode"] = "default" if mode is True else mode
+        super().__init__({"backend": "inductor", **told})
+        self.flags = self._graph_flags()
+        try:
+            model.forward = torch.compile(model.forward, **told)
+        except InvalidBackend as error:
+            known = ", ".join(torch.compiler.list_backends())
+            msg = f"torch_compile_backend={told['backend']!r} is none of {known}"
+            raise ConfigError(msg) from error
+
+    @property
+    def effective(self) -> dict[str, Any]:
+        """What torch was told, and whether the model's forward pass is compiled."""
+        compiled = hasattr(self._model.forward, "_torchdynamo_orig_callable")
+        return {**self._effective, "compiled": compiled}
+
     def forgives(self, error: GenerationError) -> bool:
         """Whether it was the compiler that failed; the model then runs as it was.
 
@@ -95,29 +133,12 @@ class Compiled:
             del self._model.forward
         return True
 
-    @contextmanager
-    def undone(self) -> Iterator[None]:
-        """Run what was not compiled, for tools that look at single operations."""
-        with torch.compiler.set_stance("force_eager"):
-            yield
-
-    def close(self) -> None:
-        """Forget what was compiled, and with it who listens."""
-        torch.compiler.reset()
-
     def _graph_flags(self) -> list[str]:
         """CUDA graphs are part of some modes, and silently left out without a GPU."""
-        mode = self._arguments.get("mode")
+        mode = self._effective.get("mode")
         if mode not in _WITH_GRAPHS or self._model.device.type == "cuda":
             return []
         if self.strict:
             msg = f"torch_compile={mode} is CUDA graphs: there is no GPU"
             raise ConfigError(msg)
         return ["no_cuda_graphs"]
-
-    def _began(self, _about: Any) -> None:
-        self._since_s = time.monotonic()
-
-    def _ended(self, _about: Any) -> None:
-        self._spent_s += time.monotonic() - self._since_s
-        self._graphs += 1

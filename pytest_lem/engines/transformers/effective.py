@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from transformers import GenerationConfig
+from transformers.generation.configuration_utils import (
+    ALL_STATIC_CACHE_IMPLEMENTATIONS,
+)
 
 from pytest_lem.errors import ConfigError
 
@@ -55,6 +58,19 @@ def effective(
     }
     lines = [*_differences(spec, found), *_generation(generation, merged)]
     return {**found, "not_as_requested": lines} if lines else found
+
+
+def self_compiled(generation: Mapping[str, Any], model: Any) -> dict[str, Any] | None:
+    """How the library compiles decoding by itself; None where it does not.
+
+    It does so on GPUs, where the cache has a fixed size, by the merged configuration.
+    """
+    fixed = generation.get("cache_implementation") in ALL_STATIC_CACHE_IMPLEMENTATIONS
+    on_gpu = model.device.type == "cuda"
+    if generation.get("disable_compile") or not (fixed and on_gpu):
+        return None
+    told = generation.get("compile_config") or model._default_compile_config().to_dict()
+    return {"by": "cache_implementation", **told}
 
 
 def _of_model(model: Any) -> dict[str, Any]:

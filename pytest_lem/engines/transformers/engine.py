@@ -20,7 +20,7 @@ from pytest_lem.engines.transformers import counting, loading
 from pytest_lem.engines.transformers.adapter import adapted
 from pytest_lem.engines.transformers.continuous import Continuous
 from pytest_lem.engines.transformers.drafting import Drafting, drafted, drafting
-from pytest_lem.engines.transformers.effective import effective
+from pytest_lem.engines.transformers.effective import effective, self_compiled
 from pytest_lem.engines.transformers.generation import (
     TokenClock,
     end_ids,
@@ -44,7 +44,7 @@ from pytest_lem.errors import GenerationError, LemError, OutOfMemory
 from pytest_lem.workload.batching import layout
 
 if TYPE_CHECKING:
-    from pytest_lem.engines.transformers.compile import Compiled
+    from pytest_lem.engines.transformers.compile import Compiling
 
 _FAILURES = (
     RuntimeError,
@@ -71,7 +71,7 @@ class TransformersEngine:
         self._running = Running()
         self._continuous: Continuous | None = None
         self._drafting: Drafting | None = None
-        self._compiled: Compiled | None = None
+        self._compiled: Compiling | None = None
         self._kept: Any = None
         self._used = False
 
@@ -123,6 +123,7 @@ class TransformersEngine:
             self._running.state(self._device),
             section_config(self._section),
         )
+        self._compiled = self._compiled or _compiling(self._model, found)
         precision = counting.precision(self._model)
         if found["autocast_enabled"]:
             precision["compute"] = found["autocast_dtype"]
@@ -142,7 +143,7 @@ class TransformersEngine:
             devices=loading.device_names(self._model),
             flags=flags
             + loading.unlike(spec, found)
-            + (self._compiled.flags if self._compiled else []),
+            + list(self._compiled.flags if self._compiled else ()),
         )
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
@@ -351,13 +352,23 @@ class TransformersEngine:
             torch.cuda.empty_cache()
 
 
-def _compiled(model: Any, spec: Mapping[str, Any]) -> Compiled | None:
+def _compiled(model: Any, spec: Mapping[str, Any]) -> Compiling | None:
     if not spec["engine"].get("torch_compile"):
         return None
     # The compiler takes seconds to import.
     from pytest_lem.engines.transformers.compile import Compiled
 
     return Compiled(model, spec["engine"], strict=spec["strict"])
+
+
+def _compiling(model: Any, found: Mapping[str, Any]) -> Compiling | None:
+    """A listener, where the library will compile by itself."""
+    arguments = self_compiled(found["generation"], model)
+    if arguments is None:
+        return None
+    from pytest_lem.engines.transformers.compile import Compiling
+
+    return Compiling(arguments)
 
 
 def merged(*told: Mapping[str, Any]) -> dict[str, Any]:

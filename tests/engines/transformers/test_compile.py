@@ -1,11 +1,18 @@
 """torch.compile on the real library: compiled in the warm-up, told apart, or undone."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from pytest_lem.engines import GenerateOptions
 from pytest_lem.errors import ConfigError, GenerationError
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from pytest_lem.engines.transformers.compile import Compiling  # noqa: E402
+from pytest_lem.engines.transformers.effective import self_compiled  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +112,6 @@ def test_modes_with_cuda_graphs_say_that_there_is_no_gpu(load):
 )
 def test_arguments_reach_torch_compile(load, monkeypatch, section, key, value):
     """As torch itself is called."""
-    torch = pytest.importorskip("torch")
     calls = []
     real = torch.compile
 
@@ -128,3 +134,61 @@ def test_inductor_makes_code_that_generates_the_same(load, ask, rows, bare):
     assert first["completions"][0].output_ids == bare(prompt, 12)
     assert first["native"]["compile"]["fallback"] is None
     assert ask(engine, [prompt])["native"]["flags"] == []
+
+
+def test_what_a_static_cache_compiles_is_told_too(load, ask, rows, bare):
+    """The library does it by itself on GPUs; a switch of its own does it on a CPU."""
+    ready = transformers.CompileConfig(backend="aot_eager", mode=None)
+    ready._compile_all_devices = True
+    engine, _ = load(cache_implementation="static")
+    engine._beside = lambda _config: {"compile_config": ready}
+    engine._compiled = Compiling({})
+    (prompt,) = rows(5)
+    first, second = (ask(engine, [prompt]) for _ in range(2))
+    assert first["completions"][0].output_ids == bare(prompt, 12)
+    assert first["native"]["flags"] == ["compiled_in_window"]
+    assert first["native"]["compile"]["in_pass_s"] > 0
+    assert second["native"]["flags"] == []
+    assert second["native"]["compile"]["before_s"] > 0
+
+
+@pytest.mark.parametrize(
+    ("generation", "device", "mode"),
+    [
+        ({"cache_implementation": "static"}, "cuda", "reduce-overhead"),
+        (
+            {"cache_implementation": "static", "compile_config": {"mode": "default"}},
+            "cuda",
+            "default",
+        ),
+        ({"cache_implementation": "static"}, "cpu", None),
+        ({"cache_implementation": "static", "disable_compile": True}, "cuda", None),
+        ({"cache_implementation": "offloaded"}, "cuda", None),
+        ({}, "cuda", None),
+    ],
+)
+def test_a_cache_of_fixed_size_compiles_by_itself_on_gpus(
+    generation, device, mode, load
+):
+    """Unless that is disabled; `effective` then says how."""
+    model = load()[0]._model
+    there = SimpleNamespace(
+        device=torch.device(device),
+        _default_compile_config=model._default_compile_config,
+    )
+    found = self_compiled(generation, there)
+    assert (found or {}).get("mode") == mode
+    assert load()[1].effective["torch_compile"] is None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_static_cache_is_compiled_before_the_window_on_a_gpu(load, ask, rows):
+    """The first pass pays, as a warm-up does; the second has nothing to compile."""
+    engine, loaded = load(device="cuda", cache_implementation="static")
+    assert loaded.effective["torch_compile"]["by"] == "cache_implementation"
+    prompts = rows(5, 5)
+    first, second, third = (ask(engine, prompts) for _ in range(3))
+    assert first["native"]["flags"] == ["compiled_in_window"]
+    assert second["native"]["compile"]["before_s"] > 0
+    assert second["native"]["flags"] == third["native"]["flags"] == []
