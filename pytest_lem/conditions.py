@@ -57,6 +57,7 @@ def conditions_of(
         pythons=pythons,
         phases=settings["phases"],
         request_rows=settings["request-rows"],
+        residual_memory_mb=settings["residual-memory-mb"],
         flops=settings["flops"],
         torch_profile=settings["torch-profile"],
         peaks={one.uuid: peak for one in gpus if (peak := peak_of(one.name))},

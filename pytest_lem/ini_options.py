@@ -86,6 +86,14 @@ INI_OPTIONS: tuple[Option, ...] = (
         "attributed to it, and not their distribution alone (default: 1000)",
     ),
     Option(
+        name="residual-memory-mb",
+        parse=number(float, 0),
+        default=1024.0,
+        ini_only=True,
+        help="MB of GPU memory that an engine's processes may hold after its unload, "
+        "more than before its load, without a warning (default: 1024)",
+    ),
+    Option(
         name="throttle-reruns",
         parse=number(int, 1),
         default=2,

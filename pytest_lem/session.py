@@ -297,7 +297,12 @@ class LemSession:
             ),
             timeseries=self._timeseries,
             experiments=[
-                experiment_record(one, program.identities[name], self._cycles[name])
+                experiment_record(
+                    one,
+                    program.identities[name],
+                    self._cycles[name],
+                    self._open().residue(one.spec),
+                )
                 for name, one in program.experiments.items()
                 if name in self._cycles
             ],

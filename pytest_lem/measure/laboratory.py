@@ -15,7 +15,9 @@ from pytest_lem.measure.cooling import ThermalPolicy, cool_down, hottest, rest
 from pytest_lem.measure.idle import IdlePolicy, IdleReading
 from pytest_lem.measure.idle_cache import IdleCache
 from pytest_lem.measure.idle_states import CycleIdle, IdleStates
+from pytest_lem.measure.residue import Leftovers
 from pytest_lem.meters.metering import Metering
+from pytest_lem.records.extended import UNREAD, Residue
 from pytest_lem.records.record import Window
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.worker.client import EngineClient, Limits, start_worker
@@ -53,7 +55,8 @@ class Conditions:
     all of them, None where one of them is not known.
     `pythons` are those of backends that are not run by this one.
     `phases`: energy windows ask for token stamps too. `request_rows`: a window of more
-    requests does not list them one by one. `flops` is how operations are
+    requests does not list them one by one. `residual_memory_mb` is what an unloaded
+    engine may hold. `flops` is how operations are
     counted, `torch_profile` where profiles go, `peaks` are the GPUs' by their id.
     """
 
@@ -62,6 +65,7 @@ class Conditions:
     pythons: Mapping[str, str] = field(default_factory=dict)
     phases: bool = False
     request_rows: int = REQUEST_ROWS
+    residual_memory_mb: float = 1024.0
     flops: str = "auto"
     torch_profile: Path | None = None
     peaks: Mapping[str, Peak] = field(default_factory=dict)
@@ -137,7 +141,10 @@ class Laboratory:
         )
         self._registry = registry
         self._logs = log_directory
-        self._pool = EnginePool()
+        self._leftovers = Leftovers(
+            gpus=conditions.gpus, limit_mb=conditions.residual_memory_mb, wait=wait
+        )
+        self._pool = EnginePool(self._leftovers.unloaded)
         self._bench: Bench | None = None
         self._started = 0
 
@@ -202,6 +209,10 @@ class Laboratory:
         """What went wrong while engines were closed, a line each."""
         return self._pool.problems
 
+    def residue(self, spec: EngineSpec) -> Residue:
+        """What engines of that spec left in the GPUs' memory after their unload."""
+        return self._leftovers.found.get(spec.model_dump_json(), UNREAD)
+
     def close(self) -> None:
         """End the engine in order, then the meters."""
         try:
@@ -243,19 +254,23 @@ class Laboratory:
         self.progress.phase(f"load {spec.model}")
         try:
             model = resolve(spec.model, backend=spec.backend)
+            self._leftovers.before(client)
             start_s = time.monotonic()
             loaded = client.load(self._wire(spec, model))
         except BaseException:
             self.drop()
             raise
+        end_s, devices = time.monotonic(), self._metered(loaded.devices)
+        on_gpu = devices != {"cpu"}
+        self._leftovers.loaded(client, spec.model_dump_json(), on_gpu=on_gpu)
         return Bench(
             client=client,
             spec=spec,
             model=model,
             loaded=loaded,
             load_start_s=start_s,
-            load_end_s=time.monotonic(),
-            devices=self._metered(loaded.devices),
+            load_end_s=end_s,
+            devices=devices,
         )
 
     def _wire(self, spec: EngineSpec, model: Model) -> dict[str, object]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.analysis.stats import FEW_CYCLES, Summary, summarise
-from pytest_lem.records.extended import extended
+from pytest_lem.records.extended import UNREAD, Residue, extended
 from pytest_lem.records.record import Cycle, ExperimentRecord, SummaryRecord
 from pytest_lem.spec.experiment import Experiment
 
@@ -39,6 +39,7 @@ def experiment_record(
     experiment: Experiment,
     identity: str,
     cycles: Sequence[Cycle],
+    residue: Residue = UNREAD,
 ) -> ExperimentRecord:
     """The record of one experiment; `cycles` in the order they were run."""
     summary = summaries(cycles)
@@ -55,6 +56,7 @@ def experiment_record(
     }
     flags = result_flags(cycles)
     flags |= _noise_flags(summary)
+    flags |= {"residual_memory"} if residue.over else set()
     return ExperimentRecord(
         id=experiment.id,
         identity=identity,
@@ -68,7 +70,7 @@ def experiment_record(
             name: SummaryRecord.model_validate(one, from_attributes=True)
             for name, one in summary.items()
         },
-        extended=extended(complete(cycles), nulls),
+        extended=extended(complete(cycles), nulls, residue),
         quality={},
         flags=sorted(flags),
         nulls=nulls,

@@ -1,13 +1,31 @@
 """The groups beside the summary: always the same keys, null with a reason."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_lem.analysis.metrics import ratio, total
 from pytest_lem.records.record import Cycle, Window
 
 
-def extended(cycles: Sequence[Cycle], nulls: dict[str, str]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residue:
+    """GPU memory in MB that engines held after their unload, more than before the load.
+
+    None, and `reason`, where it is not known; `over` where it is more than allowed.
+    """
+
+    mb: float | None
+    reason: str | None = None
+    over: bool = False
+
+
+UNREAD = Residue(mb=None, reason="not_unloaded")
+
+
+def extended(
+    cycles: Sequence[Cycle], nulls: dict[str, str], residue: Residue = UNREAD
+) -> dict[str, Any]:
     """The groups of complete cycles; why a value is null goes to `nulls`."""
     windows = [window for cycle in cycles for window in cycle.windows]
     groups: dict[str, dict[str, Any]] = {
@@ -19,6 +37,7 @@ def extended(cycles: Sequence[Cycle], nulls: dict[str, str]) -> dict[str, Any]:
                 key: _most(_machine_memory(cycle).get(key) for cycle in cycles)
                 for key in ("device_used_mb", "process_used_mb")
             },
+            "residual_mb": residue.mb,
         },
         "gpu_utilisation": {"mean_pct": _utilisation(windows)},
         "batch": _batching(windows),
@@ -30,6 +49,8 @@ def extended(cycles: Sequence[Cycle], nulls: dict[str, str]) -> dict[str, Any]:
         "request_latency": {"e2e_ms": _last_latency(windows)},
         "speculation": _speculation(windows),
     }
+    if residue.reason is not None:
+        nulls["extended.memory.residual_mb"] = residue.reason
     found = {
         f"extended.{group}.{key}": value
         for group, values in groups.items()

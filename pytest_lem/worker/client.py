@@ -182,16 +182,17 @@ class EngineClient:
         self._loaded = False
         self._ask("unload", {}, limit_s=self._limits.unload_s, read=_body)
 
-    def close(self) -> str | None:
+    def close(self, unloaded: Callable[[], str | None] = lambda: None) -> str | None:
         """Unload, let the worker exit, and end its group; None, or what went wrong.
 
         It raises no failure of the engine, so that it hides no earlier one; a worker
-        that is not usable is ended without more ado.
+        that is not usable is ended without more ado. `unloaded` is called once the
+        engine is unloaded, while its process lives, and tells what is wrong with that.
         """
         if not self._open:
             return None
         try:
-            problem = self._leave() if self.usable else None
+            problem = self._leave(unloaded) if self.usable else None
             self.usable = False
             left = self._worker.end(self._limits.grace_s)
         except BaseException:
@@ -208,15 +209,16 @@ class EngineClient:
             self._shut(ended=left is None)
         return left
 
-    def _leave(self) -> str | None:
+    def _leave(self, unloaded: Callable[[], str | None]) -> str | None:
         problem = None
         try:
             if self._loaded:
                 self.unload()
+                problem = unloaded()
             self._ask("exit", {}, limit_s=self._limits.unload_s, read=_body)
             self._worker.wait(self._limits.grace_s)
         except LemError as error:
-            problem = error.message
+            problem = "; ".join(filter(None, (problem, error.message)))
         return problem
 
     def _shut(self, *, ended: bool) -> None:

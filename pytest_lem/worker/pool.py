@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import partial
 
 from pytest_lem.worker.client import EngineClient
 
@@ -11,10 +12,14 @@ class EnginePool:
     """Holds at most one engine, so that no two ever share a device.
 
     `problems` gathers, one line each, what went wrong while engines were closed. An
-    engine that is still held when the interpreter ends is killed then.
+    engine that is still held when the interpreter ends is killed then. `unloaded` is
+    called with an engine between its unload and its end, and may add a line.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, unloaded: Callable[[EngineClient], str | None] = lambda _client: None
+    ) -> None:
+        self._unloaded = unloaded
         self.problems: list[str] = []
         self._key: Hashable = None
         self._client: EngineClient | None = None
@@ -30,7 +35,10 @@ class EnginePool:
     def drop(self) -> None:
         """Close the live engine, if there is one; the next `get` starts another."""
         client, self._client = self._client, None
-        if client and (problem := client.close()):
+        if client is None:
+            return
+        unloaded = partial(self._unloaded, client)
+        if problem := client.close(unloaded):
             self.problems.append(problem)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from pytest_lem.records.assemble import experiment_record
+from pytest_lem.records.extended import UNREAD
 from pytest_lem.records.record import Cycle, Plan, Record, Session, Window
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.engine import EngineSpec
@@ -89,7 +90,7 @@ def make_cycle():
 def make_record():
     """A report of one experiment with the cycles given."""
 
-    def make(cycles, *, environment=None, name="t.py::test"):
+    def make(cycles, *, environment=None, name="t.py::test", residue=UNREAD):
         experiment = Experiment(
             id=name,
             spec=EngineSpec(backend="fake"),
@@ -113,7 +114,9 @@ def make_record():
             ),
             environment=environment or {},
             plan=Plan(order="interleaved", seed=0, planned=1, executed=[], skipped=[]),
-            experiments=[experiment_record(experiment, "0123456789abcdef", cycles)],
+            experiments=[
+                experiment_record(experiment, "0123456789abcdef", cycles, residue)
+            ],
         )
 
     return make

@@ -4,6 +4,7 @@ import pytest
 
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.records.assemble import all_flags, complete, null_reasons, summaries
+from pytest_lem.records.extended import Residue
 
 ENERGY = "energy_per_output_token_j"
 SPEED = "output_throughput_tps"
@@ -12,7 +13,7 @@ SPEED = "output_throughput_tps"
 @pytest.fixture
 def experiment(make_record):
     """The one experiment's record made from cycles."""
-    return lambda *cycles: make_record(list(cycles)).experiments[0]
+    return lambda *cycles, **others: make_record(list(cycles), **others).experiments[0]
 
 
 def test_the_summary_pools_complete_cycles_only(make_cycle, experiment):
@@ -146,6 +147,7 @@ def test_the_extended_groups_have_the_same_keys_whatever_is_known(
         "rss_peak_mb": 9.0,
         "device_used_mb": 11.0,
         "process_used_mb": None,
+        "residual_mb": None,
     }
     assert rich.extended["kv_cache"] == {
         "used_mb": 2.0,
@@ -170,6 +172,16 @@ def test_the_extended_groups_have_the_same_keys_whatever_is_known(
             for key, value in values.items():
                 named = f"extended.{group}.{key}" in found.nulls
                 assert named == (value is None), (group, key)
+
+
+def test_memory_that_stayed_after_the_unload_is_a_flag(make_cycle, experiment):
+    """It is found when the cycles are long on the disk."""
+    over = experiment(make_cycle(), residue=Residue(mb=2000.0, over=True))
+    assert over.extended["memory"]["residual_mb"] == 2000.0
+    assert "residual_memory" in over.flags
+    unknown = experiment(make_cycle(), residue=Residue(mb=None, reason="no_driver"))
+    assert unknown.nulls["extended.memory.residual_mb"] == "no_driver"
+    assert "residual_memory" not in unknown.flags
 
 
 def test_a_value_of_one_cycle_leaves_no_reason_of_another(make_cycle, experiment):
