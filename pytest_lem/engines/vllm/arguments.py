@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_lem.engines.vllm.sampling import KEYS as OF_SAMPLING
+from pytest_lem.engines.vllm.speculation import speculative_arguments
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec.nearest import unknown
 
@@ -47,6 +48,7 @@ def engine_arguments(spec: Mapping[str, Any], *, gpus: int) -> dict[str, Any]:
         **_cache(given, gpus=gpus),
         **_adapter(spec.get("adapter"), given),
         **given,
+        **_speculation(spec, given),
         **extra,
     }
     refuse_unknown(found, extra)
@@ -129,6 +131,14 @@ def _adapter(path: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     rank = lora_rank(path)
     fitting = [one for one in RANKS if rank is not None and one >= rank]
     return {"enable_lora": True, **({"max_lora_rank": fitting[0]} if fitting else {})}
+
+
+def _speculation(spec: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    asked = given.get("speculative_config")
+    if asked is None:
+        return {}
+    made = speculative_arguments(asked, weights=spec["weights"])
+    return {"speculative_config": made}
 
 
 def _refuse_absent(arguments: Mapping[str, Any]) -> None:

@@ -31,14 +31,15 @@ class Speculation(Section):
     model: str | None = _draft(
         "The drafting model.",
         effect="E~ T~ L~ M+",
+        advice="A hub id, a path, or synthetic:NAME.",
         needs="every method but ngram and suffix.",
         older=("speculative.model",),
     )
     num_speculative_tokens: Int | None = _draft(
         "Tokens drafted at a time.",
         effect="E~ T~ L~",
+        own="5; a head's own number",
         unit="tokens",
-        needs="ngram must have it.",
         older=("speculative.num_tokens",),
         ge=1,
     )
