@@ -37,6 +37,12 @@ PACKAGES = (
     "flash-attn",
     "bitsandbytes",
 )
+# What engines, their threads and their kernels read from the environment.
+VARIABLES = re.compile(
+    r"(OMP|KMP|GOMP|MKL|OPENBLAS|CUDA|NVIDIA|NCCL|PYTORCH|TORCH|TORCHINDUCTOR|TRITON|"
+    r"VLLM|TLLM|TRTLLM|FLASHINFER|ACCELERATE|BITSANDBYTES)_\w+|"
+    r"HF_HUB_OFFLINE|TRANSFORMERS_OFFLINE|TOKENIZERS_PARALLELISM|LD_PRELOAD"
+)
 MASKED = "***"
 
 _SECRET_NAME = re.compile(
@@ -65,6 +71,7 @@ def collect(timeout_s: float = 10.0, *, root: Path = Path("/")) -> dict[str, Any
         "packages": _packages,
         "python": _python,
         "clock": lambda: _clock(root),
+        "variables": _variables,
     }
     found, incomplete = _run_all(parts, timeout_s)
     return {
@@ -73,6 +80,13 @@ def collect(timeout_s: float = 10.0, *, root: Path = Path("/")) -> dict[str, Any
         "gpu": [],
         "incomplete": incomplete,
     }
+
+
+def _variables() -> dict[str, str]:
+    """The variables of this process that engines inherit and obey, without secrets."""
+    names = sorted(filter(VARIABLES.fullmatch, os.environ))
+    pairs = (f"{name}={os.environ[name]}" for name in names)
+    return dict(pair.split("=", 1) for pair in mask(list(pairs)))
 
 
 def git(path: Path, *, timeout_s: float = 5.0) -> dict[str, Any] | None:

@@ -12,7 +12,16 @@ import pytest
 
 from pytest_lem.machine import container, environment
 
-PARTS = ["cpu", "memory", "os", "container", "packages", "python", "clock"]
+PARTS = [
+    "cpu",
+    "memory",
+    "os",
+    "container",
+    "packages",
+    "python",
+    "clock",
+    "variables",
+]
 
 
 @pytest.fixture
@@ -36,6 +45,17 @@ def root(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return tmp_path
+
+
+def test_variables_that_engines_obey_are_kept_without_secrets(monkeypatch):
+    """Threads and kernels are in the record, tokens and the rest are not."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setenv("VLLM_API_KEY", "hidden")
+    monkeypatch.setenv("HF_TOKEN", "hidden")
+    found = environment.collect()["variables"]
+    assert found["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert found["VLLM_API_KEY"] == environment.MASKED
+    assert "HF_TOKEN" not in found
 
 
 def test_facts_come_from_the_kernels_files(root):
