@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pytest_lem.errors import ConfigError
@@ -19,6 +19,7 @@ from pytest_lem.meters.metering import Metering
 from pytest_lem.program import Program
 from pytest_lem.settings import Settings
 from pytest_lem.spec.experiment import Experiment
+from pytest_lem.spec.features import FEATURES
 from pytest_lem.worker.devices import select
 
 
@@ -47,6 +48,7 @@ def conditions_of(
     metering: Metering,
     thermal: ThermalPolicy | None,
     pythons: Mapping[str, str],
+    experiments: Iterable[Experiment],
 ) -> Conditions:
     """What holds for every experiment, by the settings and what was opened."""
     intensity = settings["carbon-intensity"]
@@ -58,6 +60,7 @@ def conditions_of(
         phases=settings["phases"],
         request_rows=settings["request-rows"],
         residual_memory_mb=settings["residual-memory-mb"],
+        caching_varied=caching_varied(experiments),
         flops=settings["flops"],
         torch_profile=settings["torch-profile"],
         peaks={one.uuid: peak for one in gpus if (peak := peak_of(one.name))},
@@ -80,6 +83,18 @@ def conditions_of(
             if one.power_limit_w is not None
         },
     )
+
+
+def caching_varied(experiments: Iterable[Experiment]) -> set[str]:
+    """The backends whose experiments differ in whether prefixes are cached."""
+    paths = FEATURES["prefix caching"]
+    said: dict[str, set[str]] = {}
+    for one in experiments:
+        value: Any = one.spec.engine
+        for key in paths.get(one.spec.backend, "").split(".")[1:]:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        said.setdefault(one.spec.backend, set()).add(repr(value))
+    return {name for name, values in said.items() if name in paths and len(values) > 1}
 
 
 def idle_policy(settings: Settings) -> IdlePolicy:

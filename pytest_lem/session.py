@@ -235,7 +235,12 @@ class LemSession:
             self._laboratory = Laboratory(
                 metering=metering,
                 conditions=conditions_of(
-                    settings, self._gpus, metering, thermal, self._pythons()
+                    settings,
+                    self._gpus,
+                    metering,
+                    thermal,
+                    self._pythons(),
+                    self.program.experiments.values(),
                 ),
                 registry=registry_of(self.config),
                 log_directory=self._directory,

@@ -31,6 +31,7 @@ class Script:
     name a step (`load`, `generate`, `unload`) that raises an error of `fail_kind`,
     never returns (`hang_how`: `sleep`, `busy`, or `gil`, holding the interpreter's
     lock in C), or kills the worker; for `generate`, after `good_passes` passes.
+    `prefix_caching` is what it says of itself; it caches nothing.
     """
 
     load_s: float = 0.0
@@ -46,6 +47,7 @@ class Script:
     good_passes: int = 0
     spawn_child: bool = False
     print_noise: bool = False
+    prefix_caching: Literal["on", "emptied", "off"] = "off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +28,9 @@ from pytest_lem.workload.models import Model, resolve
 # Readings are kept this long, so that a night of campaigns does not fill the memory.
 KEEP_S = 3600.0
 
+
+Asked = dict[str, dict[str, tuple[str, int, int]]]
+"""Of each spec the hashes of its prompts, with experiment, cycle and window."""
 
 Heard = list[tuple[Sequence[Sequence[int]], Generation]]
 """Prompts as token ids, and what came of them, pass by pass."""
@@ -56,7 +59,8 @@ class Conditions:
     `pythons` are those of backends that are not run by this one.
     `phases`: energy windows ask for token stamps too. `request_rows`: a window of more
     requests does not list them one by one. `residual_memory_mb` is what an unloaded
-    engine may hold. `flops` is how operations are
+    engine may hold. `caching_varied` are the backends whose experiments differ in
+    prefix caching. `flops` is how operations are
     counted, `torch_profile` where profiles go, `peaks` are the GPUs' by their id.
     """
 
@@ -66,6 +70,7 @@ class Conditions:
     phases: bool = False
     request_rows: int = REQUEST_ROWS
     residual_memory_mb: float = 1024.0
+    caching_varied: Collection[str] = ()
     flops: str = "auto"
     torch_profile: Path | None = None
     peaks: Mapping[str, Peak] = field(default_factory=dict)
@@ -147,6 +152,7 @@ class Laboratory:
         self._pool = EnginePool(self._leftovers.unloaded)
         self._bench: Bench | None = None
         self._started = 0
+        self.asked: Asked = {}
 
     def bench(self, spec: EngineSpec, turn: int, timeout_s: float) -> Bench:
         """The loaded engine of that spec in that pass; starts one where needed.

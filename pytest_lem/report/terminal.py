@@ -64,6 +64,7 @@ FLAGS = {
     "exclusive_unknown": "nobody can tell whether a GPU was used by others",
     "uncertain_energy": "energy is less certain than lem_max_uncertainty asks for",
     "module_scope_energy": "energy is that of the whole module, its CPU included",
+    "cached_prompts_repeat": "prefix caching is on, and prompts were asked before",
     "residual_memory": "an unloaded engine held more than lem_residual_memory_mb",
     "profile_failed": "--lem-torch-profile, and the engine made no profile",
     "power_capped": "the GPU ran at its power limit",

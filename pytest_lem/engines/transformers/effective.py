@@ -47,6 +47,7 @@ def effective(
         "attn_implementation": model.config._attn_implementation,
         "generation": merged,
         "use_cache": merged.get("use_cache"),
+        "prefix_caching": _prefix_caching(spec["engine"]),
         "padding_side": "left",
         "tf32": torch_state["allow_tf32"],
         **torch_state,
@@ -71,6 +72,13 @@ def self_compiled(generation: Mapping[str, Any], model: Any) -> dict[str, Any] |
         return None
     told = generation.get("compile_config") or model._default_compile_config().to_dict()
     return {"by": "cache_implementation", **told}
+
+
+def _prefix_caching(section: Mapping[str, Any]) -> str:
+    """Continuous batching may share pages, of a cache that each pass makes anew."""
+    asked = section.get("continuous_batching") or {}
+    shared = asked.get("enabled") and asked.get("allow_block_sharing") is not False
+    return "emptied" if shared else "off"
 
 
 def _of_model(model: Any) -> dict[str, Any]:

@@ -109,6 +109,7 @@ class VllmEngine:
             duration_s=duration_s,
             effective={
                 **found,
+                "prefix_caching": self._prefix_caching(found),
                 "weights": spec["weights"],
                 "weights_seed": None,
                 "adapter": spec.get("adapter"),
@@ -122,6 +123,12 @@ class VllmEngine:
             devices=sorted({one["device"] for one in ranks}),
             flags=flags + unlike(found, strict=spec["strict"]),
         )
+
+    def _prefix_caching(self, found: Mapping[str, Any]) -> str:
+        """`prepare` empties a cache that nobody asked for."""
+        if not found["enable_prefix_caching"]:
+            return "off"
+        return "emptied" if self._caching is None else "on"
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of texts, with the special tokens that the tokenizer adds."""

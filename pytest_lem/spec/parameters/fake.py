@@ -28,3 +28,4 @@ class FakeParameters(BaseModel):
     good_passes: NonNegativeInt | None = None
     spawn_child: bool | None = None
     print_noise: bool | None = None
+    prefix_caching: Literal["on", "emptied", "off"] | None = None
