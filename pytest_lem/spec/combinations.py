@@ -25,6 +25,27 @@ _NOT_CONTINUOUS = {
 }
 
 _DRAFTS = {"assistant_model", "prompt_lookup_num_tokens", "assistant_early_exit"}
+_OF_LORA = (
+    "max_loras",
+    "max_lora_rank",
+    "max_cpu_loras",
+    "fully_sharded_loras",
+    "lora_dtype",
+    "lora_target_modules",
+    "specialize_active_lora",
+)
+_NOT_OF_BEAMS = (
+    "n",
+    "presence_penalty",
+    "frequency_penalty",
+    "logprobs",
+    "prompt_logprobs",
+    "logit_bias",
+    "structured_outputs",
+    "stop",
+    "stop_token_ids",
+    "speculative_config",
+)
 _OF_BEAMS = ("early_stopping", "length_penalty")
 _OF_SAMPLING = ("typical_p", "epsilon_cutoff", "eta_cutoff", "top_h")
 _OF_ENDS = ("eos_token_id", "stop_strings", "max_time")
@@ -41,6 +62,13 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
             yield from _continuous(spec.engine, workload)
         for way in sorted(_DRAFTS & {*spec.engine}):
             yield from _drafts(way, spec.engine, workload)
+    if spec.backend == "vllm":
+        yield from _vllm_adapters(spec)
+        yield from _vllm_requests(spec.engine, workload)
+        if (workload.decoder.num_beams or 1) > 1:
+            yield from _vllm_beams(spec.engine, workload)
+        elif spec.engine.get("beam_length_penalty") is not None:
+            yield "vllm.beam_length_penalty needs decoder.num_beams above 1"
 
 
 def _batches(batching: Mapping[str, Any], workload: Workload) -> Iterator[str]:
@@ -96,6 +124,57 @@ def _decoding(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:
         )
     if texts > 1 and workload.streaming:
         yield "transformers.num_return_sequences needs streaming off: a step has many"
+
+
+def _vllm_adapters(spec: EngineSpec) -> Iterator[str]:
+    room = spec.engine.get("enable_lora")
+    if room is False and spec.adapter is not None:
+        yield "vllm.enable_lora=False and adapter exclude each other"
+    if not room and spec.adapter is None:
+        for name in (one for one in _OF_LORA if spec.engine.get(one) is not None):
+            yield f"vllm.{name} needs vllm.enable_lora=True or adapter"
+
+
+def _vllm_requests(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:
+    """What vLLM refuses only in the middle of a run, or ignores."""
+    if workload.decoder.no_repeat_ngram_size:
+        yield (
+            "decoder.no_repeat_ngram_size: vLLM has none; set "
+            "decoder.repetition_penalty"
+        )
+    if (section.get("n") or 1) > 1 and not workload.decoder.draws:
+        yield "vllm.n above 1 needs decoder.do_sample=True: else all texts are alike"
+    for name in ("stop", "stop_token_ids"):
+        if section.get(name) is not None and _forced(workload):
+            yield f"vllm.{name} means nothing without min_output_tokens=0"
+    if section.get("stop") is not None and section.get("detokenize") is False:
+        yield "vllm.stop needs vllm.detokenize: it is looked for in the text"
+    if (
+        section.get("output_kind") not in (None, "FINAL_ONLY")
+        and not workload.streaming
+    ):
+        yield (
+            f"vllm.output_kind={section['output_kind']} means something to streaming "
+            "alone: a batch gets FINAL_ONLY"
+        )
+
+
+def _vllm_beams(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:
+    """A beam search of vLLM's takes a width, a length and a penalty, and no more."""
+    beams = f"decoder.num_beams={workload.decoder.num_beams}"
+    if workload.streaming:
+        yield f"{beams} needs streaming off: there are no tokens until it ends"
+    if workload.forced_min_tokens not in (0, workload.output_tokens):
+        yield (
+            f"{beams} has no least length in vLLM: min_output_tokens="
+            f"{workload.min_output_tokens} can be 0 or output_tokens"
+        )
+    if workload.decoder.draws:
+        yield f"{beams} and decoder.do_sample exclude each other in vLLM"
+    if workload.decoder.repetition_penalty is not None:
+        yield f"{beams} and decoder.repetition_penalty exclude each other in vLLM"
+    for name in (one for one in _NOT_OF_BEAMS if section.get(one) is not None):
+        yield f"{beams} and vllm.{name} exclude each other"
 
 
 def _forced(workload: Workload) -> bool:

@@ -14,6 +14,7 @@ from pytest_lem.spec.catalogue import homes, nested, overridden
 from pytest_lem.spec.combinations import conflicts
 from pytest_lem.spec.effort import EFFORT_KEYS, Effort, Warmup
 from pytest_lem.spec.engine import EngineSpec
+from pytest_lem.spec.hints import hinted
 from pytest_lem.spec.nearest import unknown
 from pytest_lem.spec.notes import Note
 from pytest_lem.spec.parameters import SECTIONS
@@ -107,7 +108,7 @@ def plan_experiment(
         raise ConfigError("\n".join(problems))
     return Experiment(
         id=node_id,
-        spec=spec,
+        spec=hinted(spec, workload, origins),
         workload=workload,
         effort=effort,
         provenance=origins,

@@ -38,8 +38,8 @@ def test_an_older_name_becomes_todays_with_a_note(older, path):
 
 def test_an_older_name_is_the_same_experiment():
     """Identity knows no words, only what they mean."""
-    old = planned({"vllm": {"lora": {"max_loras": 2}}, "max_output_tokens": 9})
-    new = planned({"vllm": {"max_loras": 2}, "output_tokens": 9})
+    old = planned({"vllm": {"tp_size": 2}, "max_output_tokens": 9})
+    new = planned({"vllm": {"tensor_parallel_size": 2}, "output_tokens": 9})
     assert (old.spec, old.workload) == (new.spec, new.workload)
     names = [identity(one.spec, one.workload, {}, None) for one in (old, new)]
     assert names[0] == names[1]

@@ -84,7 +84,7 @@ def test_a_section_reaches_the_engine_as_plain_json():
     """Numbers as keys become text, what is unset is left out."""
     spec = planned("vllm.logit_bias", {5: 1.5}).spec
     assert json.loads(json.dumps(spec.engine)) == spec.engine
-    assert spec.engine == {"logit_bias": {"5": 1.5}}
+    assert spec.engine == {"logit_bias": {"5": 1.5}, "max_num_seqs": 1}
     placed = {"device_map": "auto", "max_memory": {0: "1GiB"}, "use_cache": None}
     spec = planned("transformers", placed).spec
     assert spec.engine == {"device_map": "auto", "max_memory": {"0": "1GiB"}}

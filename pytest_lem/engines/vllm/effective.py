@@ -11,8 +11,9 @@ from pytest_lem.errors import EngineLoadError
 
 # Arguments that the configuration has under another name.
 _RENAMED = {
-    "kv_cache_dtype": "cache_dtype",
-    "scheduling_policy": "policy",
+    "kv_cache_dtype": ("cache_config", "cache_dtype"),
+    "scheduling_policy": ("scheduler_config", "policy"),
+    "lora_target_modules": ("lora_config", "target_modules"),
 }
 # Turned into something else, or compared in another way.
 _NOT_COMPARED = {
@@ -31,7 +32,7 @@ _NOT_COMPARED = {
     "load_format",
 }
 _NESTED = ("compilation_config", "attention_config", "speculative_config")
-_ABSENT = object()
+ABSENT = object()
 
 
 def effective(
@@ -68,7 +69,7 @@ def effective(
         "ranks": len(ranks),
         "precision": _precision(config, ranks),
     }
-    lines = list(_differences(arguments, config, first))
+    lines = [*differences(arguments, config), *_kernels(arguments, first)]
     return {**found, "not_as_requested": lines} if lines else found
 
 
@@ -84,17 +85,20 @@ def unlike(found: Mapping[str, Any], *, strict: bool) -> list[str]:
 
 
 def lookup(config: Any, name: str) -> Any:
-    """The value of that name anywhere in a configuration; `_ABSENT` if nowhere."""
+    """The value of that name in a configuration; `ABSENT` if there is none.
+
+    The draft model's own are left out: they are called like the model's.
+    """
     fields = {field.name for field in dataclasses.fields(config)}
     if name in fields:
         return getattr(config, name)
-    for each in sorted(fields):
-        inner = getattr(config, each)
+    for each in sorted(fields - {"speculative_config"}):
+        inner = getattr(config, each, None)
         if dataclasses.is_dataclass(inner) and not each.startswith("_"):
             found = lookup(inner, name)
-            if found is not _ABSENT:
+            if found is not ABSENT:
                 return found
-    return _ABSENT
+    return ABSENT
 
 
 def _arguments(arguments: Mapping[str, Any], config: Any) -> Iterator[tuple[str, Any]]:
@@ -102,14 +106,14 @@ def _arguments(arguments: Mapping[str, Any], config: Any) -> Iterator[tuple[str,
     for key in arguments:
         if key in _NOT_COMPARED:
             continue
-        found = lookup(config, _RENAMED.get(key, key))
-        if found is not _ABSENT:
+        part, name = _RENAMED.get(key, ("", key))
+        found = lookup(getattr(config, part) if part else config, name)
+        if found is not ABSENT:
             yield key, found
 
 
-def _differences(
-    arguments: Mapping[str, Any], config: Any, first: Mapping[str, Any]
-) -> Iterator[str]:
+def differences(arguments: Mapping[str, Any], config: Any) -> Iterator[str]:
+    """A line for each argument that the configuration has otherwise."""
     for key, found in _arguments(arguments, config):
         asked = arguments[key]
         if asked is not None and asked != "auto" and not _alike(asked, found):
@@ -117,10 +121,9 @@ def _differences(
     for section in _NESTED:
         made = getattr(config, section)
         for key, asked in (arguments.get(section) or {}).items():
-            found = getattr(made, key, _ABSENT)
-            if found is _ABSENT or not _alike(asked, found):
+            found = getattr(made, key, ABSENT)
+            if found is ABSENT or not _alike(asked, found):
                 yield _line(f"{section}.{key}", asked, _or_nothing(found))
-    yield from _kernels(arguments, first)
 
 
 def _kernels(arguments: Mapping[str, Any], first: Mapping[str, Any]) -> Iterator[str]:
@@ -145,12 +148,12 @@ def _alike(asked: Any, found: Any) -> bool:
 
 def _inner(found: Any, key: str) -> Any:
     if isinstance(found, Mapping):
-        return found.get(key, _ABSENT)
-    return getattr(found, key, _ABSENT)
+        return found.get(key, ABSENT)
+    return getattr(found, key, ABSENT)
 
 
 def _or_nothing(found: Any) -> Any:
-    return None if found is _ABSENT else _plain(found)
+    return None if found is ABSENT else _plain(found)
 
 
 def _line(path: str, asked: Any, found: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -57,7 +58,7 @@ def sampling(options: GenerateOptions, section: Mapping[str, Any]) -> Any:
     _refuse_unknown(SamplingParams, fields, section)
     try:
         return SamplingParams(**fields)
-    except (ValueError, TypeError) as error:
+    except Exception as error:
         raise ConfigError(f"vllm: {error}") from error
 
 
@@ -88,10 +89,14 @@ def plain(params: Any) -> dict[str, Any]:
     names = getattr(params, "__struct_fields__", ())
     found = {name: getattr(params, name) for name in names if not name.startswith("_")}
     return {
-        name: value if isinstance(value, (int, float, str, list)) else str(value)
+        name: getattr(value, "name", value) if _short(value) else str(value)
         for name, value in found.items()
         if value is not None
     }
+
+
+def _short(value: Any) -> bool:
+    return isinstance(value, (int, float, str, list, enum.Enum))
 
 
 def _chosen(decoder: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,7 +146,7 @@ def _native(key: str, value: Any) -> Any:
                 raise ConfigError(unknown("key", name, known, within=within))
         try:
             return StructuredOutputsParams(**value)
-        except ValueError as error:
+        except Exception as error:
             raise ConfigError(f"vllm.structured_outputs: {error}") from error
     return value
 

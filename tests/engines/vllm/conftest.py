@@ -1,8 +1,13 @@
 """The real vLLM with a tiny Llama on the CPU, its core in the process of the tests."""
 
 import gc
+import importlib.util
+import os
 
 import pytest
+
+if importlib.util.find_spec("vllm"):
+    os.environ["HF_HUB_OFFLINE"] = "1"  # what is looked for there is not needed
 
 SMALL = {"enforce_eager": True, "kv_cache_memory_bytes": 2**24, "block_size": 32}
 """What makes a start short: no compiler, and a cache of 16 MiB."""
@@ -13,7 +18,14 @@ def spec_of(llama):
     """The spec of the tiny model with a section, as the laboratory sends it."""
 
     def made(*, strict=False, **changes):
-        own = {"model", "weights", "weights_seed", "revision", "precision", "adapter"}
+        own = {
+            "model",
+            "weights",
+            "revision",
+            "precision",
+            "adapter",
+            "trust_remote_code",
+        }
         spec = {
             "model": str(llama),
             "weights": "checkpoint",
@@ -40,6 +52,7 @@ def start(spec_of):
     pytest.importorskip("vllm")
     from pytest_lem.engines.vllm.engine import VllmEngine
 
+    gc.freeze()  # what libraries hold for good would be looked through at every start
     made = []
 
     def started(**section):
@@ -52,7 +65,7 @@ def start(spec_of):
     yield started
     while made:
         made.pop().unload()
-    gc.collect()
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")

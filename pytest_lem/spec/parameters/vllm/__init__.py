@@ -1,5 +1,9 @@
 """What can be set on vLLM beyond the universal parameters."""
 
+from collections.abc import Iterator
+
+from pydantic import model_validator
+
 from pytest_lem.spec.parameters.vllm.engine import Cache, Loading, Scheduling
 from pytest_lem.spec.parameters.vllm.execution import Execution, Observation, Parallel
 from pytest_lem.spec.parameters.vllm.requests import (
@@ -22,6 +26,32 @@ class VllmParameters(
 
     speculative_config: Speculation | None = None
     extra: Extra | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "VllmParameters":
+        if problems := list(self._problems()):
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        if self.quantization == "bitsandbytes":
+            yield (
+                "quantization=bitsandbytes: vLLM has none any more; say fp8, which "
+                "quantises while loading, or load a GPTQ or AWQ checkpoint"
+            )
+        seqs, tokens = self.max_num_seqs, self.max_num_batched_tokens
+        if seqs and tokens and tokens < seqs:
+            yield f"max_num_batched_tokens={tokens} is below max_num_seqs={seqs}"
+        if seqs and (self.max_num_active_seqs or 0) > seqs:
+            yield "max_num_active_seqs is above max_num_seqs"
+        if self.kv_cache_metrics_sample is not None and not self.kv_cache_metrics:
+            yield "kv_cache_metrics_sample needs kv_cache_metrics=True"
+        if (self.numa_bind_nodes or self.numa_bind_cpus) and not self.numa_bind:
+            yield "numa_bind_nodes and numa_bind_cpus need numa_bind=True"
+        if self.max_cpu_loras and self.max_cpu_loras < (self.max_loras or 1):
+            yield "max_cpu_loras is below max_loras"
+        if self.all2all_backend and not self.enable_expert_parallel:
+            yield "all2all_backend needs enable_expert_parallel=True"
 
     native = {  # noqa: RUF012 - annotated in Section
         "EngineArgs": "vllm.engine.arg_utils:EngineArgs",

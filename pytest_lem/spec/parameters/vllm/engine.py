@@ -98,7 +98,7 @@ class Cache(Section):
     kv_cache_memory_bytes: Int | None = _engine(
         "Size of the cache; replaces the share.",
         effect="T+ M+",
-        own="what the share leaves",
+        own="what the share leaves; 1 GiB on CPUs",
         unit="bytes",
         ge=1,
     )
@@ -125,8 +125,8 @@ class Cache(Section):
     enable_prefix_caching: Bool | None = _engine(
         "Reuse the cache of equal beginnings.",
         effect="E- T+ L-",
-        own="true",
-        advice="False where repeated prompts must cost their full price.",
+        own="true, and emptied before each window",
+        advice="True keeps it over windows; false is none at all.",
     )
     prefix_caching_hash_algo: (
         Literal["sha256", "sha256_cbor", "xxhash", "xxhash_cbor"] | None
@@ -180,17 +180,15 @@ class Scheduling(Section):
     max_num_seqs: Int | None = _engine(
         "Requests that run at once.",
         effect="E- T+ L+ M+ measured",
-        own="128 to 1024, by GPU and entry point",
+        own="batch_size; by itself vLLM takes 128 to 1024",
         unit="requests",
-        advice="Always set it: the default differs between streaming and batch runs.",
         ge=1,
     )
     max_num_batched_tokens: Int | None = _engine(
         "Tokens computed in one step.",
         effect="E~ T+ L~ M+",
-        own="2048 to 16384, by GPU and entry point",
+        own="8192; by itself vLLM takes 2048 to 16384",
         unit="tokens",
-        advice="Always set it: the default differs between streaming and batch runs.",
         needs="at least max_num_seqs.",
         ge=1,
     )

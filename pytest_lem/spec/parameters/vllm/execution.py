@@ -188,8 +188,7 @@ class Observation(Section):
     disable_log_stats: Bool | None = _engine(
         "No statistics, and so no figures of requests.",
         effect="L-",
-        own="true for LLM()",
-        advice="False is needed for the times of requests.",
+        own="false",
     )
     enable_mfu_metrics: Bool | None = _engine(
         "Estimate operations and bytes of each step.", effect="L+", own="false"

@@ -1,14 +1,19 @@
 """Drafts, adapters and sampling in vLLM."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
 from pytest_lem.spec.parameters.about import Bool, Float, Int, Section, into
 
 _engine = into("EngineArgs")
 _draft = into("SpeculativeConfig")
 _sample = into("SamplingParams")
+
+
+_BY_PROMPT = ("ngram", "ngram_gpu")
+_BY_MODEL = ("draft_model", "eagle", "eagle3", "medusa", "mlp_speculator")
 
 
 def _spell_out(value: object) -> object:
@@ -94,6 +99,24 @@ class Speculation(Section):
     parallel_drafting: Bool | None = _draft(
         "Draft all tokens in one pass.", effect="E- T+ L-", own="false"
     )
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "Speculation":
+        if problems := list(self._problems()):
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        by_prompt = self.method in _BY_PROMPT
+        if self.method is None and self.model is None:
+            yield "method or model is needed"
+        if self.model is None and self.method in _BY_MODEL:
+            yield f"method={self.method} needs model"
+        least, most = self.prompt_lookup_min, self.prompt_lookup_max
+        if not by_prompt and (least or most):
+            yield "prompt_lookup_min and prompt_lookup_max need method=ngram"
+        if least and most and least > most:
+            yield f"prompt_lookup_min={least} is above prompt_lookup_max={most}"
 
 
 class Adapters(Section):

@@ -1,0 +1,87 @@
+"""Which parameters of vLLM a test shows on the real library, on a CPU."""
+
+import ast
+from pathlib import Path
+
+from pytest_lem.engines.driven import VLLM, drives
+from pytest_lem.spec import catalogue
+from pytest_lem.spec.parameters.about import HARNESS
+
+HERE = Path(__file__).parent
+GPU = "needs a GPU: a CPU refuses or ignores it"
+FILES = "needs a checkpoint that was made for it"
+EXPERTS = "needs a mixture of experts on several GPUs"
+PROCESSES = "needs several processes that each hold a copy; not driven yet"
+ELSEWHERE = {
+    "decoder.no_repeat_ngram_size": "vLLM has none; it is refused",
+    "vllm.all2all_backend": EXPERTS,
+    "vllm.cudagraph_capture_sizes": GPU,
+    "vllm.data_parallel_size": PROCESSES,
+    "vllm.decode_context_parallel_size": GPU,
+    "vllm.enable_dbo": EXPERTS,
+    "vllm.enable_expert_parallel": EXPERTS,
+    "vllm.enable_sleep_mode": GPU,
+    "vllm.max_cudagraph_capture_size": GPU,
+    "vllm.numa_bind": GPU,
+    "vllm.numa_bind_cpus": GPU,
+    "vllm.numa_bind_nodes": GPU,
+    "vllm.prefill_context_parallel_size": GPU,
+    "vllm.quantization_config": FILES,
+}
+"""Parameters that no test on a CPU can show, and why."""
+
+
+def proven():
+    """The paths that `proves` marks and the tables of cases name in this folder."""
+    found = set()
+    for path in HERE.glob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("proves"):
+                found |= {ast.literal_eval(one) for one in node.args}
+            elif isinstance(node, ast.Assign):
+                found |= {*cases(ast.unparse(node.targets[0]), node.value)}
+    return found
+
+
+def cases(name, table):
+    """The paths of a table: its first column, or that and the third one."""
+    if name not in ("CASES", "NESTED"):
+        return
+    for row in table.elts:
+        first = ast.literal_eval(row.elts[0])
+        inner = f".{ast.literal_eval(row.elts[2])}" if name == "NESTED" else ""
+        yield ".".join(f"vllm.{first}{inner}".split(".")[:3])
+
+
+def parameters():
+    """Every parameter that reaches an object of vLLM's."""
+    universal = (
+        row
+        for row in catalogue.rows(catalogue.UNIVERSAL)
+        if row.targets.get("vllm", HARNESS) != HARNESS
+    )
+    return {row.path for row in (*universal, *catalogue.rows("vllm"))}
+
+
+def test_nearly_every_parameter_is_shown_at_work():
+    """At least 90 % of those that a CPU can show; the others have a reason."""
+    paths, shown = parameters(), proven()
+    possible = paths - {*ELSEWHERE}
+    left = sorted(possible - shown)
+    share = 1 - len(left) / len(possible)
+    print(f"{len(possible - {*left})} of {len(possible)} parameters ({share:.1%})")
+    print(*(f"not shown: {path}" for path in left), sep="\n")
+    print(*(f"{path}: {why}" for path, why in ELSEWHERE.items()), sep="\n")
+    assert share >= 0.90, left
+
+
+def test_marks_and_reasons_name_parameters():
+    """A name that is misspelt would count as nothing."""
+    assert proven() <= parameters()
+    assert {*ELSEWHERE} <= parameters()
+
+
+def test_what_is_shown_is_driven():
+    """No engine is said to obey what collection refuses."""
+    for path in proven():
+        assert drives(path, VLLM, section="vllm"), path
