@@ -124,7 +124,8 @@ class Program:
             experiment.workload,
             model.fingerprint,
             texts["recipe_sha256"] if texts else None,
-            self._adapter(experiment),
+            self._adapter(experiment.spec.adapter),
+            self._several(experiment),
         )
 
     def _model(self, experiment: Experiment) -> Model:
@@ -133,11 +134,17 @@ class Program:
             self._models[name, backend] = resolve(name, backend=backend)
         return self._models[name, backend]
 
-    def _adapter(self, experiment: Experiment) -> dict[str, str] | None:
-        path = experiment.spec.adapter
+    def _adapter(self, path: str | None) -> dict[str, str] | None:
         if path is not None and path not in self._adapters:
             self._adapters[path] = fingerprint(path)
         return None if path is None else self._adapters[path]
+
+    def _several(self, experiment: Experiment) -> dict[str, dict[str, str]] | None:
+        """The content of vLLM's adapters, by name."""
+        paths = experiment.spec.engine.get("adapters")
+        if experiment.spec.backend != "vllm" or paths is None:
+            return None
+        return {name: self._adapter(path) or {} for name, path in paths.items()}
 
 
 def fill(

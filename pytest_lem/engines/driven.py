@@ -80,6 +80,7 @@ TRANSFORMERS = frozenset(
 VLLM = frozenset(
     {
         "adapter",
+        "adapters",
         "all2all_backend",
         "async_scheduling",
         "attention_config.backend",
@@ -165,6 +166,7 @@ VLLM = frozenset(
         "prompt_logprobs",
         "quantization",
         "quantization_config",
+        "request_adapters",
         "scheduler_reserve_full_isl",
         "scheduling_policy",
         "skip_reading_prefix_cache",

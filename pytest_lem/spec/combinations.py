@@ -64,11 +64,24 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
             yield from _drafts(way, spec.engine, workload)
     if spec.backend == "vllm":
         yield from _vllm_adapters(spec)
+        yield from _vllm_several(spec, workload)
         yield from _vllm_requests(spec.engine, workload)
         if (workload.decoder.num_beams or 1) > 1:
             yield from _vllm_beams(spec.engine, workload)
         elif spec.engine.get("beam_length_penalty") is not None:
             yield "vllm.beam_length_penalty needs decoder.num_beams above 1"
+
+
+def _vllm_several(spec: EngineSpec, workload: Workload) -> Iterator[str]:
+    """What several adapters cannot be beside."""
+    if spec.engine.get("adapters") is None:
+        return
+    if spec.adapter is not None:
+        yield "vllm.adapters and adapter exclude each other"
+    if spec.engine.get("enable_lora") is False:
+        yield "vllm.enable_lora=False and vllm.adapters exclude each other"
+    if workload.streaming:
+        yield "vllm.adapters needs streaming off"
 
 
 def _batches(batching: Mapping[str, Any], workload: Workload) -> Iterator[str]:
@@ -130,9 +143,9 @@ def _vllm_adapters(spec: EngineSpec) -> Iterator[str]:
     room = spec.engine.get("enable_lora")
     if room is False and spec.adapter is not None:
         yield "vllm.enable_lora=False and adapter exclude each other"
-    if not room and spec.adapter is None:
+    if not room and spec.adapter is None and spec.engine.get("adapters") is None:
         for name in (one for one in _OF_LORA if spec.engine.get(one) is not None):
-            yield f"vllm.{name} needs vllm.enable_lora=True or adapter"
+            yield f"vllm.{name} needs vllm.enable_lora=True, adapter or adapters"
 
 
 def _vllm_requests(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:

@@ -123,17 +123,21 @@ def identity(
     fingerprint: Mapping[str, Any],
     prompts_sha256: str | None,
     adapter: Mapping[str, Any] | None = None,
+    adapters: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
     """First 16 hex digits of the SHA-256 of what decides the work, and nothing else.
 
-    `fingerprint` stands for the model's content, `adapter` for that of its adapter and
-    `prompts_sha256` for that of given texts. Fields at their default are left out, so
-    that a field added later changes no old identity.
+    `fingerprint` stands for the model's content, `adapter` for that of its adapter, or
+    `adapters` of each by name, and `prompts_sha256` for that of given texts. Fields at
+    their default are left out, so that a field added later changes no old identity.
     """
     engine = spec.model_dump(exclude_defaults=True, exclude_none=True)
     engine["model"] = dict(fingerprint)
     if adapter is not None:
         engine["adapter"] = dict(adapter)
+    if adapters:
+        named = {name: dict(one) for name, one in adapters.items()}
+        engine["engine"] = {**engine["engine"], "adapters": named}
     work = workload.model_dump(exclude_defaults=True, exclude_none=True)
     if prompts_sha256:
         work["prompts"] = prompts_sha256

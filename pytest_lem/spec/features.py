@@ -95,7 +95,7 @@ FEATURES: Mapping[str, Mapping[str, str]] = {
         "tensorrt": "adapter",
     },
     "several LoRA adapters": {
-        "vllm": "vllm.max_loras",
+        "vllm": "vllm.adapters",
         "tensorrt": "tensorrt.max_loras",
     },
 }

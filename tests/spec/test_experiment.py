@@ -291,6 +291,44 @@ def test_an_adapter_counts_by_its_content_not_by_its_path():
     assert of("/a", "f00") != of("/a", "ba4")
 
 
+def test_each_of_several_adapters_counts_by_its_content_and_its_name():
+    """Paths have no say; which requests get it follows from the name."""
+
+    def of(path, name, sha256):
+        spec = EngineSpec(backend="vllm", engine={"adapters": {name: path}})
+        content = {name: {"weights_sha256": sha256}}
+        return identity(spec, Workload(), {}, None, adapters=content)
+
+    assert of("/a", "law", "f00") == of("/b", "law", "f00")
+    assert of("/a", "law", "f00") != of("/a", "law", "ba4")
+    assert of("/a", "law", "f00") != of("/a", "code", "f00")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"request_adapters": ["low", None]},
+            "vllm: adapter 'low' is unknown; did you mean 'law'?",
+        ),
+        ({"adapters": {}}, "at least one entry"),
+        ({"enable_lora": False}, "vllm.enable_lora=False and vllm.adapters exclude"),
+    ],
+)
+def test_several_adapters_agree_with_the_rest(changes, told):
+    """In one line, when experiments are collected."""
+    section = {"adapters": {"law": "/a"}, **changes}
+    assert told in "\n".join(problems(backend="vllm", vllm=section))
+
+
+def test_several_adapters_are_instead_of_one_and_without_streaming():
+    """Each of the reasons is told."""
+    section = {"adapters": {"law": "/a"}}
+    told = problems(backend="vllm", adapter="/b", streaming=True, vllm=section)
+    assert "vllm.adapters and adapter exclude each other" in told
+    assert "vllm.adapters needs streaming off" in told
+
+
 def test_it_is_the_same_in_every_process():
     """Hash randomisation has no say."""
     code = (

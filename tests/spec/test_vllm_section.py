@@ -29,7 +29,10 @@ DRAWS = {"do_sample": True}
         ({"numa_bind_cpus": ["0"]}, "need numa_bind=True"),
         ({"enable_lora": True, "max_loras": 2, "max_cpu_loras": 1}, "below max_loras"),
         ({"all2all_backend": "x"}, "needs enable_expert_parallel=True"),
-        ({"max_lora_rank": 8}, "max_lora_rank needs vllm.enable_lora=True or adapter"),
+        (
+            {"max_lora_rank": 8},
+            "max_lora_rank needs vllm.enable_lora=True, adapter or adapters",
+        ),
         (LONE, "method=eagle needs model"),
         ({"speculative_config": {"num_speculative_tokens": 1}}, "method or model"),
         (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from pytest_lem.engines.vllm.adapters import KEYS as OF_ADAPTERS
+from pytest_lem.engines.vllm.adapters import lora_arguments
 from pytest_lem.engines.vllm.sampling import KEYS as OF_SAMPLING
 from pytest_lem.engines.vllm.speculation import speculative_arguments
 from pytest_lem.errors import ConfigError
@@ -18,9 +18,8 @@ _PROBES = "pytest_lem.engines.vllm.probe"
 SEQUENCES = 256
 STEP_TOKENS = 8192
 CPU_CACHE_BYTES = 2**30
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
-_NOT_OF_ENGINE = {*OF_SAMPLING, "in_process", "extra"}
+_NOT_OF_ENGINE = {*OF_SAMPLING, *OF_ADAPTERS, "in_process", "extra"}
 _SIZES = ("kv_cache_memory_bytes", "gpu_memory_utilization", "num_gpu_blocks_override")
 _OURS = ("worker_extension_cls",)
 
@@ -46,7 +45,7 @@ def engine_arguments(spec: Mapping[str, Any], *, gpus: int) -> dict[str, Any]:
         "disable_log_stats": False,
         "worker_extension_cls": f"{_PROBES}.Probe",
         **_cache(given, gpus=gpus),
-        **_adapter(spec.get("adapter"), given),
+        **lora_arguments(spec, given, gpus=gpus),
         **given,
         **_speculation(spec, given),
         **extra,
@@ -69,16 +68,6 @@ def refuse_unknown(arguments: Mapping[str, Any], extra: Mapping[str, Any]) -> No
             raise ConfigError(unknown("key", key, known, within="vllm.extra.engine."))
         msg = f"vllm.{key}: vLLM {__version__} has no such argument"
         raise ConfigError(msg)
-
-
-def lora_rank(path: str) -> int | None:
-    """The rank of an adapter on this machine; None where its files do not say."""
-    file = Path(path).expanduser() / "adapter_config.json"
-    try:
-        rank = json.loads(file.read_text(encoding="utf-8")).get("r")
-    except (OSError, ValueError):
-        return None
-    return rank if isinstance(rank, int) else None
 
 
 def _model(
@@ -118,19 +107,6 @@ def _cache(given: Mapping[str, Any], *, gpus: int) -> dict[str, Any]:
     if gpus or any(key in given for key in _SIZES):
         return {}
     return {"kv_cache_memory_bytes": CPU_CACHE_BYTES}
-
-
-def _adapter(path: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Room for the spec's adapter, of its rank."""
-    if path is None:
-        return {}
-    if given.get("enable_lora") is False:
-        raise ConfigError(
-            f"vllm.enable_lora=False and adapter={path!r} exclude each other"
-        )
-    rank = lora_rank(path)
-    fitting = [one for one in RANKS if rank is not None and one >= rank]
-    return {"enable_lora": True, **({"max_lora_rank": fitting[0]} if fitting else {})}
 
 
 def _speculation(spec: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import GenerateOptions, Loaded
 from pytest_lem.engines.driven import VLLM, undriven
 from pytest_lem.engines.vllm import environment, facts
+from pytest_lem.engines.vllm.adapters import Adapters
 from pytest_lem.engines.vllm.arguments import engine_arguments
 from pytest_lem.engines.vllm.effective import effective, unlike
 from pytest_lem.engines.vllm.failures import generation_failure, load_failure
@@ -41,7 +42,7 @@ class VllmEngine:
         self._graphs = False
         self._in_process = True
         self._caching: bool | None = None
-        self._lora: Any = None
+        self._adapters: Adapters | None = None
 
     def version(self) -> str:
         """The version of vLLM, which is not imported before a load: that takes long."""
@@ -104,7 +105,7 @@ class VllmEngine:
         self._graphs = found["cudagraph_mode"] not in ("NONE", "None")
         self._in_process = found["in_process"]
         self._caching = spec["engine"].get("enable_prefix_caching")
-        self._lora = _lora_request(spec.get("adapter"))
+        self._adapters = Adapters(spec)
         return Loaded(
             duration_s=duration_s,
             effective={
@@ -113,6 +114,7 @@ class VllmEngine:
                 "weights": spec["weights"],
                 "weights_seed": None,
                 "adapter": spec.get("adapter"),
+                "adapters": self._adapters.told,
                 "trust_remote_code": spec["trust_remote_code"],
             },
             model={
@@ -160,7 +162,7 @@ class VllmEngine:
             prompts=[TokensPrompt(prompt_token_ids=list(one)) for one in prompts],
             lengths=[len(one) for one in prompts],
             params=params,
-            lora=self._lora,
+            lora=self._adapters and self._adapters.of(len(prompts)),
         )
         return [flight]
 
@@ -258,7 +260,7 @@ class VllmEngine:
 
     def unload(self) -> None:
         """Shut vLLM down and give its memory back."""
-        llm, self._llm, self._lora = self._llm, None, None
+        llm, self._llm, self._adapters = self._llm, None, None
         if llm is None:
             return
         llm.llm_engine.engine_core.shutdown()
@@ -310,11 +312,3 @@ def _platform(gpus: int, ranks: int) -> list[str]:
         )
         raise ConfigError(msg)
     return ["gpus_unused"] if gpus > ranks else []
-
-
-def _lora_request(path: str | None) -> Any:
-    if path is None:
-        return None
-    from vllm.lora.request import LoRARequest
-
-    return LoRARequest("adapter", 1, path)

@@ -5,11 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
-from pytest_lem.spec.parameters.about import Bool, Float, Int, Section, into
+from pytest_lem.spec.nearest import unknown
+from pytest_lem.spec.parameters.about import HARNESS, Bool, Float, Int, Section, into
 
 _engine = into("EngineArgs")
 _draft = into("SpeculativeConfig")
 _sample = into("SamplingParams")
+_ours = into(HARNESS)
 
 
 _BY_PROMPT = ("ngram", "ngram_gpu")
@@ -122,6 +124,17 @@ class Speculation(Section):
 class Adapters(Section):
     """LoRA adapters."""
 
+    adapters: dict[str, str] | None = _ours(
+        "Several adapters at once, a hub id or path for each name.",
+        effect="E+ T- L+ M+",
+        own="none",
+    )
+    request_adapters: list[str | None] | None = _ours(
+        "Names of the requests' adapters, in order and then again; null is none.",
+        effect="E~ T~ L~",
+        own="each of adapters in turn",
+        needs="adapters.",
+    )
     enable_lora: Bool | None = _engine(
         "Make room for adapters; costs something also where none is used.",
         effect="E+ T- L+ M+",
@@ -131,8 +144,8 @@ class Adapters(Section):
     max_loras: Int | None = _engine(
         "Adapters in one batch.",
         effect="M+",
-        own="1",
-        needs="enable_lora.",
+        own="1, or as many as adapters",
+        needs="enable_lora or adapters.",
         older=("lora.max_loras",),
         ge=1,
     )
@@ -165,6 +178,15 @@ class Adapters(Section):
     specialize_active_lora: Bool | None = _engine(
         "Graphs for each number of adapters.", effect="L- M+", own="false"
     )
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "Adapters":
+        named = {one for one in self.request_adapters or () if one is not None}
+        if strangers := sorted(named - {*(self.adapters or ())}):
+            raise ValueError(unknown("adapter", strangers[0], self.adapters or ()))
+        if self.adapters == {} or self.request_adapters == []:
+            raise ValueError("adapters and request_adapters have at least one entry")
+        return self
 
 
 class Sampling(Section):

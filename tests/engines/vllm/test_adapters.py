@@ -1,0 +1,88 @@
+"""LoRA adapters on the real vLLM: one for all requests, or one for each."""
+
+import pytest
+
+pytest.importorskip("vllm")
+pytest.importorskip("peft")
+
+from pytest_lem.engines.vllm.adapters import lora_arguments
+from pytest_lem.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def adapters(llama, tmp_path_factory):
+    """Two adapters of two ranks, with weights that are large enough to tell."""
+    import peft
+    import torch
+    import transformers
+
+    folder = tmp_path_factory.mktemp("lora")
+    made = {}
+    for seed, (name, rank) in enumerate({"law": 4, "code": 12}.items()):
+        base = transformers.AutoModelForCausalLM.from_pretrained(llama)
+        torch.manual_seed(seed)
+        config = peft.LoraConfig(
+            r=rank, target_modules=["q_proj", "v_proj"], init_lora_weights=False
+        )
+        peft.get_peft_model(base, config).save_pretrained(folder / name)
+        made[name] = str(folder / name)
+    return made
+
+
+@pytest.fixture(scope="module")
+def alone(llama, adapters):
+    """What transformers and PEFT generate with an adapter merged into the weights."""
+    import peft
+    import torch
+    import transformers
+
+    def generate(name, row, count):
+        base = transformers.AutoModelForCausalLM.from_pretrained(llama)
+        model = peft.PeftModel.from_pretrained(base, adapters[name]).merge_and_unload()
+        ids = torch.tensor([row])
+        out = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=count,
+            min_new_tokens=count,
+            do_sample=False,
+            pad_token_id=258,
+        )
+        return out[0, len(row) :].tolist()
+
+    return generate
+
+
+def test_each_request_is_computed_with_the_adapter_that_it_names(
+    start, ask, rows, bare, alone, adapters
+):
+    """Both in one batch, and again from the first."""
+    names = ["code", "law", "law"]
+    engine, loaded = start(adapters=adapters, request_adapters=names, max_num_seqs=4)
+    prompts = rows(5, 9, 7, 8)
+    got = ask(engine, prompts, count=6)
+    found = [one.output_ids for one in got["completions"]]
+    turn = zip([*names, names[0]], prompts, strict=True)
+    assert found == [alone(name, row, 6) for name, row in turn]
+    assert found[0] != bare(prompts[0], 6)
+    assert loaded.effective["lora"]["max_loras"] == 2
+    assert loaded.effective["lora"]["max_lora_rank"] == 16
+    ranks = {name: one["rank"] for name, one in loaded.effective["adapters"].items()}
+    assert ranks == {"law": 4, "code": 12}
+
+
+def test_requests_without_an_adapter_beside_others_are_refused_on_cpus(start, adapters):
+    """There vLLM 0.32.0 computes them with an adapter as well: wrong tokens."""
+    with pytest.raises(ConfigError, match="those without"):
+        start(adapters=adapters, request_adapters=["law", None])
+
+
+def test_there_is_room_for_all_adapters_unless_told_otherwise(adapters):
+    """A section says less; a single adapter is a case of several."""
+    made = lora_arguments({"engine": {"adapters": adapters}}, {}, gpus=0)
+    assert made == {"enable_lora": True, "max_loras": 2, "max_lora_rank": 16}
+    one = lora_arguments({"engine": {}, "adapter": adapters["law"]}, {}, gpus=0)
+    assert one == {"enable_lora": True, "max_loras": 1, "max_lora_rank": 8}
+    mixed = {"adapters": adapters, "request_adapters": ["law", None]}
+    assert lora_arguments({"engine": mixed}, {}, gpus=1) == made
+    assert lora_arguments({"engine": {}}, {}, gpus=0) == {}
