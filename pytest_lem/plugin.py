@@ -28,10 +28,21 @@ __all__ = ["engine", "lem", "lem_backend", "meter"]
 HEADLINE = "lem_headline"
 
 MARKER = (
-    "lem(model=..., precision=..., batch_size=1, input_tokens=128, output_tokens=128, "
-    "...): an experiment on LLM inference; keywords are fields of engine spec, "
-    "workload and effort, sections such as transformers={...}, and backends=[...]"
+    "lem(model=..., precision=..., batch_size=..., output_tokens=..., ...): an "
+    "experiment on LLM inference; keywords are fields of engine spec, workload and "
+    "effort, sections such as transformers={...}, and backends=[...]; `pytest --help` "
+    "lists them under --lem-set"
 )
+
+
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser
+) -> None:
+    """Complete the help from the models, which nothing but help needs this early."""
+    if early_config.known_args_namespace.help:
+        from pytest_lem.helptext import complete
+
+        complete(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

@@ -45,6 +45,7 @@ ROOMS = (
         "stash",
         "traces",
         "explain",
+        "helptext",
     ),
     ("cli",),
 )
