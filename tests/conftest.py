@@ -26,6 +26,14 @@ with suppress(ImportError):
     import setuptools  # noqa: F401
 
 
+# Speed is no matter of these tests, and their machine may be busy.
+with suppress(ImportError):
+    import hypothesis
+
+    hypothesis.settings.register_profile("calm", deadline=None)
+    hypothesis.settings.load_profile("calm")
+
+
 class NVMLError(Exception):
     def __init__(self, value):
         super().__init__(f"code {value}")

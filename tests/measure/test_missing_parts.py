@@ -127,7 +127,7 @@ def test_a_report_is_whole_whatever_is_missing(report_of, tmp_path, parts):
         for window in cycle.windows:
             assert absent_in(window) <= cycle.nulls.keys()
         heat = [window.thermal is not None for window in cycle.windows]
-        assert set(heat) == {parts["telemetry"]}
+        assert any(heat) is parts["telemetry"]
 
     with (tmp_path / "r.csv").open(newline="") as file:
         (cells,) = csv.DictReader(file)

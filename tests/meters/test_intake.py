@@ -105,7 +105,7 @@ def test_now_and_then_a_wrong_reading_is_left_out_and_flagged():
 
     reading, seconds, _ = measured(Theirs(spoil))
     assert reading.gross_j == pytest.approx(100 * seconds, rel=0.02)
-    assert reading.flags == ["readings_refused"]
+    assert "readings_refused" in reading.flags
 
 
 @pytest.mark.parametrize("wait_s", [math.nan, -1.0, math.inf])

@@ -122,7 +122,7 @@ def test_eight_gpus_that_step_together_are_each_seen_closely(driver):
         assert len(edges) >= 27
         assert all(b.energy_j - a.energy_j < 1.5 * step_j for a, b in edges)
         brackets_s = sorted(b.after_s - a.before_s for a, b in edges)
-        assert median(brackets_s) < 0.02
+        assert median(brackets_s) < 0.032
         assert facts[device]["read_ms"]["median"] >= 4.0
         assert facts[device]["thread_cpu_s"] > 0
 
