@@ -18,16 +18,15 @@ from pytest_lem.worker.serve import Worker
 
 
 def main() -> None:
-    """Take the pipes, see to this group's end, and serve until told to exit."""
+    """Take the pipes, leave a guard behind, and serve until told to exit."""
     parser = argparse.ArgumentParser(prog="python -m pytest_lem.worker")
     parser.add_argument("--parent", type=int, metavar="PID")
     parent: int | None = parser.parse_args().parent
-    if parent is not None:  # who started this has also given it a group
-        group.die_with(parent)
-    elif os.getpgrp() != os.getpid():
+    # Who started this and is its parent has also given it a group.
+    if parent is None and os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
     reader, writer = _take_pipes()
-    group.guard(close=(reader, writer))
+    group.guard(parent=parent, close=(reader, writer))
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     Worker(reader, writer).serve()

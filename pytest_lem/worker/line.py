@@ -26,7 +26,7 @@ from pytest_lem.worker.protocol import (
 
 _BEAT_GAP_S = 0.5
 _JOIN_S = 5.0
-_ENDED_WITHIN_S = 2.0
+_ENDED_WITHIN_S = 5.0
 
 OnBeat = Callable[[Beat], None]
 Heard = Message | ProtocolError | None

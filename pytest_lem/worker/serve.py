@@ -10,7 +10,6 @@ import os
 import platform
 import queue
 import random
-import signal
 import sys
 import threading
 import time
@@ -27,7 +26,7 @@ from pytest_lem.engines import (
     Profiles,
 )
 from pytest_lem.errors import ConfigError, GenerationError
-from pytest_lem.worker import cuda, group
+from pytest_lem.worker import cuda
 from pytest_lem.worker.failure import failure
 from pytest_lem.worker.payload import (
     pack_generation,
@@ -206,7 +205,7 @@ class Worker:
                 self._say(encode(failure(Message(kind="read"), error)))
                 request = None
             if request is None:
-                _end_group()
+                _end()
             else:
                 self._requests.put(request)
 
@@ -227,7 +226,7 @@ class Worker:
             with self._writing:
                 write(self._writer, frames)
         except BrokenPipeError:
-            _end_group()
+            _end()
 
 
 def _engine(target: str) -> Engine:
@@ -251,6 +250,5 @@ def _rss_mb() -> float:
     return round(pages * _PAGE_MB, 1)
 
 
-def _end_group() -> None:
-    group.signal_all(os.getpgrp(), signal.SIGKILL)
-    os._exit(1)  # the first process of a container is deaf to the signal
+def _end() -> None:
+    os._exit(1)  # the guard ends what this process has started

@@ -81,16 +81,20 @@ class Session:
             time.sleep(0.02)
 
     def worker(self):
-        """The first process of the live worker's group."""
-        pid = self.popen.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        told = {c: Path(f"/proc/{c}/cmdline").read_text() for c in children}
-        return next(int(c) for c in told if "pytest_lem.worker" in told[c])
+        """The live worker's guard, which leads its group, and the worker itself."""
+        guard = _worker_below(self.popen.pid)
+        return guard, _worker_below(guard)
 
     def end(self):
         """Wait for the end; the output and the exit code."""
         output, _ = self.popen.communicate(timeout=60)
         return output, self.popen.returncode
+
+
+def _worker_below(pid):
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    told = {c: Path(f"/proc/{c}/cmdline").read_text() for c in children}
+    return next(int(c) for c in told if "pytest_lem.worker" in told[c])
 
 
 @pytest.fixture
@@ -207,15 +211,18 @@ def test_killing_pytest_leaves_no_process(begin, alive, journal):
     assert not (session.directory / "r.json").exists()
 
 
-def test_killing_the_worker_fails_its_experiment_only(begin, report, alive, group_of):
-    """kill -9 of the worker: a named error, its group gone, the next one measured."""
+@pytest.mark.parametrize("which", ["guard", "worker"])
+def test_killing_the_worker_fails_its_experiment_only(
+    begin, report, alive, group_of, which
+):
+    """kill -9 of either: a named error, its group gone, the next one measured."""
     session = begin()
-    worker = session.worker()
-    assert len(group_of(worker)) >= 3
-    os.kill(worker, signal.SIGKILL)
+    guard, worker = session.worker()
+    assert len(group_of(guard)) >= 3
+    os.kill(guard if which == "guard" else worker, signal.SIGKILL)
     output, code = session.end()
     assert code == pytest.ExitCode.TESTS_FAILED
-    assert group_of(worker) == []
+    assert group_of(guard) == []
     assert alive(session.word) == []
     cycles = {one.id.split("_")[-1]: one.cycles for one in report().experiments}
     (died,) = cycles["long[stubborn]"]

@@ -6,6 +6,7 @@ import platform
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -56,9 +57,10 @@ def test_a_whole_life(start):
         "executable": sys.executable,
         "engine": {"name": "fake", "version": "1"},
         "packages": {"python": platform.python_version()},
-        "pid": client.pid,
+        "pid": client.hello["pid"],
         "devices": [],
     }
+    assert client.hello["pid"] in group.members(client.pid)
     assert client.load({"engine": {}, "model": "m"}).model["name"] == "m"
     ids = client.tokenize(["ab", "", "é"])
     assert ids == [[97, 98], [], [195, 169]]
@@ -368,6 +370,51 @@ def test_a_child_deaf_to_termination_is_killed(start, engine_module):
     assert len(group.members(client.pid)) == 3
     client.close()
     assert group.members(client.pid) == []
+
+
+RUNAWAY = """
+import os, signal, subprocess, sys
+from pathlib import Path
+SLEEPS = "import time; time.sleep(3600)"
+STARTS = (
+    "import subprocess, sys;"
+    "child = subprocess.Popen(sys.argv[1:], stdout=2, start_new_session=True);"
+    "print(child.pid)"
+)
+class Odd(FakeEngine):
+    def load(self, spec):
+        sleeper = [sys.executable, "-c", SLEEPS]
+        told = subprocess.run([sys.executable, "-c", STARTS, *sleeper],
+                              stdout=subprocess.PIPE, start_new_session=True)
+        Path(__file__).with_name("runaway").write_bytes(told.stdout)
+        return super().load(spec)
+"""
+
+
+def is_dead(pid):
+    """Whether it has ended; nobody may have reaped it yet."""
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+@pytest.mark.parametrize("how", ["close", "kill", "death"])
+def test_a_process_that_left_the_group_ends_with_it(
+    start, engine_module, tmp_path, how, eventually
+):
+    """A new session and a dead parent do not help it, whichever side dies."""
+    client = start(engine_module(RUNAWAY))
+    client.load({})
+    runaway = int((tmp_path / "runaway").read_text())
+    assert os.getpgid(runaway) != client.pid
+    assert runaway in group.members(client.pid)
+    if how in ("close", "kill"):
+        assert getattr(client, how)() is None
+        assert is_dead(runaway)
+        return
+    os.kill(client.hello["pid"], signal.SIGKILL)
+    assert eventually(lambda: is_dead(runaway))
+    with pytest.raises(WorkerDied, match="SIGKILL"):
+        client.generate([[1]], OPTIONS)
 
 
 def test_a_value_that_json_cannot_hold_is_told(start, engine_module):

@@ -146,11 +146,11 @@ def test_the_end_of_the_pipe_ends_the_group(raw, eventually):
 def test_a_signal_to_the_worker_ends_its_group(raw, signum, how, eventually):
     """SIGTERM and SIGKILL take grandchildren along, whatever the main thread does."""
     worker = raw()
-    ask(worker, "hello", engine=FAKE, name="fake")
+    pid = ask(worker, "hello", engine=FAKE, name="fake").body["pid"]
     script = {"spawn_child": True, "hang_at": "load", "hang_how": how}
     send(worker.stdin.fileno(), Message(kind="load", body={"spec": {"engine": script}}))
     assert eventually(lambda: len(group.members(worker.pid)) == 3)
-    worker.send_signal(signum)
+    os.kill(pid, signum)
     assert eventually(lambda: not group.members(worker.pid))
     assert worker.wait() == -signum
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from pytest_lem.errors import ConfigError
 from pytest_lem.worker import group
 
-_KILLED_WITHIN_S = 30.0
 _POLL_S = 0.01
 _TAIL_LINES = 40
 _TAIL_BYTES = 8192
@@ -21,8 +20,9 @@ _TAIL_BYTES = 8192
 class WorkerProcess:
     """A started worker, its pipes, its log and its group, until nothing is left of it.
 
-    The first process of the group stays unreaped until the group is gone, so that
-    its number cannot pass to a stranger while signals are sent to it.
+    The first process of the group is the worker's guard, which ends as the worker did.
+    It stays unreaped until the group is gone, so that its number cannot pass to a
+    stranger while signals are sent to it.
     """
 
     def __init__(
@@ -90,8 +90,7 @@ class WorkerProcess:
         """Kill the group at once and reap it; None, or one line on who does not end."""
         if self._popen.returncode is not None or os.getpid() != self._owner:
             return None
-        group.signal_all(self.pid, signal.SIGKILL)
-        if left := group.vanish(self.pid, within_s=_KILLED_WITHIN_S):
+        if left := group.kill(self.pid):
             return f"processes {left} of the worker's group {self.pid} do not end"
         self._popen.wait()
         return None
@@ -122,8 +121,7 @@ def start(
 ) -> WorkerProcess:
     """A worker under that interpreter, with additions to this environment.
 
-    ConfigError where the interpreter cannot be started. The worker ends with the
-    thread that calls this, so call it from one that outlives the worker.
+    ConfigError where the interpreter cannot be started.
     """
     command = [python, "-P", "-m", "pytest_lem.worker", "--parent", str(os.getpid())]
     log_path.parent.mkdir(parents=True, exist_ok=True)
