@@ -159,10 +159,12 @@ def test_the_newest_entry_of_the_changelog_is_this_version():
 
 
 def test_tox_has_the_environments_that_people_are_told_of():
-    """`tox -e bench` measures, `lint` and `types` check, `py311` and its like test."""
+    """`bench`, `vllm` measure, `lint`, `types` check, `py311`, `vllm-cpu` test."""
     tox = configparser.ConfigParser(interpolation=None)
     tox.read(ROOT / "tox.ini")
-    assert {"testenv:bench", "testenv:lint", "testenv:types"} <= set(tox.sections())
+    told = ("bench", "lint", "types", "vllm", "vllm-cpu")
+    assert {f"testenv:{name}" for name in told} <= set(tox.sections())
+    assert "tests/engines/vllm" in tox["testenv:vllm-cpu"]["commands"]
     assert tox["testenv:bench"]["commands"] == "pytest benchmarks {posargs}"
     # tox makes any pyXY, with that Python, from what holds for all.
     tests = tox["testenv:py311"] if tox.has_section("testenv:py311") else tox["testenv"]

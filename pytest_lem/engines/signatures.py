@@ -15,7 +15,7 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,14 +59,19 @@ def read(targets: Mapping[str, str], python: str = sys.executable) -> Signatures
 
 def arguments(thing: Any) -> list[str]:
     """Names that a class, function or model takes, those in its `**kwargs` as well."""
-    for declared in ("model_fields", "__struct_fields__"):  # pydantic, msgspec
+    # What pydantic and msgspec keep of their classes.
+    for declared in ("model_fields", "__pydantic_fields__", "__struct_fields__"):
         if fields := getattr(thing, declared, None):
-            return sorted(fields)
+            return _public(fields)
     call = thing.__init__ if inspect.isclass(thing) else thing
     parameters = inspect.signature(call).parameters.values()
     kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     named = {one.name for one in parameters if one.kind not in kinds}
-    return sorted((named | {*_popped(call)}) - {"self", "cls"})
+    return _public((named | {*_popped(call)}) - {"self", "cls"})
+
+
+def _public(names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if not name.startswith("_"))
 
 
 def _popped(call: Any) -> Iterator[str]:

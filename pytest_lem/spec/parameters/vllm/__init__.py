@@ -71,6 +71,9 @@ class VllmParameters(
     }
     not_covered = {  # noqa: RUF012 - annotated in Section
         "set by pytest-lem itself, from --lem-gpus": ("EngineArgs.device_ids",),
+        "set by pytest-lem itself, to ask the workers": (
+            "EngineArgs.worker_extension_cls",
+        ),
         "made of the fields of their own sections": (
             "EngineArgs.attention_config",
             "EngineArgs.compilation_config",
