@@ -56,7 +56,7 @@ def summarise(values: Sequence[float], unit: str) -> Summary:
     )
 
 
-def t_quantile(degrees: int, level: float) -> float:
+def t_quantile(degrees: float, level: float) -> float:
     """Two-sided quantile of Student's t: half the interval's width in std errors."""
     from scipy.special import stdtrit
 

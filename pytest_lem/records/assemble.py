@@ -107,6 +107,7 @@ def all_flags(cycle: Cycle) -> set[str]:
 def spec_json(experiment: Experiment, last: Cycle | None) -> dict[str, Any]:
     """What was asked for: backend, model, engine section, workload and effort."""
     spec, effort = experiment.spec, experiment.effort
+    facts = {k: v for k, v in last.model.items() if k != "name"} if last else {}
     return {
         "backend": spec.backend,
         "model": {
@@ -115,7 +116,7 @@ def spec_json(experiment: Experiment, last: Cycle | None) -> dict[str, Any]:
             "precision": spec.precision,
             "trust_remote_code": spec.trust_remote_code,
             "adapter": spec.adapter,
-            **(last.model if last else {}),
+            **facts,
         },
         "engine": dict(spec.engine),
         "workload": experiment.workload.model_dump(),

@@ -1,0 +1,44 @@
+"""How two sets of cycles compare: by the ratio of what they cost."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_lem.analysis.stats import CI_LEVEL, t_quantile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """The second over the first, of geometric means, and its 95 % interval.
+
+    The interval is Welch's, on logarithms; None where a side has fewer than two cycles.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def ratio(first: Sequence[float], second: Sequence[float]) -> Ratio:
+    """The ratio of two sets of values above zero, one value for each cycle."""
+    (mean_1, square_1), (mean_2, square_2) = map(_of_logs, (first, second))
+    value = math.exp(mean_2 - mean_1)
+    if square_1 is None or square_2 is None:
+        return Ratio(value=value, low=None, high=None)
+    square = square_1 + square_2
+    if not square:
+        return Ratio(value=value, low=value, high=value)
+    degrees = square**2 / (
+        square_1**2 / (len(first) - 1) + square_2**2 / (len(second) - 1)
+    )
+    factor = math.exp(t_quantile(degrees, CI_LEVEL) * math.sqrt(square))
+    return Ratio(value=value, low=value / factor, high=value * factor)
+
+
+def _of_logs(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean of the logarithms, and the square of its standard error."""
+    logs = [math.log(value) for value in values]
+    mean = sum(logs) / len(logs)
+    if len(logs) < 2:
+        return mean, None
+    return mean, sum((one - mean) ** 2 for one in logs) / (len(logs) - 1) / len(logs)

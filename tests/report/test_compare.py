@@ -1,0 +1,147 @@
+"""`lem compare --by backend`: equal work side by side, or what differs."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from pytest_lem.cli import app
+
+SOURCE = """
+import pytest
+
+@pytest.mark.lem
+@pytest.mark.parametrize("output_tokens", [4, 8])
+def test_it(lem, output_tokens):
+    lem()
+"""
+CONFTEST = """
+from pytest_lem.engines.fake import FakeEngine
+
+def pytest_lem_register_engines(registry):
+    from pytest_lem.engines.registry import EngineEntry
+    target = "pytest_lem.engines.fake:FakeEngine"
+    registry.add(EngineEntry(name="double", target=target))
+"""
+OPTIONS = (
+    "--lem-meter=fake:100 --lem-idle=off --lem-windows=2 --lem-warmup=off "
+    "--lem-cycles=2 -p no:randomly --lem-set=double.token_s=0.02 "
+    "--lem-set=fake.token_s=0.01 --lem-set=fake.prefill_s=0.01 "
+    "--lem-set=double.prefill_s=0.02 --lem-set=input_tokens=8"
+)
+
+
+@pytest.fixture
+def reports(pytester):
+    """A report of two backends, and one of each."""
+    pytester.makepyfile(test_it=SOURCE)
+    pytester.makeconftest(CONFTEST)
+    options = [*OPTIONS.split(), "--lem-backend=fake,double", "--lem-json=both.json"]
+    pytester.runpytest_inprocess(*options).assert_outcomes(passed=4)
+    whole = json.loads((pytester.path / "both.json").read_bytes())
+    for name in ("fake", "double"):
+        kept = [one for one in whole["experiments"] if one["spec"]["backend"] == name]
+        path = pytester.path / f"{name}.json"
+        path.write_text(json.dumps({**whole, "experiments": kept}))
+    return pytester.path
+
+
+@pytest.fixture
+def change(reports):
+    """Write a report anew with its experiments changed."""
+
+    def change(name, edit):
+        path = reports / name
+        whole = json.loads(path.read_bytes())
+        for one in whole["experiments"]:
+            edit(one)
+        path.write_text(json.dumps(whole))
+
+    return change
+
+
+def compare(*paths, by="backend"):
+    arguments = ["compare", *map(str, paths), "--by", by]
+    return CliRunner().invoke(app, arguments)
+
+
+@pytest.mark.parametrize("names", [["both.json"], ["fake.json", "double.json"]])
+def test_equal_work_is_compared_lengths_apart(reports, names):
+    """In one report or two: the slower script costs twice as much, for each length."""
+    paths = [reports / name for name in names]
+    done = compare(*paths)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.count("~2 (2 to 2)") == 2
+    told = CliRunner().invoke(
+        app, ["compare", *map(str, paths), "--by=backend", "--json"]
+    )
+    found = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [one["backends"] for one in found] == [["fake", "double"]] * 2
+    assert [one["ratio"]["value"] for one in found] == pytest.approx([2.0, 2.0])
+    assert [len(values) for values in found[0]["values"]] == [2, 2]
+
+
+def _prompts(one):
+    one["cycles"][0]["windows"][1]["token_sha256"] = "f" * 64
+
+
+def _recipe(one):
+    one["cycles"][0]["prompts"]["recipe_sha256"] = "other"
+
+
+def _outputs(one):
+    one["cycles"][1]["windows"][0]["tokens"]["output"] += 1
+
+
+def _weights(one):
+    one["cycles"][0]["model"]["fingerprint"] = {"synthetic": "llama-tiny", "seed": 7}
+
+
+def _precision(one):
+    one["cycles"][0]["effective"]["precision"] = {"compute": "float16"}
+
+
+def _no_energy(one):
+    for cycle in one["cycles"]:
+        cycle["metrics"]["energy_per_output_token_j"] = None
+
+
+@pytest.mark.parametrize(
+    ("edit", "difference"),
+    [
+        (_prompts, "cycle 0, window 1: prompts "),
+        (_recipe, "recipe of prompts "),
+        (_outputs, "cycle 1, window 0: output tokens "),
+        (_weights, "fingerprint "),
+        (_precision, "precision None and {'compute': 'float16'}"),
+        (_no_energy, "double has no energy_per_output_token_j"),
+    ],
+)
+def test_unequal_work_is_refused_by_what_differs(reports, change, edit, difference):
+    """No ratio is shown beside it."""
+    change("double.json", edit)
+    done = compare(reports / "fake.json", reports / "double.json")
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert f"test_it[fake-4] and test_it.py::test_it[double-4]: {difference}" in (
+        done.stderr
+    )
+
+
+def test_what_was_never_asked_alike_is_told_by_the_nearest_pair(reports, change):
+    """Other lengths, or another model, are no comparison."""
+    change("fake.json", lambda one: one["spec"]["workload"].update(input_tokens=9))
+    done = compare(reports / "fake.json", reports / "double.json")
+    assert done.exit_code == 2
+    assert done.stderr.endswith("input_tokens 9 and 8\n")
+
+
+def test_one_backend_alone_has_nothing_to_be_compared_with(reports):
+    """Nor has a report of none, nor three."""
+    done = compare(reports / "fake.json")
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "no two experiments there differ in their backend\n",
+    )
+    assert compare(*[reports / "fake.json"] * 3).exit_code == 2
+    assert "is not one of 'backend'" in compare(reports / "both.json", by="gpu").stderr
