@@ -198,6 +198,7 @@ def _generate(
     )
     notes.tokenise_s = requests.tokenise_s
     notes.tokenise_ms = requests.tokenise_ms
+    notes.cut = requests.cut
     generation = bench.client.generate(requests.prompts, options)
     _check_work(requests.prompts, generation, options)
     return generation, token_sha256(requests.prompts)

@@ -112,7 +112,7 @@ class Bench:
     load_end_s: float
     devices: frozenset[str]
     idle: IdleReading | None = None
-    texts: dict[str, tuple[list[list[int]], float]] = field(default_factory=dict)
+    texts: dict[str, tuple[list[list[int]], float, int]] = field(default_factory=dict)
     heard: Heard | None = None
 
 

@@ -40,6 +40,7 @@ class Notebook:
     passes: list[Pass] = field(default_factory=list)
     tokenise_s: float | None = None
     tokenise_ms: float | None = None
+    cut: int | None = None
     flags: set[str] = field(default_factory=set)
     nulls: dict[str, str] = field(default_factory=dict)
     prompts: dict[str, Any] | None = None

@@ -19,12 +19,14 @@ WARMUP = -1
 class Requests:
     """Prompts of a pass, cut from `texts` texts that took `tokenise_s` to tokenise.
 
-    `tokenise_s` is None where nothing was tokenised.
+    `tokenise_s` is None where nothing was tokenised, as is `cut`: how many of the texts
+    were longer than the limit.
     """
 
     prompts: Sequence[Sequence[int]]
     tokenise_s: float | None
     texts: int = 0
+    cut: int | None = None
 
     @property
     def tokenise_ms(self) -> float | None:
@@ -53,10 +55,10 @@ def prompts_for(
             reserved=frozenset(facts.get("reserved_ids") or ()),
         )
         return Requests(prompts=made, tokenise_s=None)
-    ids, tokenise_s = _tokenised(workload, bench)
+    ids, tokenise_s, cut = _tokenised(workload, bench)
     start = max(0, window) * count
     prompts = take(ids, count, start)
-    return Requests(prompts=prompts, tokenise_s=tokenise_s, texts=len(ids))
+    return Requests(prompts=prompts, tokenise_s=tokenise_s, texts=len(ids), cut=cut)
 
 
 def recipe(workload: Workload) -> dict[str, Any]:
@@ -77,14 +79,18 @@ def recipe(workload: Workload) -> dict[str, Any]:
     return {**how, "count": len(texts) if texts else None, "recipe_sha256": digest}
 
 
-def _tokenised(workload: Workload, bench: "Bench") -> tuple[list[list[int]], float]:
+def _tokenised(
+    workload: Workload, bench: "Bench"
+) -> tuple[list[list[int]], float, int]:
+    """Ids of the texts, how long that took, and how many were cut."""
     key = f"{workload.prompts!r}:{workload.input_tokens}"
     if key not in bench.texts:
         texts = _texts(workload) or []
         start = time.monotonic()
         ids = bench.client.tokenize(texts)
-        cut = [one[: workload.input_tokens] for one in ids]
-        bench.texts[key] = (cut, time.monotonic() - start)
+        kept = [one[: workload.input_tokens] for one in ids]
+        shorter = sum(len(one) < len(all_) for one, all_ in zip(kept, ids, strict=True))
+        bench.texts[key] = (kept, time.monotonic() - start, shorter)
     return bench.texts[key]
 
 

@@ -54,7 +54,10 @@ def cycle_record(
                 "process_used_mb": notes.watched.process_used_mb,
             },
         },
-        prompts=notes.prompts or recipe(notes.experiment.workload),
+        prompts={
+            **(notes.prompts or recipe(notes.experiment.workload)),
+            "cut": notes.cut,
+        },
         flags=sorted(notes.flags),
         nulls=notes.nulls,
     )

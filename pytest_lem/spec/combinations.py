@@ -53,6 +53,11 @@ _OF_ENDS = ("eos_token_id", "stop_strings", "max_time")
 
 def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
     """A line for each parameter that this workload leaves without meaning."""
+    if (workload.decoder.num_beams or 1) > 1 and workload.streaming:
+        yield (
+            f"decoder.num_beams={workload.decoder.num_beams} needs streaming off: "
+            "there are no tokens until it ends"
+        )
     if spec.backend == "transformers":
         if spec.engine.get("merge_adapter") is not None and spec.adapter is None:
             yield "transformers.merge_adapter needs adapter"
@@ -175,8 +180,6 @@ def _vllm_requests(section: Mapping[str, Any], workload: Workload) -> Iterator[s
 def _vllm_beams(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:
     """A beam search of vLLM's takes a width, a length and a penalty, and no more."""
     beams = f"decoder.num_beams={workload.decoder.num_beams}"
-    if workload.streaming:
-        yield f"{beams} needs streaming off: there are no tokens until it ends"
     if workload.forced_min_tokens not in (0, workload.output_tokens):
         yield (
             f"{beams} has no least length in vLLM: min_output_tokens="

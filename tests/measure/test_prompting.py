@@ -41,6 +41,8 @@ def test_long_texts_are_cut_to_the_input_length(bench):
     """A limit, not a promise."""
     workload = Workload(prompts=["abcdef", "xy"], input_tokens=4)
     assert texts(workload, bench, 0, 2) == ["abcd", "xy"]
+    assert prompts_for(workload, bench, 0, 0, 2).cut == 1
+    assert prompts_for(Workload(), bench, 0, 0, 2).cut is None
 
 
 def test_blank_texts_are_left_out(bench):

@@ -324,3 +324,4 @@ def test_a_late_workload_finds_its_prompts_beside_the_test_file(project, run, re
     run(None, "below", "--lem-json=r.json").assert_outcomes(passed=1)
     (one,) = report().experiments
     assert one.cycles[0].prompts["count"] == 2
+    assert one.cycles[0].prompts["cut"] == 0

@@ -80,6 +80,13 @@ def test_a_temperature_of_0_draws_nothing_to_choose_from():
         plan({"typical_p": 0.5}, decoder=decoder)
 
 
+def test_beams_cannot_be_streamed_on_any_engine():
+    """Said before anything is measured."""
+    for backend in ("transformers", "vllm", "fake"):
+        with pytest.raises(ConfigError, match=r"num_beams=2 needs streaming off"):
+            plan({}, backend=backend, streaming=True, decoder={"num_beams": 2})
+
+
 def test_several_texts_cannot_be_streamed():
     """A step has a token of each."""
     with pytest.raises(ConfigError, match="needs streaming off"):

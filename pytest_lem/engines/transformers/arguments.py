@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 from transformers.utils import is_hqq_available, is_optimum_quanto_available
 
@@ -25,6 +26,7 @@ PASSED_ON = (
 
 _OF_FILES = ("use_safetensors", "disable_mmap")
 _BITSANDBYTES = "bitsandbytes"
+_LEAST_CAPABILITY = {"flash_attention_2": (8, 0), "flash_attention_3": (9, 0)}
 
 
 def arguments(spec: Mapping[str, Any], config: Any) -> dict[str, Any]:
@@ -119,7 +121,7 @@ def _device(key: str) -> str | int:
 
 
 def unavailable(section: Mapping[str, Any], device: torch.device) -> list[str]:
-    """A line for each parameter that nothing here can obey, or only a GPU."""
+    """A line for each parameter that nothing here can obey, or only another device."""
     cache = str(section.get("cache_implementation"))
     on_gpus = {
         "alloc_conf": section.get("alloc_conf") is not None,
@@ -141,4 +143,24 @@ def unavailable(section: Mapping[str, Any], device: torch.device) -> list[str]:
                 f"transformers.cache_implementation='quantized' with backend {kind} "
                 f"needs {package}: pip install {package}"
             )
-    return found
+    return [*found, *_attention(section.get("attn_implementation"), device)]
+
+
+def _attention(asked: str | None, device: torch.device) -> Iterator[str]:
+    """What is wrong with a kernel's name, or with the GPU for it.
+
+    A name with a slash is a kernel of the hub's; any may have a prefix, `paged|`.
+    """
+    name = str(asked).rpartition("|")[2]
+    known = {"eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()}
+    if asked is not None and name not in known and "/" not in name:
+        yield unknown("transformers.attn_implementation", asked, known)
+    least = _LEAST_CAPABILITY.get(name)
+    if least is None or device.type != "cuda":
+        return
+    there = torch.cuda.get_device_capability(device)
+    if there < least:
+        yield (
+            f"transformers.attn_implementation={asked!r} needs a GPU of compute "
+            f"capability {least[0]}.{least[1]}, and this one has {there[0]}.{there[1]}"
+        )

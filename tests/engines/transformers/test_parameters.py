@@ -13,6 +13,7 @@ transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from pytest_lem.engines.transformers.arguments import unavailable  # noqa: E402
 from pytest_lem.engines.transformers.engine import TransformersEngine  # noqa: E402
 
 
@@ -374,6 +375,16 @@ def test_what_a_cpu_ignores_is_refused_there(running, section):
     """By name, before anything is loaded."""
     with pytest.raises(ConfigError, match="needs a GPU"):
         running(**section)
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (8, 0), (9, 0)])
+def test_a_kernel_that_a_gpu_is_too_old_for_is_refused(monkeypatch, capability):
+    """Told by its compute capability, before a model is loaded."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    asked = {"attn_implementation": "flash_attention_2"}
+    found = unavailable(asked, torch.device("cuda", 0))
+    told = "needs a GPU of compute capability 8.0, and this one has 7.5"
+    assert [told in line for line in found] == ([True] if capability < (8, 0) else [])
 
 
 def test_the_report_of_a_spread_model_is_plain(load_of):
