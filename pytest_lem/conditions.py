@@ -5,6 +5,7 @@ import platform
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pytest_lem.engines.registry import Registry
 from pytest_lem.errors import ConfigError
 from pytest_lem.machine import gpu
 from pytest_lem.machine.cache import user_cache
@@ -21,6 +22,7 @@ from pytest_lem.settings import Settings
 from pytest_lem.spec.experiment import Experiment
 from pytest_lem.spec.features import FEATURES
 from pytest_lem.worker.devices import select
+from pytest_lem.worker.launch.ranks import ranks_of
 
 
 def select_gpus(settings: Settings, program: Program) -> list[gpu.Gpu]:
@@ -35,6 +37,18 @@ def select_gpus(settings: Settings, program: Program) -> list[gpu.Gpu]:
     )
     found = [there[uuid] for uuid in chosen if uuid in there]
     return found if settings["gpus"] else found[:1]
+
+
+def check_ranks(program: Program, registry: Registry, gpus: list[gpu.Gpu]) -> None:
+    """Raise ConfigError where an experiment needs more GPUs than the run has."""
+    uuids = [one.uuid for one in gpus]
+    for experiment in program.experiments.values():
+        spec = experiment.spec
+        capabilities = registry.find(spec.backend).capabilities
+        try:
+            ranks_of(capabilities, spec.engine, uuids)
+        except ConfigError as error:
+            raise ConfigError(f"{experiment.id}: {spec.backend}.{error}") from error
 
 
 def _cpu_asked(experiment: Experiment) -> bool:

@@ -11,6 +11,7 @@ import pytest
 import pytest_lem
 from pytest_lem.conditions import (
     carbon_factors,
+    check_ranks,
     conditions_of,
     idle_policy,
     measured_gpus,
@@ -223,6 +224,7 @@ class LemSession:
         if self._laboratory is None:
             settings = self.settings
             self._gpus = select_gpus(settings, self.program)
+            check_ranks(self.program, registry_of(self.config), self._gpus)
             self._tenancies = tenants_before(settings, self._gpus)
             thermal = thermal_policy(settings, self._gpus)
             metering = open_meters(

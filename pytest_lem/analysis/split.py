@@ -5,7 +5,7 @@ token belongs to prefill, so a request of n tokens decodes n - 1. Requests of on
 share their stamps; their span is there once. What no request fills is `other`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -91,6 +91,15 @@ def split(
         pieces=[piece for piece in pieces if piece.end_ns > piece.start_ns],
         members=[members[one] for one in sorted(members)],
     )
+
+
+def covered_ns(spans: Iterable[tuple[int, int]]) -> int:
+    """The length of what spans cover together; where they overlap it counts once."""
+    total_ns, until_ns = 0, 0
+    for start_ns, end_ns in sorted(spans):
+        total_ns += max(0, end_ns - max(start_ns, until_ns))
+        until_ns = max(until_ns, end_ns)
+    return total_ns
 
 
 def _span(one: Stamps) -> tuple[int, int, int]:

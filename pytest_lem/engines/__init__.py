@@ -21,6 +21,11 @@ class Capabilities:
     `shares_context` says that a CUDA context which the worker opens before the load is
     the engine's own afterwards. It may not be opened for an engine that forks: CUDA
     does not work in a child of a process that has used it.
+
+    `launch` says who starts an engine's several processes: with `direct` the engine
+    itself, if it has some, with `accelerate` the worker, for copies of a model and for
+    shards of one, with `torchrun` for shards only. `copies` and `shards` name the
+    parameters that say how many.
     """
 
     launch: Literal["direct", "accelerate", "torchrun"] = "direct"
@@ -30,6 +35,8 @@ class Capabilities:
     own_batching: bool = False
     streaming: Literal["tokens", "chunks", "none"] = "none"
     shares_context: bool = False
+    copies: str | None = None
+    shards: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from pytest_lem.analysis.flops import (
     longest_context,
 )
 from pytest_lem.analysis.metrics import product, ratio
+from pytest_lem.analysis.split import covered_ns
 from pytest_lem.engines import Completion, Generation
 from pytest_lem.machine.peaks import Peak
 from pytest_lem.measure.laboratory import Bench, Conditions
@@ -235,14 +236,14 @@ def _cached_shape(known: Known) -> Architecture:
 
 
 def _decode_s(completions: Sequence[Completion]) -> float | None:
-    """Seconds after first tokens, each batch once; None without stamps."""
+    """Seconds after first tokens, shared ones once; None without stamps."""
     firsts: dict[tuple[int, int], int] = {}
     for one in completions:
         if not one.token_ns:
             return None
         span = (one.sent_ns, one.ended_ns)
         firsts[span] = min(one.token_ns[0], firsts.get(span, one.ended_ns))
-    spent_ns = sum(ended - first for (_, ended), first in firsts.items())
+    spent_ns = covered_ns((first, ended) for (_, ended), first in firsts.items())
     return spent_ns / 1e9 if firsts else None
 
 

@@ -22,6 +22,7 @@ from pytest_lem.records.record import Window
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.worker.client import EngineClient, Limits, start_worker
 from pytest_lem.worker.devices import environment_for
+from pytest_lem.worker.launch.ranks import ranks_of
 from pytest_lem.worker.pool import EnginePool
 from pytest_lem.workload.models import Model, resolve
 
@@ -233,7 +234,8 @@ class Laboratory:
         self.metering.stop()
 
     def _start(self, spec: EngineSpec, timeout_s: float) -> EngineClient:
-        entry = self._registry.find(spec.backend)
+        entry, gpus = self._registry.find(spec.backend), self.conditions.gpus
+        ranks = ranks_of(entry.capabilities, spec.engine, gpus)
         self.metering.start()
         self.metering.trim(time.monotonic() - KEEP_S)
         self._started += 1
@@ -243,10 +245,11 @@ class Laboratory:
             entry.target,
             name=entry.name,
             python=self.conditions.pythons.get(entry.name, sys.executable),
-            environment=environment_for(self.conditions.gpus),
+            environment=environment_for(gpus if ranks is None else None),
             log_path=self._logs / f"worker-{self._started}.log",
             limits=Limits(load_s=timeout_s, generate_s=timeout_s),
             on_beat=lambda _beat: self.progress.tick(),
+            ranks=ranks,
         )
         try:
             shares_context = entry.capabilities.shares_context

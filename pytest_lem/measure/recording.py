@@ -187,7 +187,8 @@ def _worker(bench: Bench | None) -> dict[str, Any]:
         return {}
     hello = bench.client.hello
     keys = ("pid", "python", "executable", "plugin", "packages", "devices")
-    return {key: hello.get(key) for key in keys}
+    told = {key: hello.get(key) for key in keys}
+    return told | ({"ranks": hello["ranks"]} if "ranks" in hello else {})
 
 
 def _model(bench: Bench) -> dict[str, Any]:

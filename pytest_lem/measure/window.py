@@ -10,6 +10,7 @@ from pytest_lem.analysis.latency import Stamps, batched, streamed
 from pytest_lem.analysis.laws import Account, DeviceEnergy
 from pytest_lem.analysis.metrics import WindowFigures, ratio
 from pytest_lem.analysis.net import IdleWatts, Net, net_energy
+from pytest_lem.analysis.split import covered_ns
 from pytest_lem.engines import Generation
 from pytest_lem.measure.attributing import REQUEST_ROWS, attribution
 from pytest_lem.measure.phases import phases
@@ -224,8 +225,8 @@ def _energy(reading: EnergyReading, net: Net | None, idle: IdleWatts | None) -> 
 
 
 def _inference_s(generation: Generation) -> float:
-    spans = {(one.sent_ns, one.ended_ns) for one in generation.completions}
-    return sum(ended - sent for sent, ended in spans) / 1e9
+    done = generation.completions
+    return covered_ns((one.sent_ns, one.ended_ns) for one in done) / 1e9
 
 
 def _throughput(run: Pass) -> dict[str, Any]:

@@ -55,6 +55,8 @@ FLAGS = {
     "cached_idle": "idle power was read earlier; the record has its age",
     "net_clamped": "idle power was above the power measured",
     "host_overhead": "over 1 % of window time was spent outside generation",
+    "ranks_unbalanced": "the slowest of several processes held the others up",
+    "gpus_unused": "GPUs of the run had no part in it: their joules count too",
     "attention_fallback": "another attention kernel than asked for was used",
     "not_as_requested": "the engine runs otherwise than asked for; effective says how",
     "compile_fallback": "the model could not be compiled and ran as it was",

@@ -24,6 +24,16 @@ _NOT_CONTINUOUS = {
     "autocast_enabled",
 }
 
+# What was not tried on a model that is cut into shards.
+_NOT_SHARDED = {
+    "torch_compile",
+    "continuous_batching",
+    "quantization_config",
+    "assistant_model",
+    "prompt_lookup_num_tokens",
+    "assistant_early_exit",
+}
+
 _DRAFTS = {"assistant_model", "prompt_lookup_num_tokens", "assistant_early_exit"}
 _OF_LORA = (
     "max_loras",
@@ -61,6 +71,7 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
     if spec.backend == "transformers":
         if spec.engine.get("merge_adapter") is not None and spec.adapter is None:
             yield "transformers.merge_adapter needs adapter"
+        yield from _shards(spec)
         yield from _batches(spec.engine.get("batching") or {}, workload)
         yield from _decoding(spec.engine, workload)
         if (spec.engine.get("continuous_batching") or {}).get("enabled"):
@@ -87,6 +98,17 @@ def _vllm_several(spec: EngineSpec, workload: Workload) -> Iterator[str]:
         yield "vllm.enable_lora=False and vllm.adapters exclude each other"
     if workload.streaming:
         yield "vllm.adapters needs streaming off"
+
+
+def _shards(spec: EngineSpec) -> Iterator[str]:
+    size = (spec.engine.get("distributed_config") or {}).get("tp_size") or 1
+    if size == 1:
+        return
+    here = "transformers.distributed_config.tp_size"
+    for other in sorted(one for one in _NOT_SHARDED if spec.engine.get(one)):
+        yield f"{here} above 1 and transformers.{other} exclude each other"
+    if spec.adapter is not None:
+        yield f"{here} above 1 and adapter exclude each other"
 
 
 def _batches(batching: Mapping[str, Any], workload: Workload) -> Iterator[str]:

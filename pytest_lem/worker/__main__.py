@@ -1,7 +1,8 @@
-"""The worker's process: `python -m pytest_lem.worker [--parent PID]`.
+"""The worker's process: `python -m pytest_lem.worker [--parent PID] [--meeting FD]`.
 
 Requests come on standard input and answers leave on standard output, both moved to
 private descriptors at once; whatever else is printed lands in the log (descriptor 2).
+With `--meeting` it is one of several ranks, which meet there before each window.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from io import TextIOWrapper
 
 from pytest_lem.worker import group
+from pytest_lem.worker.meeting import meeting_at
 from pytest_lem.worker.serve import Worker
 
 
@@ -21,15 +23,20 @@ def main() -> None:
     """Take the pipes, leave a guard behind, and serve until told to exit."""
     parser = argparse.ArgumentParser(prog="python -m pytest_lem.worker")
     parser.add_argument("--parent", type=int, metavar="PID")
-    parent: int | None = parser.parse_args().parent
+    parser.add_argument("--meeting", type=int, metavar="FD")
+    arguments = parser.parse_args()
+    parent: int | None = arguments.parent
+    meeting: int | None = arguments.meeting
     # Who started this and is its parent has also given it a group.
     if parent is None and os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
     reader, writer = _take_pipes()
-    group.guard(parent=parent, close=(reader, writer))
+    fds = (reader, writer) if meeting is None else (reader, writer, meeting)
+    group.guard(parent=parent, close=fds)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    Worker(reader, writer).serve()
+    meet = None if meeting is None else meeting_at(meeting)
+    Worker(reader, writer, meet=meet).serve()
 
 
 def _take_pipes() -> tuple[int, int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,6 +17,7 @@ from pytest_lem.engines import GenerateOptions, Generation, Loaded
 from pytest_lem.errors import EngineNotAvailable, LemError, WorkerDied
 from pytest_lem.worker.launch import process
 from pytest_lem.worker.launch.interpreter import install_command
+from pytest_lem.worker.launch.ranks import Ranks
 from pytest_lem.worker.line import Limits, Line, OnBeat
 from pytest_lem.worker.payload import (
     pack_ragged,
@@ -32,6 +34,8 @@ _T = TypeVar("_T")
 
 # A counter looks at the clock between forward calls; one of them may last so long.
 ONE_CALL_S = 60.0
+# A rank that is late is told by its worker, with its stacks, before that one is late.
+RANKS_TELL_S = 20.0
 
 
 class EngineClient:
@@ -76,13 +80,17 @@ class EngineClient:
         elif problem:
             raise WorkerDied(problem)
 
-    def greet(self, target: str) -> None:
-        """Tell the worker which engine it has, and keep what it answers in `hello`."""
+    def greet(self, target: str, ranks: Mapping[str, Any] | None = None) -> None:
+        """Tell the worker which engine it has, and keep what it answers in `hello`.
+
+        With `ranks` it starts these, and they have the engine.
+        """
         body = {
             "protocol": PROTOCOL,
             "plugin": __version__,
             "engine": target,
             "name": self.name,
+            "ranks": ranks,
         }
         limit_s = self._limits.start_s
         self.hello = self._ask("hello", body, limit_s=limit_s, read=_body)
@@ -255,17 +263,23 @@ def start_worker(
     log_path: Path,
     limits: Limits,
     on_beat: OnBeat | None = None,
+    ranks: Ranks | None = None,
 ) -> EngineClient:
     """A worker with the engine `module:Class`, imported there and not yet loaded.
 
     `name` is the backend as errors tell it; `environment` is added to this process's
     own; what the worker prints goes to `log_path`. `on_beat` hears, at most twice a
-    second, how far it is. Nothing is left running where the start fails.
+    second, how far it is. With `ranks` the engine is in as many processes of their own
+    environments, which answer as one. Nothing is left running where the start fails.
     """
     worker = process.start(python=python, environment=environment, log_path=log_path)
+    told = None
+    if ranks is not None:
+        told = _told(ranks, log_path, limits)
+        limits = limits.later(RANKS_TELL_S)
     client = EngineClient(worker, name=name, limits=limits, on_beat=on_beat)
     try:
-        client.greet(target)
+        client.greet(target, told)
     except WorkerDied as error:
         client.kill()
         if "No module named 'pytest_lem" not in error.detail:
@@ -279,6 +293,16 @@ def start_worker(
         client.kill()
         raise
     return client
+
+
+def _told(ranks: Ranks, log_path: Path, limits: Limits) -> dict[str, Any]:
+    """What a worker needs to start ranks; their logs lie beside its own."""
+    return {
+        "kind": ranks.kind,
+        "environments": [dict(one) for one in ranks.environments],
+        "log": str(log_path),
+        "limits": asdict(limits),
+    }
 
 
 def _body(answer: Message) -> dict[str, Any]:

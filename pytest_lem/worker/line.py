@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_lem import __version__
@@ -47,6 +47,11 @@ class Limits:
     unload_s: float = 60
     silence_s: float = 60
     grace_s: float = 2
+
+    def later(self, by_s: float) -> Limits:
+        """The same, with so much more time for each step."""
+        steps = ("start_s", "load_s", "tokenize_s", "generate_s", "unload_s")
+        return replace(self, **{name: getattr(self, name) + by_s for name in steps})
 
 
 class Line:

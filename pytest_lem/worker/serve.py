@@ -27,6 +27,7 @@ from pytest_lem.engines import (
 )
 from pytest_lem.errors import ConfigError, GenerationError
 from pytest_lem.worker import cuda
+from pytest_lem.worker.crew import Crew
 from pytest_lem.worker.failure import failure
 from pytest_lem.worker.payload import (
     pack_generation,
@@ -56,14 +57,20 @@ class Worker:
 
     The main thread works; one thread reads requests, so that the end of the pipe is
     noticed whatever the main thread does; one thread gives a sign of life each second.
+    Where it is told of ranks, these have the engine, and it passes on what is asked. A
+    rank calls `meet` right before its windows, and starts with the others.
     """
 
-    def __init__(self, reader: int, writer: int) -> None:
+    def __init__(
+        self, reader: int, writer: int, *, meet: Callable[[], None] | None = None
+    ) -> None:
         self._reader = reader
         self._writer = writer
+        self._meet = meet
         self._writing = threading.Lock()
         self._requests: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._engine: Engine | None = None
+        self._crew: Crew | None = None
         self._step = "start"
         self._since = time.monotonic()
         self._done = 0
@@ -78,18 +85,21 @@ class Worker:
             "count_flops": self._count_flops,
             "profile": self._profile,
             "unload": self._unload,
+            "exit": self._exit,
         }
 
     def serve(self) -> None:
         """Answer requests, in their order, up to `exit`."""
         threading.Thread(target=self._listen, daemon=True).start()
         threading.Thread(target=self._beat, daemon=True).start()
-        while (request := self._requests.get()).kind != "exit":
-            self._enter(request.kind)
+        kind = "wait"
+        while kind != "exit":
+            request = self._requests.get()
+            kind = request.kind
+            self._enter(kind)
             answer = self._answer(request)
             self._enter("wait")
             self._say(answer)
-        self._say(encode(Message(kind="exit", id=request.id)))
 
     def _answer(self, request: Message) -> bytes:
         try:
@@ -104,6 +114,10 @@ class Worker:
             return encode(failure(request, error))
 
     def _hello(self, request: Message) -> Answer:
+        if request.body.get("ranks"):
+            self._crew = Crew(request.body)
+            self._handlers |= self._crew.handlers
+            return self._crew.greet(request.body), {}
         engine = self._engine = _engine(request.body["engine"])
         answer = {
             "protocol": PROTOCOL,
@@ -157,6 +171,11 @@ class Worker:
         self._ready().unload()
         return {}, {}
 
+    def _exit(self, _request: Message) -> Answer:
+        if self._crew is not None:
+            self._crew.close()
+        return {}, {}
+
     def _measure(
         self, engine: Engine, prompts: list[list[int]], options: GenerateOptions
     ) -> Generation:
@@ -167,6 +186,8 @@ class Worker:
         spans: list[tuple[int, int]] = []
         clock_ns, run = time.monotonic_ns, engine.run
         engine.synchronize()
+        if self._meet is not None:
+            self._meet()
         start_ns = clock_ns()
         for batch in batches:
             sent_ns = clock_ns()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_lem.analysis.latency import Stamps
-from pytest_lem.analysis.split import Piece, split
+from pytest_lem.analysis.split import Piece, covered_ns, split
 
 
 def batch(sent, first, ended, size=1):
@@ -81,3 +81,10 @@ def test_pieces_partition_the_window(gaps, rest):
     assert [piece.start_ns for piece in found.pieces] == ends[:-1]
     assert ends[-1] == now + rest
     assert all(piece.start_ns < piece.end_ns for piece in found.pieces)
+
+
+def test_what_overlaps_is_covered_once():
+    """Apart, touching, overlapping, one inside another, and the same twice."""
+    spans = [(40, 50), (0, 10), (10, 20), (15, 30), (16, 18), (40, 50)]
+    assert covered_ns(spans) == 40
+    assert covered_ns([]) == 0

@@ -23,23 +23,28 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
 
 
 @pytest.mark.parametrize(
-    ("name", "launch", "own_batching", "streaming", "alone"),
+    ("name", "own_batching", "own"),
     [
-        ("transformers", "accelerate", False, "tokens", True),
-        ("vllm", "direct", True, "none", False),
-        ("fake", "direct", False, "tokens", True),
+        (
+            "transformers",
+            False,
+            {
+                "launch": "accelerate",
+                "streaming": "tokens",
+                "shares_context": True,
+                "tensor_parallel": True,
+                "copies": "num_processes",
+                "shards": "distributed_config.tp_size",
+            },
+        ),
+        ("vllm", True, {"tensor_parallel": True, "pipeline_parallel": True}),
+        ("fake", False, {"streaming": "tokens", "shares_context": True}),
     ],
 )
-def test_capabilities(name, launch, own_batching, streaming, alone):
+def test_capabilities(name, own_batching, own):
     """CUDA belongs to the worker for every engine; the rest is each engine's own."""
     assert Registry().find(name).capabilities == Capabilities(
-        launch=launch,
-        cuda="backend",
-        own_batching=own_batching,
-        streaming=streaming,
-        shares_context=alone,
-        tensor_parallel=not alone,
-        pipeline_parallel=not alone,
+        cuda="backend", own_batching=own_batching, **own
     )
 
 

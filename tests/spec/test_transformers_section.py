@@ -47,7 +47,11 @@ def plan(section, **rest):
         ({"typical_p": 0.5}, "means nothing without decoder.do_sample=True"),
         ({"stop_strings": "x"}, "means nothing without min_output_tokens=0"),
         ({"num_return_sequences": 2}, "needs decoder.do_sample=True or as many"),
-        ({"distributed_config": {"tp_plan": "auto"}, "device_map": "auto"}, "exclude"),
+        ({"distributed_config": {"tp_size": 2}, "device_map": "auto"}, "exclude"),
+        ({"distributed_config": {"tp_plan": "auto"}}, "tp_plan needs tp_size"),
+        ({"distributed_config": {"tp_size": 2}, "num_processes": 2}, "exclude"),
+        ({"distributed_config": {"tp_size": 2}, "torch_compile": True}, "exclude"),
+        ({"num_processes": 2, "device": "cuda:1"}, "each process has one GPU"),
     ],
 )
 def test_what_the_library_would_ignore_is_refused_at_collection(section, told):

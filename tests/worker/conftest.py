@@ -35,7 +35,7 @@ def start(tmp_path):
 
     paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
 
-    def start(target=FAKE, *, limits=LIMITS, on_beat=None):
+    def start(target=FAKE, *, limits=LIMITS, on_beat=None, ranks=None):
         client = start_worker(
             target,
             name="fake",
@@ -44,6 +44,7 @@ def start(tmp_path):
             log_path=tmp_path / "logs" / "worker.log",
             limits=limits,
             on_beat=on_beat,
+            ranks=ranks,
         )
         clients.append(client)
         return client

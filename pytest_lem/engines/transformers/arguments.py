@@ -10,6 +10,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 from transformers.utils import is_hqq_available, is_optimum_quanto_available
 
+from pytest_lem.engines.transformers import distributed
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec.nearest import unknown
 
@@ -46,6 +47,8 @@ def arguments(spec: Mapping[str, Any], config: Any) -> dict[str, Any]:
         from transformers import KernelConfig
 
         given["kernel_config"] = KernelConfig(kernel_mapping=dict(kernels))
+    if (shares := distributed.shares(section)) is not None:
+        given["distributed_config"] = shares
     if asked := quantisation(section.get("quantization_config") or {}, config):
         given["quantization_config"] = asked
     return {**given, **((section.get("extra") or {}).get("load") or {})}

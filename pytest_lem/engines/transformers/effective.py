@@ -12,6 +12,7 @@ from transformers.generation.configuration_utils import (
     ALL_STATIC_CACHE_IMPLEMENTATIONS,
 )
 
+from pytest_lem.engines.transformers.distributed import sharded
 from pytest_lem.errors import ConfigError
 
 # What torch and the model say of these is what they do; others leave no such trace.
@@ -96,6 +97,7 @@ def _of_model(model: Any) -> dict[str, Any]:
             type(module).__name__.startswith("Fused") for module in model.modules()
         ),
         "quantization_config": quantised,
+        "distributed_config": sharded(model),
     }
 
 
@@ -135,6 +137,10 @@ def _differences(spec: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[
         yield _line("transformers.fusion_config", section["fusion_config"], "nothing")
     yield from _placement(section.get("device_map"), found)
     yield from _quantisation(section.get("quantization_config") or {}, found)
+    shards = (section.get("distributed_config") or {}).get("tp_size") or 1
+    cut = found["distributed_config"] or {"tp_size": 1, "tensors_cut": 0}
+    if shards > 1 and (cut["tp_size"] != shards or not cut["tensors_cut"]):
+        yield _line("transformers.distributed_config.tp_size", shards, cut)
 
 
 def _placement(asked: Any, found: Mapping[str, Any]) -> Iterator[str]:

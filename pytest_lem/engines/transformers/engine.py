@@ -16,7 +16,7 @@ from transformers import GenerationConfig
 
 from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
-from pytest_lem.engines.transformers import counting, loading
+from pytest_lem.engines.transformers import counting, distributed, loading
 from pytest_lem.engines.transformers.adapter import adapted
 from pytest_lem.engines.transformers.continuous import Continuous
 from pytest_lem.engines.transformers.drafting import Drafting, drafted, drafting
@@ -344,6 +344,7 @@ class TransformersEngine:
         self._continuous = self._compiled = self._drafting = None
         self._model = self._tokenizer = self._kept = None
         self._running.stop()
+        distributed.leave()
         if not self._used:
             return
         self._used = False

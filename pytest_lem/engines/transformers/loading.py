@@ -22,6 +22,7 @@ from transformers import (
 from transformers.utils import cached_file
 
 from pytest_lem.engines.driven import TRANSFORMERS, undriven
+from pytest_lem.engines.transformers import distributed
 from pytest_lem.engines.transformers.arguments import arguments, unavailable
 from pytest_lem.engines.transformers.running import Running
 from pytest_lem.errors import ConfigError, EngineLoadError, LemError, OutOfMemory
@@ -51,6 +52,7 @@ def load(spec: Mapping[str, Any], running: Running) -> tuple[Any, Any, list[str]
     if problems := unavailable(spec["engine"], device):
         raise ConfigError("; ".join(problems))
     running.start(spec["engine"], device)
+    distributed.join(spec, device)
     if device.type == "cuda":
         torch.cuda.init()
         reset_peaks([device.index])
@@ -146,7 +148,7 @@ def load_memory(
     """
     if not gpus:
         tensors = [*model.parameters(), *model.buffers()]
-        held, peak = sum(tensor.nbytes for tensor in tensors), None
+        held, peak = sum(map(distributed.local_bytes, tensors)), None
     else:
         held = sum(map(torch.cuda.memory_allocated, gpus)) - before
         peak = sum(map(torch.cuda.max_memory_allocated, gpus)) - before
@@ -295,6 +297,8 @@ def _build(
     dtype = _DTYPES[spec["precision"] or default]
     # Without a map, a GPU's model would pass through host memory first.
     placed = {"device_map": {"": device}} if device.type == "cuda" else {}
+    if "distributed_config" in given:  # it places the shards itself
+        placed = {}
     if spec["weights"] == "checkpoint":
         return AutoModelForCausalLM.from_pretrained(
             spec["model"],

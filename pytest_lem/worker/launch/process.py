@@ -117,13 +117,20 @@ class WorkerProcess:
 
 
 def start(
-    *, python: str, environment: Mapping[str, str], log_path: Path
+    *,
+    python: str,
+    environment: Mapping[str, str],
+    log_path: Path,
+    meeting: int | None = None,
 ) -> WorkerProcess:
     """A worker under that interpreter, with additions to this environment.
 
+    With the descriptor of a `meeting` it is one of several ranks.
     ConfigError where the interpreter cannot be started.
     """
     command = [python, "-P", "-m", "pytest_lem.worker", "--parent", str(os.getpid())]
+    if meeting is not None:
+        command += ["--meeting", str(meeting)]
     log_path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with log_path.open("ab") as log:
@@ -136,6 +143,7 @@ def start(
                 stderr=log,
                 env={**os.environ, **environment},
                 start_new_session=True,
+                pass_fds=() if meeting is None else (meeting,),
             )
     except OSError as error:
         msg = f"cannot start {python!r} ({error.strerror}); --lem-python names it"

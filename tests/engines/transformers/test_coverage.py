@@ -10,7 +10,6 @@ from pytest_lem.spec.parameters.about import HARNESS
 HERE = Path(__file__).parent
 GPU = "does nothing without a GPU"
 SLOW = "means a compiler that a CPU waits minutes for"
-TORCHRUN = "needs several processes, which this version does not start"
 HUB = "needs the kernels package and a download from the hub"
 ELSEWHERE = {
     "transformers.allow_tf32": GPU,
@@ -30,9 +29,6 @@ ELSEWHERE = {
     "transformers.continuous_batching.decode_compile_config.fullgraph": GPU,
     "transformers.continuous_batching.decode_compile_config.mode": GPU,
     "transformers.continuous_batching.decode_compile_config.options": GPU,
-    "transformers.distributed_config.tp_plan": TORCHRUN,
-    "transformers.distributed_config.tp_size": TORCHRUN,
-    "transformers.num_processes": TORCHRUN,
     "transformers.use_kernels": HUB,
     "transformers.kernel_config": HUB,
     "transformers.fusion_config": "only vision models have something to fuse",

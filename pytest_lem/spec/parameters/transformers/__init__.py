@@ -120,8 +120,17 @@ class TransformersParameters(Speculation, Generation, Running, Loading):
         for name in ("offload_folder", "offload_buffers"):
             if getattr(self, name) is not None and not placed:
                 yield f"{name} needs device_map"
+        yield from self._of_ranks()
         if self.kernel_config is not None and not self.use_kernels:
             yield "kernel_config needs use_kernels=True"
+
+    def _of_ranks(self) -> Iterator[str]:
+        cut = self.distributed_config
+        counts = (self.num_processes or 1, (cut.tp_size if cut else None) or 1)
+        if min(counts) > 1:
+            yield "num_processes and distributed_config.tp_size exclude each other"
+        if max(counts) > 1 and self.device not in (None, "cpu", "cuda"):
+            yield f"device={self.device}: each process has one GPU, say cuda or nothing"
 
     def _of_drafts(self) -> Iterator[str]:
         for name, needed in _NEEDS.items():

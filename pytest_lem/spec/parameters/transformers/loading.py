@@ -100,25 +100,34 @@ class Quantization(Section):
 
 
 class Distributed(Section):
-    """`distributed_config`: one model over several GPUs, under torchrun."""
+    """`distributed_config`: one model over several GPUs, each with a process."""
 
     tp_plan: str | dict[str, str] | None = _distribute(
         "How layers are cut for tensor parallelism.",
         effect="E+ T~ L- M-",
-        own="none",
+        own="auto",
         choices="auto, or a plan by module name",
-        needs="torchrun; not together with device_map.",
+        needs="tp_size.",
         older=("tp_plan",),
     )
     tp_size: Int | None = _distribute(
         "GPUs that share each layer.",
         effect="E+ T~ L- M-",
-        own="all that torchrun started",
+        own="1",
         unit="GPUs",
-        needs="tp_plan.",
+        needs="as many GPUs of the run, or the CPU; a model with a plan. Not with "
+        "device_map, num_processes, torch_compile, continuous_batching, "
+        "quantization_config, drafts or an adapter.",
         older=("tp_size",),
         ge=1,
     )
+
+    @model_validator(mode="after")
+    def _plans_have_a_size(self) -> "Distributed":
+        if self.tp_plan is not None and self.tp_size is None:
+            msg = "tp_plan needs tp_size: as many processes are started"
+            raise ValueError(msg)
+        return self
 
 
 class Loading(Section):
@@ -210,7 +219,7 @@ class Loading(Section):
         effect="E~ T+ L0 M+",
         own="1",
         unit="processes",
-        needs="as many visible GPUs; not with device_map.",
+        needs="as many GPUs of the run, or the CPU; not with device_map.",
         ge=1,
     )
 

@@ -1,0 +1,91 @@
+"""How many processes an engine runs as, and which GPU each of them gets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pytest_lem.engines import Capabilities
+from pytest_lem.errors import ConfigError
+from pytest_lem.worker.devices import environment_for
+
+Kind = Literal["copies", "shards"]
+
+_STARTED: Mapping[str, Sequence[Kind]] = {
+    "direct": (),
+    "accelerate": ("copies", "shards"),
+    "torchrun": ("shards",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranks:
+    """Several processes of one engine, and the variables that each is started with.
+
+    Ranks are `copies` of the model, which divide the requests, or `shards` of one
+    model, which all work on each request.
+    """
+
+    kind: Kind
+    environments: Sequence[Mapping[str, str]]
+
+
+def ranks_of(
+    capabilities: Capabilities, section: Mapping[str, Any], gpus: Sequence[str]
+) -> Ranks | None:
+    """The ranks that a section asks for; None for one process, or where it is no task.
+
+    Each rank gets a GPU of its own, in their order; without GPUs, or with `device` cpu,
+    each works on the CPU. ConfigError where there are fewer GPUs than ranks.
+    """
+    paths = {"copies": capabilities.copies, "shards": capabilities.shards}
+    kinds = _STARTED[capabilities.launch]
+    counts = {kind: _count(section, path) for kind in kinds if (path := paths[kind])}
+    several: list[Kind] = [kind for kind, count in counts.items() if count > 1]
+    if not several:
+        return None
+    kind = several[0]
+    count, path = counts[kind], paths[kind]
+    if several[1:]:
+        msg = f"{path} and {paths[several[1]]} above 1 exclude each other"
+        raise ConfigError(msg)
+    gpus = [] if section.get("device") == "cpu" else gpus
+    if 0 < len(gpus) < count:
+        msg = (
+            f"{path}={count} needs {count} GPUs and the run has {len(gpus)}: "
+            "--lem-gpus names them"
+        )
+        raise ConfigError(msg)
+    environments = [_environment(kind, k, count, gpus[k : k + 1]) for k in range(count)]
+    return Ranks(kind=kind, environments=environments)
+
+
+def _environment(
+    kind: Kind, rank: int, count: int, gpus: Sequence[str]
+) -> dict[str, str]:
+    """What torchrun would set. Each rank sees one GPU, and that is its first."""
+    alone = kind == "copies"
+    found = {
+        **environment_for(gpus),
+        "RANK": "0" if alone else str(rank),
+        "WORLD_SIZE": "1" if alone else str(count),
+        "LOCAL_RANK": "0",
+    }
+    if "OMP_NUM_THREADS" not in os.environ:  # all cores for each would be too many
+        cores = len(os.sched_getaffinity(0))
+        found["OMP_NUM_THREADS"] = str(max(1, cores // count))
+    return found
+
+
+def _count(section: Mapping[str, Any], path: str) -> int:
+    value: Any = section
+    for name in path.split("."):
+        value = (value or {}).get(name)
+    if value is None:
+        return 1
+    if not isinstance(value, int) or value < 1:
+        msg = f"{path}={value!r}: a number of processes is whole and at least 1"
+        raise ConfigError(msg)
+    return value
