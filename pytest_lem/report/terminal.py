@@ -57,6 +57,7 @@ FLAGS = {
     "host_overhead": "over 1 % of window time was spent outside generation",
     "ranks_unbalanced": "the slowest of several processes held the others up",
     "gpus_unused": "GPUs of the run had no part in it: their joules count too",
+    "offloaded": "part of the model lay on no device that computes: it was fetched",
     "attention_fallback": "another attention kernel than asked for was used",
     "not_as_requested": "the engine runs otherwise than asked for; effective says how",
     "compile_fallback": "the model could not be compiled and ran as it was",

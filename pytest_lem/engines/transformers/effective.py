@@ -98,7 +98,21 @@ def _of_model(model: Any) -> dict[str, Any]:
         ),
         "quantization_config": quantised,
         "distributed_config": sharded(model),
+        "offloaded_share": _offloaded(model),
     }
+
+
+def _offloaded(model: Any) -> float:
+    """The share of parameters that lie on no device which computes.
+
+    Those on the disk, or behind a hook that fetches them, are on none at all here.
+    """
+    sizes: dict[str, int] = {}
+    for each in model.parameters():
+        kind = each.device.type
+        sizes[kind] = sizes.get(kind, 0) + each.numel()
+    away = sizes.get("meta", 0) + (sizes.get("cpu", 0) if "cuda" in sizes else 0)
+    return away / sum(sizes.values())
 
 
 def _experts(model: Any) -> str | None:

@@ -101,14 +101,15 @@ def choose_device(spec: Mapping[str, Any]) -> tuple[torch.device, list[str]]:
 
 
 def unlike(spec: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """The flag of a model that is not as it was asked for; an error if strict."""
+    """Flags of a model that is not as asked for, an error if strict, or offloaded."""
     lines = found.get("not_as_requested")
+    offloaded = ["offloaded"] if found["offloaded_share"] else []
     if not lines:
-        return []
+        return offloaded
     if spec["strict"]:
         msg = f"not as requested: {'; '.join(lines)} (an error because of --lem-strict)"
         raise EngineLoadError(msg)
-    return ["not_as_requested"]
+    return ["not_as_requested", *offloaded]
 
 
 def input_device(model: Any) -> torch.device:
@@ -147,7 +148,8 @@ def load_memory(
     `before` are the bytes that were held already; they count in neither.
     """
     if not gpus:
-        tensors = [*model.parameters(), *model.buffers()]
+        here = (*model.parameters(), *model.buffers())
+        tensors = [each for each in here if each.device.type != "meta"]
         held, peak = sum(map(distributed.local_bytes, tensors)), None
     else:
         held = sum(map(torch.cuda.memory_allocated, gpus)) - before

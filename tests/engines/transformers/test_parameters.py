@@ -54,6 +54,7 @@ def test_a_device_map_that_needs_one_device_uses_one(load_of, ask, rows, asked):
     engine, report = load_of(device_map=asked)
     assert report.effective["device"] == "cpu"
     assert "not_as_requested" not in report.effective
+    assert (report.effective["offloaded_share"], report.flags) == (0, [])
     assert ask(engine, rows(4), count=2)["batches"] == [1]
 
 
@@ -74,6 +75,14 @@ def test_what_fits_no_device_is_offloaded(load_of, ask, rows, bare, tmp_path):
     engine, report = load_of(**placed)
     assert report.effective["device_map"]["model.layers"] == "disk"
     assert report.devices == ["cpu"]
+    away = sum(
+        one.numel() for one in engine._model.parameters() if one.device.type == "meta"
+    )
+    share = away / report.model["parameters"]
+    assert report.effective["offloaded_share"] == share > 0
+    assert report.flags == ["offloaded"]
+    held_mb = 4 * (report.model["parameters"] - away) / 1e6
+    assert held_mb == pytest.approx(report.memory["model_mb"], rel=0.01)
     hooks = [getattr(one, "_hf_hook", None) for one in engine._model.modules()]
     away = [one for one in hooks if getattr(one, "offload", False)]
     assert away
