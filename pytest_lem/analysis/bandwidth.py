@@ -30,14 +30,15 @@ def weight_bytes(facts: Mapping[str, Any], held_mb: float | None) -> float | Non
     """Bytes of weights that each step reads; None where it cannot be told for certain.
 
     That is of dense decoders of known shape and precision: the matrices of the layers
-    and of the head, or all that is held, where that is less (quantised weights).
+    and of the head, or all that is held, where that is less (quantised weights). A
+    `decode_weights_mb` of None says that nobody knows what those have.
     """
     element_bytes = _BYTES.get(str(facts.get("dtype")))
     try:
         shape = from_facts(facts)
     except NoArchitecture:
         return None
-    if element_bytes is None:
+    if element_bytes is None or facts.get("decode_weights_mb", held_mb or 0) is None:
         return None
     read = (shape.linear_parameters + shape.head_parameters) * element_bytes
     least = read if held_mb is None else min(read, held_mb * 1e6)

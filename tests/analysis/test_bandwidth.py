@@ -40,8 +40,9 @@ def test_a_step_reads_the_matrices_of_layers_and_head():
         ({"dtype": "float8_e4m3fn"}, None),
         ({"layers": 2}, None),
         ({}, 600.0),
+        ({"decode_weights_mb": None}, None),
     ],
-    ids=["experts", "unknown shape", "unknown precision", "small", "4 bit"],
+    ids=["experts", "unknown shape", "unknown precision", "small", "4 bit", "packed"],
 )
 def test_what_is_not_certain_is_not_told(changed, held_mb):
     """Experts are read in part, and a small model from a cache."""

@@ -20,7 +20,7 @@ STEP_TOKENS = 8192
 CPU_CACHE_BYTES = 2**30
 
 _NOT_OF_ENGINE = {*OF_SAMPLING, *OF_ADAPTERS, "in_process", "extra"}
-_SIZES = ("kv_cache_memory_bytes", "gpu_memory_utilization", "num_gpu_blocks_override")
+_SIZES = ("kv_cache_memory_bytes", "num_gpu_blocks_override")
 _OURS = ("worker_extension_cls",)
 
 
@@ -103,7 +103,10 @@ def _scheduling(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cache(given: Mapping[str, Any], *, gpus: int) -> dict[str, Any]:
-    """On CPUs 1 GiB unless told otherwise: vLLM would take most of the memory."""
+    """On CPUs 1 GiB unless told otherwise: vLLM would take most of the memory.
+
+    A share of a GPU's memory is no share of the host's.
+    """
     if gpus or any(key in given for key in _SIZES):
         return {}
     return {"kv_cache_memory_bytes": CPU_CACHE_BYTES}

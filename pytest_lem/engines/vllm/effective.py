@@ -47,6 +47,7 @@ def effective(
     `precision` is what the arithmetic runs in, as far as that is known here.
     """
     first = ranks[0]
+    dtype = config.model_config.dtype
     found = {
         **{key: _plain(value) for key, value in _arguments(arguments, config)},
         "dtype": _plain(config.model_config.dtype),
@@ -69,7 +70,7 @@ def effective(
         "ranks": len(ranks),
         "precision": _precision(config, ranks),
     }
-    lines = [*differences(arguments, config), *_kernels(arguments, first)]
+    lines = [*differences(arguments, config), *_kernels(arguments, first, dtype)]
     return {**found, "not_as_requested": lines} if lines else found
 
 
@@ -126,7 +127,9 @@ def differences(arguments: Mapping[str, Any], config: Any) -> Iterator[str]:
                 yield _line(f"{section}.{key}", asked, _or_nothing(found))
 
 
-def _kernels(arguments: Mapping[str, Any], first: Mapping[str, Any]) -> Iterator[str]:
+def _kernels(
+    arguments: Mapping[str, Any], first: Mapping[str, Any], dtype: Any
+) -> Iterator[str]:
     """What the configuration believes and the workers know better."""
     asked = (arguments.get("attention_config") or {}).get("backend")
     if asked is not None and first["attention"] and [asked] != first["attention"]:
@@ -134,6 +137,14 @@ def _kernels(arguments: Mapping[str, Any], first: Mapping[str, Any]) -> Iterator
     asked = arguments.get("dtype")
     if asked not in (None, "auto") and asked not in first["weights_bytes"]:
         yield _line("precision", asked, ", ".join(sorted(first["weights_bytes"])))
+    asked = arguments.get("quantization")
+    types = {*first["weights_bytes"]}
+    if asked and types == {_plain(dtype)} and not first["hidden_weights"]:
+        yield _line("quantization", asked, f"all weights in {', '.join(types)}")
+    asked = arguments.get("gpu_memory_utilization")
+    if asked is not None and first["device"] == "cpu":
+        there = f"a cache of {first['kv_cache_bytes']} bytes in host memory"
+        yield _line("gpu_memory_utilization", asked, there)
 
 
 def _alike(asked: Any, found: Any) -> bool:
@@ -205,7 +216,10 @@ def _speculation(config: Any) -> dict[str, Any] | None:
 
 
 def _precision(config: Any, ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Types of weights (shares of their bytes), activations and products."""
+    """Types of weights (shares of their bytes), activations and products.
+
+    The shares are null where a kernel keeps narrow weights to itself.
+    """
     sizes: dict[str, int] = {}
     for rank in ranks:
         for name, size in rank["weights_bytes"].items():
@@ -213,8 +227,10 @@ def _precision(config: Any, ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any
     whole = sum(sizes.values())
     activations = _plain(config.model_config.dtype)
     quantisation = config.model_config.quantization
+    shares = {name: size / whole for name, size in sorted(sizes.items())}
+    hidden = any(rank["hidden_weights"] for rank in ranks)
     return {
-        "weights": {name: size / whole for name, size in sorted(sizes.items())},
+        "weights": None if hidden else shares,
         "activations": activations,
         "compute": activations if quantisation is None else None,
         "quantisation": quantisation,

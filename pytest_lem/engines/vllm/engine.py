@@ -17,6 +17,7 @@ from pytest_lem.engines.vllm.adapters import Adapters
 from pytest_lem.engines.vllm.arguments import engine_arguments
 from pytest_lem.engines.vllm.effective import effective, unlike
 from pytest_lem.engines.vllm.failures import generation_failure, load_failure
+from pytest_lem.engines.vllm.on_cpus import refuse_on_cpus
 from pytest_lem.engines.vllm.requests import (
     Flight,
     beam_completion,
@@ -76,6 +77,8 @@ class VllmEngine:
         )
         flags = _platform(gpus, ranks_asked)
         arguments = engine_arguments(spec, gpus=gpus)
+        if not gpus:
+            refuse_on_cpus(arguments)
         start = time.monotonic()
         self._llm = _start(arguments)
         duration_s = time.monotonic() - start

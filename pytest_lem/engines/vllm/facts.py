@@ -66,13 +66,20 @@ def origin(spec: Mapping[str, Any], config: Any) -> dict[str, Any]:
 
 def load_memory(ranks: Ranks) -> dict[str, float | None]:
     """Sizes of a load in MB over all ranks: the weights, the cache, the peak."""
-    held = sum(sum(one["weights_bytes"].values()) for one in ranks)
+    held = held_bytes(ranks)
     return {
-        "model_mb": held / 1e6,
+        "model_mb": None if held is None else held / 1e6,
         "kv_cache_pool_mb": sum(one["kv_cache_bytes"] for one in ranks) / 1e6,
         "load_peak_mb": added(ranks, "peak_mb"),
         "rss_peak_mb": rss_peak_mb(),
     }
+
+
+def held_bytes(ranks: Ranks) -> int | None:
+    """Bytes of all weights; None where a kernel keeps narrow ones to itself."""
+    if any(one["hidden_weights"] for one in ranks):
+        return None
+    return sum(sum(one["weights_bytes"].values()) for one in ranks)
 
 
 def added(ranks: Ranks, key: str) -> float | None:
@@ -113,9 +120,10 @@ def _shape(model: Any, ranks: Ranks) -> dict[str, Any]:
     so it does where a quantisation packs the weights.
     """
     alone = len(ranks) == 1
-    bytes_ = sum(sum(one["weights_bytes"].values()) for one in ranks)
+    held = held_bytes(ranks)
+    tables = sum(one["table_bytes"] for one in ranks)
     sizes = {
-        "decode_weights_mb": (bytes_ - sum(one["table_bytes"] for one in ranks)) / 1e6,
+        "decode_weights_mb": None if held is None else (held - tables) / 1e6,
         "kv_cache_element_bytes": ranks[0]["kv_cache_element_bytes"],
     }
     try:

@@ -81,7 +81,13 @@ def _weights(model: Any) -> dict[str, Any]:
     heads = [m for m in tables if isinstance(m, ParallelLMHead)]
     shared = {id(p) for m in heads for p in m.parameters()}
     own = [p for m in tables if m not in heads for p in m.parameters()]
-    packed = [m for m in linears if not getattr(m, "weight", _EMPTY).numel()]
+    narrow = [m for m in linears if _quantised(m)]
+    packed = [
+        m
+        for m in linears
+        if m not in narrow and not getattr(m, "weight", _EMPTY).numel()
+    ]
+    inside = {id(p) for m in narrow for p in m.parameters()}
     sizes: dict[str, int] = {}
     for name, size in (
         *((_name(p.dtype), p.nbytes) for p in parameters),
@@ -92,13 +98,23 @@ def _weights(model: Any) -> dict[str, Any]:
     ):
         sizes[name] = sizes.get(name, 0) + size
     return {
-        "parameters": sum(p.numel() for p in parameters)
-        + sum(map(_elements, packed))
+        "parameters": sum(p.numel() for p in parameters if id(p) not in inside)
+        + sum(map(_elements, packed + narrow))
         - _padding(tables),
         "weights_bytes": {name: size for name, size in sizes.items() if size},
+        "hidden_weights": sum(_elements(m) for m in narrow if not _shows(m)),
         "linear_weights": sum(map(_elements, linears)),
         "table_bytes": sum(p.nbytes for p in own if id(p) not in shared) * bool(heads),
     }
+
+
+def _quantised(linear: Any) -> bool:
+    return type(linear.quant_method).__name__ != "UnquantizedLinearMethod"
+
+
+def _shows(linear: Any) -> bool:
+    """Whether a quantised matrix is among the parameters, of a bit or more each."""
+    return any(8 * p.nbytes >= _elements(linear) for p in linear.parameters())
 
 
 def _elements(linear: Any) -> int:
