@@ -20,7 +20,7 @@ STATES: Mapping[State, str] = {
     "yes": "the engine has it, and this version of pytest-lem drives it",
     "not driven": "the engine has it, and this version refuses it by name",
     "gone": "the installed engine does not take the argument any more",
-    "not looked at": "the engine is not installed here; later versions will drive it",
+    "not looked at": "the engine is not installed here, so nobody can tell",
     "no": "the engine cannot do it",
 }
 

@@ -27,6 +27,7 @@ PASSED_ON = (
 
 _OF_FILES = ("use_safetensors", "disable_mmap")
 _BITSANDBYTES = "bitsandbytes"
+_OF_CHECKPOINTS = ("awq", "gptq")
 _LEAST_CAPABILITY = {"flash_attention_2": (8, 0), "flash_attention_3": (9, 0)}
 
 
@@ -88,6 +89,13 @@ def quantisation(section: Mapping[str, Any], config: Any) -> Any:
     for key in options:
         if not hasattr(made, key):  # the library drops what it does not know
             raise ConfigError(unknown(f"option of {method}", key, vars(made)))
+    if method in _OF_CHECKPOINTS:
+        there = own.get("quant_method", "not quantised")
+        msg = (
+            f"transformers.quantization_config.method={method!r} needs a checkpoint "
+            f"that was quantised so: this one is {there}"
+        )
+        raise ConfigError(msg)
     return made
 
 

@@ -200,7 +200,6 @@ def test_kernels_of_the_hub_need_their_package(load_of):
     ("section", "named"),
     [
         ({"load_in_8bit": True}, "bitsandbytes"),
-        ({"method": "gptq", "options": {"bits": 4}}, "optimum"),
         (
             {"method": "torchao", "options": {"quant_type": "Int8WeightOnlyConfig"}},
             "torchao",
@@ -238,11 +237,13 @@ PRESENT = _present()
         ({"method": "gtpq"}, "did you mean 'gptq'"),
         ({"method": "gptq", "options": {"bits": 4, "bitz": 4}}, "did you mean"),
         ({"method": "gptq", "options": {"bits": 5}}, "Only support quantization to"),
+        ({"method": "gptq", "options": {"bits": 4}}, "this one is not quantised"),
+        ({"method": "awq"}, "needs a checkpoint that was quantised so"),
     ],
-    ids=["method", "option", "value"],
+    ids=["method", "option", "value", "gptq", "awq"],
 )
 def test_a_quantisation_that_does_not_exist_is_refused(load_of, section, named):
-    """Its method, an argument of it, or a value."""
+    """Its method, an argument of it, a value, or weights that are so already."""
     with pytest.raises((ConfigError, EngineLoadError)) as caught:
         load_of(quantization_config=section)
     assert named in str(caught.value)
