@@ -21,13 +21,6 @@ import yaml  # noqa: F401
 import pytest_lem.session  # noqa: F401
 
 with suppress(ImportError):
-    from hypothesis import settings
-
-    # How long an example takes says how busy the machine is.
-    settings.register_profile("patient", settings(deadline=None))
-    settings.load_profile("patient")
-
-with suppress(ImportError):
     import codecarbon.output  # noqa: F401
 with suppress(ImportError):
     import setuptools  # noqa: F401

@@ -85,6 +85,7 @@ def test_a_cache_that_was_asked_for_is_kept(start, ask, rows):
     assert told["cached_prompt_tokens"] == 64
     assert told["flags"] == []
     assert report.effective["enable_prefix_caching"] is True
+    assert report.effective["prefix_caching"] == "on"
 
 
 @pytest.mark.proves("adapter", "vllm.enable_lora", "vllm.max_lora_rank")
