@@ -29,6 +29,7 @@ from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.experiment import Experiment, identity
 from pytest_lem.spec.workload import Workload
 from pytest_lem.workload.adapters import fingerprint
+from pytest_lem.workload.drafts import by_content
 from pytest_lem.workload.models import Model, resolve
 
 
@@ -119,12 +120,13 @@ class Program:
         model = self._model(experiment)
         _check_context(model.config, experiment.workload)
         texts = recipe(experiment.workload) if experiment.workload.prompts else None
+        spec = experiment.spec
         return identity(
-            experiment.spec,
+            spec.model_copy(update={"engine": by_content(spec.engine)}),
             experiment.workload,
             model.fingerprint,
             texts["recipe_sha256"] if texts else None,
-            self._adapter(experiment.spec.adapter),
+            self._adapter(spec.adapter),
             self._several(experiment),
         )
 
