@@ -13,6 +13,8 @@ from pytest_lem.errors import GenerationError
 # Slowest rank over the mean of all: the others wait for a tenth of the window.
 UNBALANCED = 1.1
 
+_DRAFTS = ("verify_calls", "drafted_tokens", "accepted_tokens")
+
 
 def dealt(
     prompts: Sequence[Sequence[int]], ranks: int
@@ -51,6 +53,10 @@ def of_copies(parts: Mapping[int, Generation], *, ranks: int) -> Generation:
     )
     for rank, one in parts.items():
         completions[rank::ranks] = one.completions
+    native = _native(parts, ranks)
+    if any("speculation" in one.native for one in done):
+        drafts = [one.native["speculation"] for one in done]
+        native["speculation"] = {k: v for k, v in _sums(drafts).items() if k in _DRAFTS}
     work = [one.work for one in done]
     known = [one for one in work if one is not None]
     return replace(
@@ -61,7 +67,7 @@ def of_copies(parts: Mapping[int, Generation], *, ranks: int) -> Generation:
         batches=list(chain.from_iterable(one.batches for one in done)),
         padding_tokens=sum(one.padding_tokens for one in done),
         memory=_sums([one.memory for one in done]),
-        native=_native(parts, ranks),
+        native=native,
         work=list(chain.from_iterable(known)) if len(known) == len(work) else None,
     )
 

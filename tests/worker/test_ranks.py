@@ -104,6 +104,25 @@ def test_copies_divide_the_requests_and_keep_their_order(start):
     assert crew.close() is None
 
 
+def test_drafts_of_copies_add_up(start, engine_module):
+    """Rates of a rank are not those of all."""
+    target = engine_module(
+        "class Odd(FakeEngine):\n"
+        "    def collect(self, batches, *others):\n"
+        "        told = dict(verify_calls=3, drafted_tokens=len(batches),\n"
+        "                    accepted_tokens=None, acceptance_rate=0.5)\n"
+        "        found = super().collect(batches, *others)\n"
+        "        return {**found, 'native': {'speculation': told}}\n"
+    )
+    crew = start(target, ranks=ranks())
+    crew.load({"engine": {}})
+    assert crew.generate([[1], [2], [3]], OPTIONS).native["speculation"] == {
+        "verify_calls": 6,
+        "drafted_tokens": 3,
+        "accepted_tokens": None,
+    }
+
+
 def test_a_rank_without_requests_is_idle(start):
     """One prompt is one rank's; what waits is told."""
     crew = start(ranks=ranks(count=3))
