@@ -113,7 +113,7 @@ class LemSession:
         """The engine of an experiment, loaded."""
         experiment = self.program.experiments[item_id]
         self._look_around()
-        return self._open().bench(experiment.spec, turn, experiment.effort.timeout)
+        return self._open().bench(experiment, turn)
 
     def measure(self, item_id: str, cycle: int, workload: Workload | None) -> Result:
         """Run one cycle of an experiment and pool it with those before."""

@@ -26,13 +26,14 @@ class Work(NamedTuple):
     the `steps` calls samples a token for each row. Rows that only fill a batch up, and
     pad tokens, are computed too and count. With the cache `none` each call computes the
     whole context; one that is `beside` is held together with that of the work before.
+    So is one that is `shared`, whose calls are the same: weights are read once for all.
     """
 
     rows: int
     cached: int
     new: int
     steps: int
-    cache: Literal["own", "none", "beside"] = "own"
+    cache: Literal["own", "none", "beside", "shared"] = "own"
 
     @property
     def later(self) -> int:
@@ -94,7 +95,7 @@ def kv_cache_bytes(
     """The most that the KV cache of a batch holds: every row's tokens but the last."""
     most = held = 0
     for one in works:
-        before = held if one.cache == "beside" else 0
+        before = held if one.cache in ("beside", "shared") else 0
         own = one.rows * (one.cached + one.new + one.later)
         held = before + (0 if one.cache == "none" else own)
         most = max(most, held)
@@ -113,10 +114,12 @@ def decode_bytes(
     `weight_bytes` are those that a step reads, whatever the rows.
     """
     per_token = shape.key_value_elements * element_bytes
-    read = 0.0
+    read, calls = 0.0, 0
     for one in works:
         kept = 0 if one.cache == "none" else one.contexts
-        read += one.later * weight_bytes + one.rows * kept * per_token
+        known = calls if one.cache == "shared" else 0
+        calls = max(known, one.later)
+        read += (calls - known) * weight_bytes + one.rows * kept * per_token
     return read
 
 

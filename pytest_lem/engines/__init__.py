@@ -20,7 +20,9 @@ class Capabilities:
 
     `shares_context` says that a CUDA context which the worker opens before the load is
     the engine's own afterwards. It may not be opened for an engine that forks: CUDA
-    does not work in a child of a process that has used it.
+    does not work in a child of a process that has used it. `streams_apart` says that
+    timed tokens are another object of the engine's than batches: the spec of a load
+    then says under `streams` whether there will be any.
 
     `launch` says who starts an engine's several processes: with `direct` the engine
     itself, if it has some, with `accelerate` the worker, for copies of a model and for
@@ -37,6 +39,7 @@ class Capabilities:
     shares_context: bool = False
     copies: str | None = None
     shards: str | None = None
+    streams_apart: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +120,10 @@ class Generation:
     `memory` what the engine read once after the pass, in MB, `None` where unknown;
     `native` the engine's own figures, unchanged, and in its `flags` what the engine has
     to say against the pass, in its `speculation` the `verify_calls`, `drafted_tokens`
-    and `accepted_tokens` of drafts; `work` the forward calls it made, `None` where it
-    does not tell.
+    and `accepted_tokens` of drafts, in its `scheduler` what a scheduler did, in its
+    `request_times_ms` lists of `queue`, `prefill` and `decode` by its own clock; `work`
+    the forward calls it made, `None` where it does not tell, and `padding_told` whether
+    pads are in them.
     """
 
     start_ns: int
@@ -129,6 +134,7 @@ class Generation:
     memory: dict[str, Any]
     native: dict[str, Any]
     work: list[Work] | None = None
+    padding_told: bool = True
 
     @property
     def duration_s(self) -> float:
@@ -181,7 +187,7 @@ class Engine(Protocol):
 
         `spans` has (sent_ns, ended_ns) for each batch. Returns the fields
         `completions`, `batches`, `padding_tokens`, `memory`, `native` of `Generation`,
-        and `work` where it can be told.
+        and `work` and `padding_told` where they can be told.
         """
 
     def unload(self) -> None:

@@ -65,6 +65,8 @@ BUILT_IN = (
             tensor_parallel=True,
             pipeline_parallel=True,
             own_batching=True,
+            streaming="tokens",
+            streams_apart=True,
         ),
         requires=("vllm",),
         extra="vllm",

@@ -71,7 +71,8 @@ def computed(
         _OFF if conditions.flops == "off" else decoding(known, run),
         nulls,
     )
-    memory = {**window.memory, **_kv_cache(known, watched, nulls)}
+    told_mb = window.memory.get("kv_cache_read_mb")
+    memory = {**window.memory, **_kv_cache(known, watched, told_mb, nulls)}
     missing = [f"flops.{k}" for k, v in flops.items() if v is None and k != "reason"]
     missing += [f"memory.{k}" for k, v in memory.items() if v is None]
     other = "no_device_memory" if bench.devices == {"cpu"} else "not_reported_by_engine"
@@ -167,7 +168,7 @@ def _operations(
         "method": found.method,
         "confidence": found.confidence,
         "reason": found.reason,
-        "padding_included": known.told if flops else None,
+        "padding_included": known.told and generation.padding_told if flops else None,
     }
     missing = found.reason or "unknown"
     nulls |= {f"flops.{key}": missing for key in block}
@@ -207,9 +208,12 @@ def _utilisation(
 
 
 def _kv_cache(
-    known: Known, watched: Watched, nulls: dict[str, str]
+    known: Known, watched: Watched, told_mb: float | None, nulls: dict[str, str]
 ) -> dict[str, float | None]:
-    """The most that it held, by the closed form and as the counting pass read it."""
+    """The most that it held, by the closed form and as it was read.
+
+    By the engine itself in the window (`told_mb`), else by the counting pass.
+    """
     element_bytes = known.facts.get("kv_cache_element_bytes")
     held_mb = read_mb = None
     nulls["memory.kv_cache_mb"] = "not_reported_by_engine"
@@ -220,7 +224,9 @@ def _kv_cache(
         except NoArchitecture as reason:
             nulls["memory.kv_cache_mb"] = str(reason)
     nulls["memory.kv_cache_read_mb"] = watched.uncounted
-    if watched.count and watched.count.work == known.work:
+    if told_mb is not None:
+        read_mb = told_mb
+    elif watched.count and watched.count.work == known.work:
         read_mb = watched.count.kv_cache_mb
         nulls["memory.kv_cache_read_mb"] = "not_reported_by_engine"
     return {"kv_cache_mb": held_mb, "kv_cache_read_mb": read_mb}

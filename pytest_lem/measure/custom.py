@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from typing import Any
 
 from pytest_lem.analysis.flops import Work as Forwards
 from pytest_lem.engines import Completion, Generation
@@ -23,6 +24,8 @@ from pytest_lem.workload.prompts import recipe_sha256, token_sha256
 
 Work = list[list[tuple[int, int]]]
 """Of each window, the input and output tokens of each request that was counted."""
+
+_OF_ONE_PASS = ("scheduler", "speculation", "request_times_ms", "mfu_metrics")
 
 
 class LoopWindow:
@@ -91,8 +94,9 @@ class LoopWindow:
             batches=_batches(self.counted),
             padding_tokens=sum(one.padding_tokens for one in made),
             memory=_largest(made),
-            native=made[-1].native,
+            native=_native(made),
             work=_work_of(made),
+            padding_told=all(one.padding_told for one in made),
         )
         return Pass(
             kind="energy",
@@ -174,11 +178,10 @@ class CustomCycle:
             self._lab.progress.clear()
 
     def _ready(self) -> Bench:
-        notes, spec = self._notes, self._notes.experiment.spec
-        timeout_s = notes.experiment.effort.timeout
+        notes = self._notes
         if notes.bench is None:
             notes.note_cooling(self._lab.cool())
-        bench = self._lab.bench(spec, notes.index, timeout_s)
+        bench = self._lab.bench(notes.experiment, notes.index)
         if notes.bench is None:
             notes.bench = bench
             notes.flags |= set(bench.loaded.flags)
@@ -232,6 +235,13 @@ class CustomCycle:
 
 def _work(window: LoopWindow) -> list[tuple[int, int]]:
     return [(one.input_tokens, one.output_tokens) for one in window.counted]
+
+
+def _native(made: Sequence[Generation]) -> dict[str, Any]:
+    """What the engine told last; figures of one pass only where there was only one."""
+    if len(made) == 1:
+        return made[0].native
+    return {k: one for k, one in made[-1].native.items() if k not in _OF_ONE_PASS}
 
 
 def _work_of(made: Sequence[Generation]) -> list[Forwards] | None:

@@ -81,7 +81,7 @@ def flag_short(lab: Laboratory, notes: Notebook) -> None:
 def _measure(lab: Laboratory, notes: Notebook) -> None:
     experiment = notes.experiment
     notes.note_cooling(lab.cool())
-    bench = lab.bench(experiment.spec, notes.index, experiment.effort.timeout)
+    bench = lab.bench(experiment, notes.index)
     notes.bench = bench
     notes.flags |= set(bench.loaded.flags)
     look_for_others(lab, notes)

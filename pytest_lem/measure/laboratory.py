@@ -20,6 +20,7 @@ from pytest_lem.meters.metering import Metering
 from pytest_lem.records.extended import UNREAD, Residue
 from pytest_lem.records.record import Window
 from pytest_lem.spec.engine import EngineSpec
+from pytest_lem.spec.experiment import Experiment
 from pytest_lem.worker.client import EngineClient, Limits, start_worker
 from pytest_lem.worker.devices import environment_for
 from pytest_lem.worker.launch.ranks import ranks_of
@@ -155,17 +156,19 @@ class Laboratory:
         self._started = 0
         self.asked: Asked = {}
 
-    def bench(self, spec: EngineSpec, turn: int, timeout_s: float) -> Bench:
-        """The loaded engine of that spec in that pass; starts one where needed.
+    def bench(self, experiment: Experiment, turn: int) -> Bench:
+        """The loaded engine of an experiment in that pass; starts one where needed.
 
         Another spec, or another pass, closes the engine before: a cycle begins with
-        a fresh one.
+        a fresh one. So does timing tokens, where an engine does that apart.
         """
-        key = f"{turn}:{spec.model_dump_json()}"
+        spec, timeout_s = experiment.spec, experiment.effort.timeout
+        streams = self._streams(experiment)
+        key = f"{turn}:{streams}:{spec.model_dump_json()}"
         client = self._pool.get(key, lambda: self._start(spec, timeout_s))
         if self._bench is None or self._bench.client is not client:
             self._bench = None
-            self._bench = self._load(client, spec)
+            self._bench = self._load(client, spec, {"streams": streams})
         return self._bench
 
     def can_stamp(self, spec: EngineSpec) -> bool:
@@ -259,13 +262,21 @@ class Laboratory:
             raise
         return client
 
-    def _load(self, client: EngineClient, spec: EngineSpec) -> Bench:
+    def _streams(self, experiment: Experiment) -> bool:
+        """Whether tokens are timed by an engine that has to know before its load."""
+        able = self._registry.find(experiment.spec.backend).capabilities
+        wanted = experiment.workload.streaming or self.conditions.phases
+        return wanted and able.streams_apart
+
+    def _load(
+        self, client: EngineClient, spec: EngineSpec, more: Mapping[str, object]
+    ) -> Bench:
         self.progress.phase(f"load {spec.model}")
         try:
             model = resolve(spec.model, backend=spec.backend)
             self._leftovers.before(client)
             start_s = time.monotonic()
-            loaded = client.load(self._wire(spec, model))
+            loaded = client.load({**self._wire(spec, model), **more})
         except BaseException:
             self.drop()
             raise

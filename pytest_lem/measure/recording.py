@@ -163,10 +163,11 @@ def _windows(lab: Laboratory, notes: Notebook) -> list[Window]:
 def _native(notes: Notebook) -> dict[str, Any]:
     """The engine's own figures of the last window, and its profile if one was made.
 
-    Each window has what became of its drafts.
+    Each window has what became of its drafts and what a scheduler did.
     """
     native = dict(notes.passes[-1].generation.native) if notes.passes else {}
-    native.pop("speculation", None)
+    for key in ("speculation", "scheduler", "request_times_ms"):
+        native.pop(key, None)
     if notes.watched.profile is not None:
         native["torch_profile"] = notes.watched.profile
     return native

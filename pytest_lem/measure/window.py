@@ -6,7 +6,7 @@ from math import ceil
 from typing import Any, Literal
 
 from pytest_lem.analysis.bandwidth import least_steps
-from pytest_lem.analysis.latency import Stamps, batched, streamed
+from pytest_lem.analysis.latency import Stamps, batched, distribution, streamed
 from pytest_lem.analysis.laws import Account, DeviceEnergy
 from pytest_lem.analysis.metrics import WindowFigures, ratio
 from pytest_lem.analysis.net import IdleWatts, Net, net_energy
@@ -110,6 +110,7 @@ def cost(
             generation, reading, metering, devices, rows=request_rows
         ),
         speculation=_drafts(generation),
+        scheduler=generation.native.get("scheduler"),
     )
     return window, reading.reason
 
@@ -246,4 +247,20 @@ def _latency(run: Pass) -> dict[str, Any]:
         block = streamed(requests, tokenise_ms=run.tokenise_ms)
     else:
         block = batched(requests)
-    return {**block, "left_out": run.left_out}
+    return {
+        **block,
+        "left_out": run.left_out,
+        "path": run.generation.native.get("path"),
+        "engine_times": _engine_times(run),
+    }
+
+
+def _engine_times(run: Pass) -> dict[str, Any]:
+    """Time in queue, prefill and decode, where the engine tells it of each request."""
+    told = run.generation.native.get("request_times_ms") or {}
+    found = {
+        f"{name}_ms": distribution((told.get(name) or [])[run.left_out :])
+        for name in ("queue", "prefill", "decode")
+    }
+    lacking = any(one is None for one in found.values())
+    return {**found, "reason": "not_reported_by_engine" if lacking else None}

@@ -44,9 +44,9 @@ def extended(
         "kv_cache": {
             "used_mb": _largest(windows, "kv_cache_mb")["kv_cache_mb"],
             "read_mb": _largest(windows, "kv_cache_read_mb")["kv_cache_read_mb"],
-            "hit_rate": None,
+            **_cache(windows),
         },
-        "request_latency": {"e2e_ms": _last_latency(windows)},
+        "request_latency": _last_latency(windows),
         "speculation": _speculation(windows),
     }
     if residue.reason is not None:
@@ -76,12 +76,21 @@ _REASONS = {
 
 
 def _why_null(name: str, cycles: Sequence[Cycle], nulls: Mapping[str, str]) -> str:
-    if not any(cycle.windows for cycle in cycles):
+    windows = [window for cycle in cycles for window in cycle.windows]
+    if not windows:
         return "no_complete_cycle"
     if name == "extended.gpu_utilisation.mean_pct":
         return "no_gpu_telemetry"
     if name.startswith("extended.speculation."):
         return _no_speculation(cycles, nulls)
+    if name == "extended.kv_cache.hit_rate" and any(w.scheduler for w in windows):
+        return "nothing_asked_of_it"
+    if name == "extended.kv_cache.peak_pct":
+        told = [(w.scheduler or {}).get("nulls", {}) for w in windows]
+        return next(
+            (one["kv_cache_peak_pct"] for one in told if "kv_cache_peak_pct" in one),
+            "not_reported_by_engine",
+        )
     return nulls.get(_REASONS.get(name, ""), "not_reported_by_engine")
 
 
@@ -128,9 +137,30 @@ def _batching(windows: Sequence[Window]) -> dict[str, float | None]:
     }
 
 
-def _last_latency(windows: Sequence[Window]) -> Mapping[str, Any] | None:
+def _cache(windows: Sequence[Window]) -> dict[str, float | None]:
+    """What a scheduler told of its cache: tokens found in it of those looked for."""
+    energy = [w.scheduler for w in windows if w.scheduler and w.kind == "energy"]
+    told = [w.scheduler for w in windows if w.scheduler]
+    return {
+        "hit_rate": ratio(
+            total(one["prefix_cache_hits"] for one in energy),
+            total(one["prefix_cache_queries"] for one in energy),
+        ),
+        "capacity_tokens": _most(one["kv_cache_capacity_tokens"] for one in told),
+        "peak_pct": _most(one["kv_cache_peak_pct"] for one in told),
+        "preemptions": total(one["preemptions"] for one in energy),
+    }
+
+
+def _last_latency(windows: Sequence[Window]) -> dict[str, Any]:
+    """Distributions of the last window; of the parts where the engine tells them."""
     blocks = [w.latency for w in windows if w.latency]
-    return blocks[-1]["e2e_ms"] if blocks else None
+    last = blocks[-1] if blocks else {}
+    parts = last.get("engine_times") or {}
+    return {
+        "e2e_ms": last.get("e2e_ms"),
+        **{name: parts.get(name) for name in ("queue_ms", "prefill_ms", "decode_ms")},
+    }
 
 
 def _speculation(windows: Sequence[Window]) -> dict[str, float | None]:

@@ -98,7 +98,8 @@ class Window(_Part):
 
     `attribution` divides its energy over its requests: method, closure_pct, and
     `requests[].energy_attributed_j`, which nobody measured. `speculation` is null where
-    nothing drafts tokens, or the engine does not count them.
+    nothing drafts tokens, or the engine does not count them. `scheduler` is what the
+    engine's own scheduler told of its steps, null where it has none.
     """
 
     kind: Literal["energy", "latency"]
@@ -120,6 +121,7 @@ class Window(_Part):
     flags: list[str]
     attribution: Json | None = None
     speculation: Drafts | None = None
+    scheduler: Json | None = None
 
 
 class IdlePower(_Part):

@@ -59,6 +59,7 @@ def pack_generation(generation: Generation) -> tuple[dict[str, Any], Arrays]:
         "memory": generation.memory,
         "native": generation.native,
         "work": generation.work,
+        "padding_told": generation.padding_told,
         "finish_reasons": [one.finish_reason for one in done],
     }
     arrays = {

@@ -96,7 +96,7 @@ def test_a_cache_beside_another_is_held_with_it():
         cached=st.integers(0, 50),
         new=st.integers(1, 50),
         steps=st.integers(1, 20),
-        cache=st.sampled_from(["own", "none", "beside"]),
+        cache=st.sampled_from(["own", "none", "beside", "shared"]),
     )
 )
 def test_the_form_is_the_sum_over_forward_calls_one_by_one(work):
@@ -117,3 +117,15 @@ def test_rows_share_the_weights_that_a_step_reads(rows):
         SHAPE, [Work(rows, 0, 3, 3)], weight_bytes=1000.0, element_bytes=2
     )
     assert read == 2 * 1000 + rows * (4 + 5) * 10 * 2
+
+
+def test_requests_that_share_their_steps_read_the_weights_once():
+    """As often as the longest has later calls; each keeps a cache of its own."""
+    works = [
+        Work(1, 0, 3, 3),
+        Work(1, 0, 1, 5, cache="shared"),
+        Work(1, 0, 3, 2, cache="shared"),
+        Work(1, 0, 9, 2),
+    ]
+    assert kv_cache_bytes(SHAPE, works, 1) == (5 + 5 + 4) * (2 * 5)
+    assert decode_bytes(SHAPE, works, weight_bytes=9.0, element_bytes=0) == 9 * (4 + 1)

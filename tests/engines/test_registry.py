@@ -43,7 +43,16 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
                 "shards": "distributed_config.tp_size",
             },
         ),
-        ("vllm", True, {"tensor_parallel": True, "pipeline_parallel": True}),
+        (
+            "vllm",
+            True,
+            {
+                "streaming": "tokens",
+                "streams_apart": True,
+                "tensor_parallel": True,
+                "pipeline_parallel": True,
+            },
+        ),
         ("fake", False, {"streaming": "tokens", "shares_context": True}),
     ],
 )

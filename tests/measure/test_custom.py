@@ -15,7 +15,7 @@ class Loop:
 
     def __init__(self, lab, experiment, index=0, identify=None):
         self.kept, self.work = [], []
-        self.bench = lambda: lab.bench(experiment.spec, index, 30.0)
+        self.bench = lambda: lab.bench(experiment, index)
         self.cycle = CustomCycle(
             lab,
             experiment,

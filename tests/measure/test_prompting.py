@@ -12,7 +12,7 @@ from pytest_lem.spec.workload import Workload
 def bench(make_lab, experiment):
     """A loaded fake engine, whose tokens are bytes."""
     one = experiment()
-    return make_lab().bench(one.spec, 0, 30.0)
+    return make_lab().bench(one, 0)
 
 
 def texts(workload, bench, window, count):

@@ -111,6 +111,36 @@ def test_the_last_cycles_reason_counts_and_none_is_kept_for_a_value(
     assert found.nulls["idle"] == "idle_off"
 
 
+def test_a_schedulers_cache_and_queue_are_in_the_extended_groups(
+    make_cycle, make_window, experiment
+):
+    """Hits over queries of all energy windows; the last window's times in the queue."""
+    told = {
+        "prefix_cache_queries": 300,
+        "prefix_cache_hits": 60,
+        "kv_cache_capacity_tokens": 4096,
+        "kv_cache_peak_pct": None,
+        "preemptions": 2,
+        "nulls": {"kv_cache_peak_pct": "given_back_within_a_step"},
+    }
+    other = {**told, "prefix_cache_queries": 100, "prefix_cache_hits": 40}
+    times = {"queue_ms": {"mean": 3.0}, "prefill_ms": None, "decode_ms": None}
+    latency = {"e2e_ms": {"mean": 9.0}, "engine_times": times}
+    windows = [
+        make_window(scheduler=told),
+        make_window(scheduler=other, latency=latency),
+    ]
+    found = experiment(make_cycle(windows=windows))
+    cache = found.extended["kv_cache"]
+    assert cache["hit_rate"] == 0.25
+    assert (cache["capacity_tokens"], cache["preemptions"]) == (4096, 4)
+    reason = found.nulls["extended.kv_cache.peak_pct"]
+    assert (cache["peak_pct"], reason) == (None, "given_back_within_a_step")
+    assert found.extended["request_latency"]["queue_ms"] == {"mean": 3.0}
+    why = found.nulls["extended.request_latency.prefill_ms"]
+    assert why == "not_reported_by_engine"
+
+
 def test_the_extended_groups_have_the_same_keys_whatever_is_known(
     make_cycle, make_window, experiment
 ):
@@ -153,6 +183,9 @@ def test_the_extended_groups_have_the_same_keys_whatever_is_known(
         "used_mb": 2.0,
         "read_mb": None,
         "hit_rate": None,
+        "capacity_tokens": None,
+        "peak_pct": None,
+        "preemptions": None,
     }
     assert rich.nulls["extended.kv_cache.read_mb"] == "not_asked_for"
     assert rich.extended["batch"] == {

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import gc
 import importlib.metadata
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_lem.analysis.flops import Work
-from pytest_lem.engines import GenerateOptions, Loaded
+from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines.driven import VLLM, undriven
 from pytest_lem.engines.vllm import environment, facts
 from pytest_lem.engines.vllm.adapters import Adapters
 from pytest_lem.engines.vllm.arguments import engine_arguments
 from pytest_lem.engines.vllm.effective import effective, unlike
 from pytest_lem.engines.vllm.failures import generation_failure, load_failure
+from pytest_lem.engines.vllm.native import Native, request_times_ms
 from pytest_lem.engines.vllm.on_cpus import refuse_on_cpus
 from pytest_lem.engines.vllm.requests import (
     Flight,
@@ -24,10 +26,19 @@ from pytest_lem.engines.vllm.requests import (
     cached_tokens,
     check_lengths,
     completion,
-    preemptions,
     work,
 )
 from pytest_lem.engines.vllm.sampling import plain, sampling
+from pytest_lem.engines.vllm.streaming import (
+    AsyncFront,
+    Heard,
+    close,
+    entry_point,
+    flights,
+    fly,
+    path,
+    streamed,
+)
 from pytest_lem.errors import ConfigError, EngineLoadError, LemError
 
 _PACKAGES = ("transformers", "tokenizers", "safetensors", "flashinfer-python", "triton")
@@ -40,8 +51,8 @@ class VllmEngine:
         self._llm: Any = None
         self._section: Mapping[str, Any] = {}
         self._limits: dict[str, int] = {}
-        self._graphs = False
-        self._in_process = True
+        self._native = Native()
+        self._padded = False
         self._caching: bool | None = None
         self._adapters: Adapters | None = None
 
@@ -80,7 +91,7 @@ class VllmEngine:
         if not gpus:
             refuse_on_cpus(arguments)
         start = time.monotonic()
-        self._llm = _start(arguments)
+        self._llm = _start(arguments, streams=bool(spec.get("streams")))
         duration_s = time.monotonic() - start
         try:
             ranks = self._llm.collective_rpc("lem_probe")
@@ -100,13 +111,11 @@ class VllmEngine:
         config = self._llm.llm_engine.vllm_config
         in_force = environment.in_force()
         found = effective(arguments, config, ranks, in_force)
-        self._limits = {
-            "max_num_seqs": config.scheduler_config.max_num_seqs,
-            "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
-            "context": config.model_config.max_model_len,
-        }
-        self._graphs = found["cudagraph_mode"] not in ("NONE", "None")
-        self._in_process = found["in_process"]
+        found["entry_point"] = entry_point(self._llm)
+        self._limits = _limits(config)
+        self._padded = found["cudagraph_mode"] not in ("NONE", "None")
+        model = facts.model_facts(config, self._llm.get_tokenizer(), ranks)
+        self._native = Native(self._llm.llm_engine, model, ranks)
         self._caching = spec["engine"].get("enable_prefix_caching")
         self._adapters = Adapters(spec)
         return Loaded(
@@ -120,10 +129,7 @@ class VllmEngine:
                 "adapters": self._adapters.told,
                 "trust_remote_code": spec["trust_remote_code"],
             },
-            model={
-                **facts.model_facts(config, self._llm.get_tokenizer(), ranks),
-                **facts.origin(spec, config),
-            },
+            model={**model, **facts.origin(spec, config)},
             memory=facts.load_memory(ranks),
             devices=sorted({one["device"] for one in ranks}),
             flags=flags + unlike(found, strict=spec["strict"]),
@@ -150,12 +156,11 @@ class VllmEngine:
     ) -> list[Any]:
         """All prompts as one flight; the prefix cache is emptied unless asked for.
 
-        How many run at once is `vllm.max_num_seqs`.
+        How many run at once is `vllm.max_num_seqs`. With stamps and a batch size of 1
+        each request is a flight of its own.
         """
         from vllm import TokensPrompt
 
-        if options.stamps:
-            raise ConfigError("token stamps are not driven yet for vllm")
         check_lengths(prompts, options, context=self._limits["context"])
         params = sampling(options, self._section)
         if self._caching is None:
@@ -165,8 +170,14 @@ class VllmEngine:
             prompts=[TokensPrompt(prompt_token_ids=list(one)) for one in prompts],
             lengths=[len(one) for one in prompts],
             params=params,
-            lora=self._adapters and self._adapters.of(len(prompts)),
+            lora=self._adapters.of(len(prompts)) if self._adapters else None,
+            stamps=options.stamps,
         )
+        self._native.begin()
+        if options.stamps:
+            return list(flights(flight, options.batch_size, self._section))
+        if flight.beams and isinstance(self._llm, AsyncFront):
+            raise ConfigError("vllm: decoder.num_beams needs streaming off")
         return [flight]
 
     def synchronize(self) -> None:
@@ -177,16 +188,9 @@ class VllmEngine:
         batch: Any,
         options: GenerateOptions,  # noqa: ARG002 - a flight has its parameters
     ) -> Any:
-        """One call of `generate`, or of `beam_search`, for the whole flight."""
-        flight: Flight = batch
+        """One call for the whole flight: of `LLM`, of `AsyncLLM`, or step by step."""
         try:
-            if flight.beams:
-                return self._llm.beam_search(
-                    flight.prompts, flight.params, lora_request=flight.lora
-                )
-            return self._llm.generate(
-                flight.prompts, flight.params, use_tqdm=False, lora_request=flight.lora
-            )
+            return fly(self._llm, batch)
         except Exception as error:
             raise generation_failure(error) from error
 
@@ -199,49 +203,64 @@ class VllmEngine:
     ) -> dict[str, Any]:
         """Completions in the order of the prompts, with what the cache took away."""
         peaks = self._llm.collective_rpc("lem_peak")
-        completions = []
-        cached, thrown_out = 0, None
+        completions: list[Completion] = []
+        outputs: list[Any] = []
         calls: list[Work] | None = []
-        for flight, outputs, span in zip(batches, outcomes, spans, strict=True):
+        heard: list[Heard] = []
+        for flight, outcome, span in zip(batches, outcomes, spans, strict=True):
             if flight.beams:
                 calls = None
                 completions += [
                     beam_completion(one, length, span, options)
-                    for one, length in zip(outputs, flight.lengths, strict=True)
+                    for one, length in zip(outcome, flight.lengths, strict=True)
                 ]
                 continue
-            completions += [completion(one, span, options) for one in outputs]
-            cached += cached_tokens(outputs)
-            thrown_out = preemptions(outputs)
-            done = self._work(flight, outputs, options)
-            calls = None if calls is None or done is None else [*calls, *done]
+            done = outcome
+            if flight.stamps:
+                heard += outcome
+                done = [one.whole() for one in outcome]
+                completions += streamed(outcome, span, options)
+            else:
+                completions += [completion(one, span, options) for one in done]
+            outputs += done
+            known = self._work(flight, done)
+            calls = None if calls is None or known is None else [*calls, *known]
+        told = self._native.told(calls, bool(self._section.get("speculative_config")))
+        preempted = told["scheduler"]["preemptions"]
+        cached = cached_tokens(outputs)
         return {
             "completions": completions,
             "batches": [len(flight.prompts) for flight in batches],
             "padding_tokens": 0,
+            "padding_told": not self._padded,
             "memory": {
                 "inference_peak_mb": facts.added(peaks, "peak_mb"),
                 "reserved_peak_mb": facts.added(peaks, "reserved_mb"),
                 "rss_peak_mb": facts.rss_peak_mb(),
+                "kv_cache_read_mb": self._native.kv_cache_mb(told),
             },
             "work": calls,
             "native": {
                 "sampling": plain(batches[0].params) if batches else None,
+                "path": path(self._llm, batches[0]) if batches else None,
                 "cached_prompt_tokens": cached,
-                "preemptions": thrown_out,
-                "flags": self._flags(cached, thrown_out, batches, options),
+                "request_times_ms": request_times_ms(outputs),
+                **told,
+                "flags": [
+                    *self._flags(cached, preempted, batches, options),
+                    *(["itl_per_chunk"] if any(h.in_chunks for h in heard) else []),
+                ],
             },
         }
 
-    def _work(
-        self, flight: Flight, outputs: Sequence[Any], options: GenerateOptions
-    ) -> list[Work] | None:
-        """Known where the steps are ours, whole batches only, and nothing is padded."""
-        speculating = self._section.get("speculative_config")
-        forced = options.min_output_tokens == options.output_tokens
-        if speculating or not self._in_process or self._graphs or not forced:
+    def _work(self, flight: Flight, outputs: Sequence[Any]) -> list[Work] | None:
+        """Known where all that was computed is in what came out."""
+        if self._section.get("speculative_config") or self._native.preempted:
             return None
-        return work(flight, outputs, limits=self._limits, steps=options.output_tokens)
+        ends = {one.outputs[0].finish_reason for one in outputs}
+        if ends != {"length"} and self._limits["looks_ahead"]:
+            return None  # a step may have been computed after a request's end
+        return work(flight, outputs, limits=self._limits)
 
     def _flags(
         self,
@@ -264,9 +283,10 @@ class VllmEngine:
     def unload(self) -> None:
         """Shut vLLM down and give its memory back."""
         llm, self._llm, self._adapters = self._llm, None, None
+        self._native = Native()
         if llm is None:
             return
-        llm.llm_engine.engine_core.shutdown()
+        close(llm)
         del llm
         gc.collect()
         torch = sys.modules["torch"]
@@ -274,17 +294,34 @@ class VllmEngine:
             torch.cuda.empty_cache()
 
 
-def _start(arguments: Mapping[str, Any]) -> Any:
+def _start(arguments: Mapping[str, Any], *, streams: bool) -> Any:
+    """`AsyncLLM`, which servers use, where tokens are timed; not in one process."""
     from vllm import LLM
     from vllm.engine.arg_utils import EngineArgs
 
+    apart = os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] != "0"
     try:
         EngineArgs(**arguments)  # LLM drops keys of sections that it does not know
-        return LLM(**arguments)
+        return AsyncFront(arguments) if streams and apart else LLM(**arguments)
     except LemError:
         raise
     except Exception as error:
         raise load_failure(str(arguments["model"]), error) from error
+
+
+def _limits(config: Any) -> dict[str, int]:
+    """What bounds a step, and a request."""
+    scheduler = config.scheduler_config
+    tokens = scheduler.max_num_batched_tokens
+    return {
+        "max_num_seqs": scheduler.max_num_seqs,
+        "max_num_batched_tokens": min(
+            tokens, getattr(scheduler, "max_num_scheduled_tokens", None) or tokens
+        ),
+        "prompt_step": getattr(scheduler, "long_prefill_token_threshold", 0) or 0,
+        "looks_ahead": int(bool(getattr(scheduler, "async_scheduling", False))),
+        "context": config.model_config.max_model_len,
+    }
 
 
 def _ranks(section: Mapping[str, Any]) -> int:

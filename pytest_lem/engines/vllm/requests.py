@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pytest_lem.analysis.flops import Work
@@ -16,17 +17,42 @@ Reason = Literal["length", "stop", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Flight:
-    """Requests that vLLM gets at once, as it takes them, and how they are sampled."""
+    """Requests of one call, as vLLM takes them, and how they are sampled.
+
+    `lora` has the adapter of each, or None where there are none.
+    `at_s` has when each is handed over, in seconds after the start; all at once where
+    it is empty. `stamps` asks for the time of each token.
+    """
 
     prompts: list[Any]
     lengths: list[int]
     params: Any
-    lora: Any = None
+    lora: list[Any] | None = None
+    at_s: Sequence[float] = ()
+    stamps: bool = False
 
     @property
     def beams(self) -> int:
         """Texts that a beam search follows at once; 0 where there is none."""
         return int(getattr(self.params, "beam_width", 0))
+
+    def due_s(self, place: int) -> float:
+        """When a request is handed over, in seconds after the start of the call."""
+        return self.at_s[place] if self.at_s else 0.0
+
+    def adapter(self, place: int) -> Any:
+        """What a request is computed with; None for the model alone."""
+        return None if self.lora is None else self.lora[place]
+
+    def only(self, place: int) -> Flight:
+        """One request of it, by itself."""
+        return replace(
+            self,
+            prompts=[self.prompts[place]],
+            lengths=[self.lengths[place]],
+            lora=None if self.lora is None else [self.lora[place]],
+            at_s=(),
+        )
 
 
 def completion(
@@ -74,38 +100,41 @@ def cached_tokens(outputs: Sequence[Any]) -> int:
     return sum(getattr(one, "num_cached_tokens", None) or 0 for one in outputs)
 
 
-def preemptions(outputs: Sequence[Any]) -> int | None:
-    """Times that a request was thrown out and begun again; None where not told."""
-    told = [getattr(one.metrics, "num_preemptions", None) for one in outputs]
-    known = [count for count in told if count is not None]
-    return sum(known) if len(known) == len(told) else None
-
-
 def work(
-    flight: Flight,
-    outputs: Sequence[Any],
-    *,
-    limits: Mapping[str, int],
-    steps: int,
+    flight: Flight, outputs: Sequence[Any], *, limits: Mapping[str, int]
 ) -> list[Work] | None:
-    """The forward calls of a flight, where nothing but the scheduler decided them.
+    """The forward calls of a flight: what each request computed, and beside which.
 
-    They are known if all prompts are as long, none was cut or cached, and each wave of
-    `max_num_seqs` requests fits into one step of `max_num_batched_tokens`.
+    They are known where no request was begun again and no prompt was cut: even the
+    longest prompts that can run at once fit into one step.
     """
     seqs, budget = limits["max_num_seqs"], limits["max_num_batched_tokens"]
-    lengths = {*flight.lengths}
-    tokens = {len(one.outputs[0].token_ids) for one in outputs}
-    if flight.beams or flight.params.n > 1 or len(lengths) != 1 or tokens != {steps}:
+    if flight.beams or flight.params.n > 1:
         return None
-    if cached_tokens(outputs) or preemptions(outputs) != 0:
+    rows = [_row(one) for one in outputs]
+    widest = sorted((row.new for row in rows), reverse=True)[:seqs]
+    cut = limits["prompt_step"] and widest[0] > limits["prompt_step"]
+    if cut or sum(widest) > budget:
         return None
-    (length,) = lengths
-    count = len(flight.prompts)
-    if min(seqs, count) * length > budget:
-        return None
-    waves = [min(seqs, count - start) for start in range(0, count, seqs)]
-    return [Work(rows=rows, cached=0, new=length, steps=steps) for rows in waves]
+    groups = [rows[start : start + seqs] for start in range(0, len(rows), seqs)]
+    return [one for group in groups for one in _together(group)]
+
+
+def _row(output: Any) -> Work:
+    """One request by itself."""
+    cached = cached_tokens([output])
+    return Work(
+        rows=1,
+        cached=cached,
+        new=len(output.prompt_token_ids) - cached,
+        steps=len(output.outputs[0].token_ids),
+    )
+
+
+def _together(group: Sequence[Work]) -> list[Work]:
+    """Requests that share their steps; those alike in one."""
+    alike = [one._replace(rows=count) for one, count in Counter(group).items()]
+    return [alike[0], *(one._replace(cache="shared") for one in alike[1:])]
 
 
 def check_lengths(

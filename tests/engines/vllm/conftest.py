@@ -24,6 +24,7 @@ def spec_of(llama):
             "revision",
             "precision",
             "adapter",
+            "streams",
             "trust_remote_code",
         }
         spec = {

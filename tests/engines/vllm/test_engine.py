@@ -50,14 +50,17 @@ def test_more_requests_at_once_than_there_is_room_for_are_flagged(engine, ask, r
     assert "batch_size_limited" not in told["flags"]
 
 
-def test_forward_calls_are_told_where_they_are_known(engine, ask, rows):
-    """Waves of equal prompts; mixed lengths are computed together in unknown ways."""
+def test_forward_calls_are_told(engine, ask, rows):
+    """Those of requests that run at once share their steps; alike they are one."""
     got = ask(engine, rows(8, 8, 8, 8, 8, 8), count=5)
     assert got["work"] == [
         Work(rows=4, cached=0, new=8, steps=5),
         Work(rows=2, cached=0, new=8, steps=5),
     ]
-    assert ask(engine, rows(8, 9), count=5)["work"] is None
+    assert ask(engine, rows(8, 9), count=5)["work"] == [
+        Work(rows=1, cached=0, new=8, steps=5),
+        Work(rows=1, cached=0, new=9, steps=5, cache="shared"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,7 @@ def test_forward_calls_are_told_where_they_are_known(engine, ask, rows):
         ([[]], {}, "prompt 0 has no tokens"),
         ([[1] * 4090], {"count": 9}, "that is 4099: vllm.max_model_len is 4096"),
         ([[1]], {"decoder": {"top_z": 1}}, "key 'decoder.top_z' is unknown"),
-        ([[1]], {"stamps": True}, "token stamps"),
+        ([[1]], {"stamps": True, "decoder": {"num_beams": 2}}, "token times need one"),
     ],
 )
 def test_what_cannot_be_asked_is_told_before_the_window(

@@ -56,6 +56,15 @@ def test_the_tokens_stay_those_of_the_model(
     assert [one.output_ids for one in got["completions"]] == [
         bare(row, 13) for row in prompts
     ]
+    counted = got["native"]["speculation"]
+    calls, drafted = counted["verify_calls"], counted["drafted_tokens"]
+    # Each call makes a token, and one more for each draft that was accepted.
+    assert calls + counted["accepted_tokens"] >= 26
+    assert sum(counted["accepted_by_place"]) == counted["accepted_tokens"] <= drafted
+    assert drafted > 0
+    if drafter == "draft_model":
+        assert (calls, counted["accepted_tokens"]) == (8, drafted)
+    assert got["work"] is None
 
 
 def test_a_drafting_model_that_is_none_is_told_before_the_start(start):

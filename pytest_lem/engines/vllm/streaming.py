@@ -1,0 +1,276 @@
+"""vLLM with a stamp for each token: by its steps, or through its asynchronous engine.
+
+`AsyncLLM` is what servers use; its core is always in a process of its own. Where the
+core is in this process, or an engine was loaded without streaming, the steps of
+`LLMEngine` are taken one by one. Both take requests at scheduled times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import itertools
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_lem.engines import Completion, GenerateOptions
+from pytest_lem.engines.vllm.requests import Flight, Span, completion
+from pytest_lem.errors import ConfigError, GenerationError
+
+_NAMES = itertools.count()
+
+
+@dataclass(slots=True, eq=False)
+class Heard:
+    """One request as its tokens come out; `chunks` has (when, how many) of each event.
+
+    A consumer that is late gets several tokens in one event: they share its time.
+    """
+
+    sent_ns: int = 0
+    ids: list[int] = field(default_factory=list)
+    chunks: list[tuple[int, int]] = field(default_factory=list)
+    output: Any = None
+
+    def take(self, output: Any, at_ns: int) -> None:
+        """Note an event of the request's one text."""
+        new = list(output.outputs[0].token_ids)
+        if new:
+            self.chunks.append((at_ns, len(new)))
+            self.ids += new
+        self.output = output
+
+    @property
+    def stamps(self) -> list[int]:
+        """As many stamps as tokens."""
+        return [at_ns for at_ns, count in self.chunks for _ in range(count)]
+
+    @property
+    def in_chunks(self) -> bool:
+        """Whether tokens came several at a time."""
+        return any(count > 1 for _, count in self.chunks)
+
+    def whole(self) -> Any:
+        """The last event, with all tokens; GenerationError where the stream broke."""
+        if self.output is None or not self.output.finished:
+            msg = f"a stream ended after {len(self.ids)} tokens, before its request did"
+            raise GenerationError(msg)
+        self.output.outputs[0].token_ids = self.ids
+        return self.output
+
+
+class AsyncFront:
+    """vLLM's `AsyncLLM` behind the methods of `LLM` that the engine uses.
+
+    Its event loop runs in the calling thread, and only during a call: between calls
+    nothing of it takes time.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        self._loop = asyncio.new_event_loop()
+        try:
+            self.llm_engine: Any = self._wait(_started(arguments))
+            self._tokenizer = self._wait(_had(self.llm_engine.get_tokenizer()))
+        except BaseException:
+            self._loop.close()
+            raise
+
+    def get_tokenizer(self) -> Any:
+        """The model's own tokenizer."""
+        return self._tokenizer
+
+    def collective_rpc(self, method: str) -> list[Any]:
+        """What each of vLLM's workers answers."""
+        answers: list[Any] = self._wait(self.llm_engine.collective_rpc(method))
+        return answers
+
+    def reset_prefix_cache(self) -> None:
+        """Empty the prefix cache."""
+        self._wait(self.llm_engine.reset_prefix_cache())
+
+    def stream(self, flight: Flight) -> list[Heard]:
+        """All requests of a flight, each with the events of its tokens."""
+        return self._fly(flight, _of_kind(flight.params, "DELTA"))
+
+    def generate(self, flight: Flight) -> list[Any]:
+        """All requests of a flight, each with its last event alone."""
+        done = self._fly(flight, _of_kind(flight.params, "FINAL_ONLY"))
+        return [one.output for one in done]
+
+    def close(self) -> None:
+        """Shut the core's process down."""
+        try:
+            self.llm_engine.shutdown()
+            self._wait(asyncio.sleep(0))  # the task that it cancels has to hear of it
+        finally:
+            self._loop.close()
+
+    def _fly(self, flight: Flight, params: Any) -> list[Heard]:
+        heard = [Heard() for _ in flight.prompts]
+        self._wait(self._all(flight, params, heard))
+        return heard
+
+    async def _all(self, flight: Flight, params: Any, heard: Sequence[Heard]) -> None:
+        start_s = time.monotonic()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for place, one in enumerate(heard):
+                    due_s = start_s + flight.due_s(place)
+                    group.create_task(self._one(flight, place, params, one, due_s))
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from several
+
+    async def _one(
+        self, flight: Flight, place: int, params: Any, one: Heard, due_s: float
+    ) -> None:
+        while (early_s := due_s - time.monotonic()) > 0:
+            await asyncio.sleep(early_s)
+        one.sent_ns = time.monotonic_ns()
+        events = self.llm_engine.generate(
+            flight.prompts[place],
+            params,
+            _name(),
+            lora_request=flight.adapter(place),
+        )
+        async for output in events:
+            one.take(output, time.monotonic_ns())
+
+    def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self._loop.run_until_complete(work)
+
+
+def fly(llm: Any, flight: Flight) -> list[Any]:
+    """One flight on an engine: `RequestOutput`s, or `Heard` where tokens are timed."""
+    if isinstance(llm, AsyncFront):
+        return llm.stream(flight) if flight.stamps else llm.generate(flight)
+    if flight.stamps:
+        return stepped(llm.llm_engine, flight)
+    if flight.beams:
+        return list(
+            llm.beam_search(flight.prompts, flight.params, lora_request=flight.lora)
+        )
+    return list(
+        llm.generate(
+            flight.prompts, flight.params, use_tqdm=False, lora_request=flight.lora
+        )
+    )
+
+
+def entry_point(llm: Any) -> str:
+    """The class of vLLM's that an engine is used by."""
+    return "AsyncLLM" if isinstance(llm, AsyncFront) else "LLM"
+
+
+def path(llm: Any, flight: Flight) -> str:
+    """Which of vLLM's ways runs a flight, for the record."""
+    if isinstance(llm, AsyncFront):
+        return "AsyncLLM.generate"
+    if flight.stamps:
+        return "LLMEngine.step"
+    return "LLM.beam_search" if flight.beams else "LLM.generate"
+
+
+def close(llm: Any) -> None:
+    """Shut an engine down, and what processes it has."""
+    if isinstance(llm, AsyncFront):
+        llm.close()
+    else:
+        llm.llm_engine.engine_core.shutdown()
+
+
+def stepped(engine: Any, flight: Flight) -> list[Heard]:
+    """All requests of a flight through an `LLMEngine`, step by step.
+
+    A request is handed over in the step after its time has come.
+    """
+    params = _of_kind(flight.params, "DELTA")
+    heard = [Heard() for _ in flight.prompts]
+    running: dict[str, Heard] = {}
+    start_s = time.monotonic()
+    waiting = sorted(range(len(heard)), key=flight.due_s)[::-1]  # the next one last
+    while waiting or engine.has_unfinished_requests():
+        while waiting and time.monotonic() >= start_s + flight.due_s(waiting[-1]):
+            place, name = waiting.pop(), _name()
+            running[name] = heard[place]
+            heard[place].sent_ns = time.monotonic_ns()
+            engine.add_request(
+                name,
+                flight.prompts[place],
+                params,
+                lora_request=flight.adapter(place),
+            )
+        if not engine.has_unfinished_requests():
+            due_s = start_s + flight.due_s(waiting[-1])
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            continue
+        outputs = engine.step()
+        at_ns = time.monotonic_ns()
+        for output in outputs:
+            running[output.request_id].take(output, at_ns)
+    return heard
+
+
+def streamed(
+    heard: Sequence[Heard], span: Span, options: GenerateOptions
+) -> list[Completion]:
+    """Requests with their own times; one alone in its flight has those of the call."""
+    alone = len(heard) == 1
+    return [
+        completion(
+            one.whole(),
+            span if alone else (one.sent_ns, one.stamps[-1]),
+            options,
+            one.stamps,
+        )
+        for one in heard
+    ]
+
+
+def flights(whole: Flight, batch_size: int, section: Mapping[str, Any]) -> list[Flight]:
+    """A stamped flight, or one for each request where they go one at a time.
+
+    Raises ConfigError for what has no time for each token.
+    """
+    if whole.beams or whole.params.n > 1:
+        msg = "token times need one text of each prompt: no decoder.num_beams, vllm.n"
+        raise ConfigError(msg)
+    if section.get("output_kind") not in (None, "DELTA"):
+        msg = (
+            f"vllm.output_kind={section['output_kind']!r} has no event for each token: "
+            "leave it out, or say DELTA, where tokens are timed"
+        )
+        raise ConfigError(msg)
+    if batch_size > 1:
+        return [whole]
+    return [whole.only(place) for place in range(len(whole.prompts))]
+
+
+async def _started(arguments: Mapping[str, Any]) -> Any:
+    """Started within the loop, so that its tasks are of this one; defaults as `LLM`."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.usage.usage_lib import UsageContext
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    return AsyncLLM.from_engine_args(
+        AsyncEngineArgs(**arguments), usage_context=UsageContext.LLM_CLASS
+    )
+
+
+async def _had(value: Any) -> Any:
+    """A value that some versions have to be waited for."""
+    return await value if inspect.isawaitable(value) else value
+
+
+def _of_kind(params: Any, kind: str) -> Any:
+    from vllm.sampling_params import RequestOutputKind
+
+    changed = copy.copy(params)
+    changed.output_kind = RequestOutputKind[kind]
+    return changed
+
+
+def _name() -> str:
+    return f"lem-{next(_NAMES)}"

@@ -1,0 +1,95 @@
+"""The real vLLM with a stamp for each token: step by step, and through AsyncLLM."""
+
+import dataclasses
+from itertools import pairwise
+
+import pytest
+
+pytest.importorskip("vllm")
+
+from pytest_lem.engines import GenerateOptions
+from pytest_lem.engines.vllm.streaming import fly
+from pytest_lem.errors import ConfigError
+
+
+def tokens(got):
+    return [one.output_ids for one in got["completions"]]
+
+
+def stamped_in_order(one):
+    """As many stamps as tokens, between the request's ends, none before another."""
+    times = [one.sent_ns, *one.token_ns, one.ended_ns]
+    return len(one.token_ns) == one.output_tokens and times == sorted(times)
+
+
+@pytest.fixture(scope="module")
+def served(start):
+    """AsyncLLM with its core in another process; the last engine of this module."""
+    return start(max_num_seqs=2, in_process=False, streams=True)
+
+
+def test_each_token_has_a_stamp(engine, ask, rows, bare):
+    """Step by step where the core is in this process; one request at a time."""
+    prompts = rows(7, 40, 5)
+    got = ask(engine, prompts, count=9, batch_size=1, stamps=True)
+    assert tokens(got) == [bare(row, 9) for row in prompts]
+    assert all(map(stamped_in_order, got["completions"]))
+    assert got["batches"] == [1, 1, 1]
+    assert got["native"]["path"] == "LLMEngine.step"
+    assert "itl_per_chunk" not in got["native"]["flags"]
+    done = got["completions"]
+    assert all(one.ended_ns <= two.sent_ns for one, two in pairwise(done))
+
+
+def test_requests_together_have_their_own_times(engine, ask, rows):
+    """The one for which there is no room waits, and vLLM tells for how long."""
+    got = ask(engine, rows(9, 9, 9, 9, 9), count=6, batch_size=5, stamps=True)
+    done = got["completions"]
+    assert all(map(stamped_in_order, done))
+    assert got["batches"] == [5]
+    assert done[4].token_ns[0] >= done[0].ended_ns
+    times = got["native"]["request_times_ms"]
+    assert times["queue"][4] > max(times["queue"][:4])
+    assert all(one > 0 for kind in ("prefill", "decode") for one in times[kind])
+
+
+def test_requests_may_come_at_times_of_their_own(engine, rows):
+    """None is handed over before its time."""
+    options = GenerateOptions(output_tokens=3, batch_size=2, stamps=True)
+    (flight,) = engine.prepare(rows(5, 6), options)
+    late = dataclasses.replace(flight, at_s=[0.2, 0.0])
+    first, second = fly(engine._llm, late)
+    assert first.sent_ns - second.sent_ns >= 0.15e9
+    assert len(first.stamps) == len(second.stamps) == 3
+
+
+def test_an_output_kind_without_an_event_for_each_token_is_refused(start, ask, rows):
+    """In one line, before the pass; tokens that come several at a time are flagged."""
+    engine, _ = start(stream_interval=3)
+    got = ask(engine, rows(5), count=7, stamps=True)
+    assert stamped_in_order(got["completions"][0])
+    assert "itl_per_chunk" in got["native"]["flags"]
+    engine._section = {"output_kind": "FINAL_ONLY"}
+    with pytest.raises(ConfigError, match="output_kind='FINAL_ONLY' has no event"):
+        ask(engine, rows(5), stamps=True)
+
+
+def test_published_latency_comes_from_the_asynchronous_engine(served, ask, rows, bare):
+    """Each token is an event of its own, alone and together; batches run there too."""
+    engine, loaded = served
+    assert loaded.effective["entry_point"] == "AsyncLLM"
+    assert loaded.effective["max_num_seqs"] == 2
+    assert loaded.effective["max_num_batched_tokens"] == 8192
+    prompts = rows(7, 30, 12)
+    wanted = [bare(row, 8) for row in prompts]
+    for size, sizes in ((1, [1, 1, 1]), (3, [3])):
+        got = ask(engine, prompts, count=8, batch_size=size, stamps=True)
+        assert tokens(got) == wanted
+        assert all(map(stamped_in_order, got["completions"]))
+        assert (got["batches"], got["native"]["path"]) == (sizes, "AsyncLLM.generate")
+        assert got["native"]["scheduler"]["generation_tokens"] == 24
+    assert min(got["native"]["request_times_ms"]["prefill"]) > 0
+    got = ask(engine, prompts, count=8, batch_size=3)
+    assert tokens(got) == wanted
+    assert all(not one.token_ns for one in got["completions"])
+    assert engine.detokenize(engine.tokenize(["hello there"])) == ["hello there"]
