@@ -77,6 +77,7 @@ def conditions_of(
         caching_varied=caching_varied(experiments),
         flops=settings["flops"],
         torch_profile=settings["torch-profile"],
+        save_outputs=settings["save-outputs"],
         peaks={one.uuid: peak for one in gpus if (peak := peak_of(one.name))},
         strict=settings["strict"],
         carbon_intensity_g_per_kwh=(

@@ -167,6 +167,14 @@ OPTIONS: tuple[Option, ...] = (
         "(default: none)",
     ),
     Option(
+        name="save-outputs",
+        parse=Path,
+        default=None,
+        metavar="DIR",
+        help="write the texts that the windows of lem() made to DIR, a file for each "
+        "experiment and cycle (default: not written)",
+    ),
+    Option(
         name="timeout",
         parse=number(float, 0, above=True),
         default=600.0,

@@ -120,12 +120,13 @@ def _bad_paths(settings: Settings) -> Iterator[str]:
 
 def _bad_folder(settings: Settings) -> Iterator[str]:
     """A folder is made where it is missing, its parent is not."""
-    path = settings["torch-profile"]
-    if path is None or path.is_dir():
-        return
-    wrong = path if path.exists() else path.absolute().parent
-    if not wrong.is_dir():
-        yield f"{settings.says('torch-profile')}={path}: {wrong} is no directory"
+    for name in ("torch-profile", "save-outputs"):
+        path = settings[name]
+        if path is None or path.is_dir():
+            continue
+        wrong = path if path.exists() else path.absolute().parent
+        if not wrong.is_dir():
+            yield f"{settings.says(name)}={path}: {wrong} is no directory"
 
 
 def _bad_effort(settings: Settings) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pytest_lem.measure.conclusion import broken, conclude
 from pytest_lem.measure.laboratory import Bench, Laboratory
 from pytest_lem.measure.marks import mark_cycle
 from pytest_lem.measure.notebook import Notebook, Warmed, now
+from pytest_lem.measure.outputs import save_outputs
 from pytest_lem.measure.prompting import WARMUP, prompts_for
 from pytest_lem.measure.tenants import look_for_others
 from pytest_lem.measure.warmup import warm_up
@@ -97,6 +98,7 @@ def _measure(lab: Laboratory, notes: Notebook) -> None:
     lab.metering.settle(notes.passes[-1].end_s)
     look_for_others(lab, notes)
     look_at_memory(lab, notes, bench)
+    save_outputs(lab, notes, bench)
     watch(lab, notes, bench, _options(experiment))
 
 

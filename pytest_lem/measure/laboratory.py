@@ -62,8 +62,8 @@ class Conditions:
     `phases`: energy windows ask for token stamps too. `request_rows`: a window of more
     requests does not list them one by one. `residual_memory_mb` is what an unloaded
     engine may hold. `caching_varied` are the backends whose experiments differ in
-    prefix caching. `flops` is how operations are
-    counted, `torch_profile` where profiles go, `peaks` are the GPUs' by their id.
+    prefix caching. `flops` is how operations are counted, `torch_profile` where
+    profiles go and `save_outputs` texts, `peaks` are the GPUs' by their id.
     """
 
     idle: IdlePolicy
@@ -75,6 +75,7 @@ class Conditions:
     caching_varied: Collection[str] = ()
     flops: str = "auto"
     torch_profile: Path | None = None
+    save_outputs: Path | None = None
     peaks: Mapping[str, Peak] = field(default_factory=dict)
     idle_cache: IdleCache | None = None
     strict: bool = False

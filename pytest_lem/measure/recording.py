@@ -54,10 +54,7 @@ def cycle_record(
                 "process_used_mb": notes.watched.process_used_mb,
             },
         },
-        prompts={
-            **(notes.prompts or recipe(notes.experiment.workload)),
-            "cut": notes.cut,
-        },
+        prompts=_prompts(notes),
         flags=sorted(notes.flags),
         nulls=notes.nulls,
     )
@@ -171,6 +168,15 @@ def _native(notes: Notebook) -> dict[str, Any]:
     if notes.watched.profile is not None:
         native["torch_profile"] = notes.watched.profile
     return native
+
+
+def _prompts(notes: Notebook) -> dict[str, Any]:
+    """How the prompts were made, how many were cut, and where the answers are kept."""
+    kept = {"cut": notes.cut, "outputs_path": notes.outputs_path}
+    reasons = {"cut": "not_tokenised", "outputs_path": "not_asked_for"}
+    for name in (one for one, value in kept.items() if value is None):
+        notes.nulls.setdefault(f"prompts.{name}", reasons[name])
+    return {**(notes.prompts or recipe(notes.experiment.workload)), **kept}
 
 
 def _effective(notes: Notebook) -> dict[str, Any]:

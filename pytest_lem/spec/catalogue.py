@@ -23,7 +23,8 @@ _GONE = {
     "vllm.tensor_parallel_size or tensorrt.tensor_parallel_size",
     "traffic_simulation": "this version sends whole batches",
     "gpus": "GPUs are the run's and not the experiment's; say --lem-gpus",
-    "save_outputs": "this version keeps no texts",
+    "save_outputs": "texts are the run's and not the experiment's; say "
+    "--lem-save-outputs",
 }
 
 

@@ -64,14 +64,15 @@ def test_an_unknown_method_is_refused_at_once(run, errors_of):
     assert any("--lem-flops" in line and "measured" in line for line in lines)
 
 
+@pytest.mark.parametrize("option", ["--lem-torch-profile", "--lem-save-outputs"])
 @pytest.mark.parametrize("place", ["there.txt", "nowhere/profiles"])
-def test_a_place_that_cannot_hold_profiles_is_refused_at_once(
-    run, errors_of, project, place
+def test_a_place_that_cannot_hold_files_is_refused_at_once(
+    run, errors_of, project, option, place
 ):
     """A file, or a folder in a folder that is not there."""
     (project.path / "there.txt").write_text("")
-    (line,) = errors_of(run(SOURCE, f"--lem-torch-profile={place}"))
-    assert line.startswith(f"--lem-torch-profile={place}: ")
+    (line,) = errors_of(run(SOURCE, f"{option}={place}"))
+    assert line.startswith(f"{option}={place}: ")
     assert line.endswith("is no directory")
 
 
