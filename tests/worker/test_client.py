@@ -276,10 +276,11 @@ def test_a_worker_that_exits_is_told_with_its_status(start, engine_module):
         start(target).load({})
 
 
-def test_a_worker_killed_while_nothing_is_asked(start):
+def test_a_worker_killed_while_nothing_is_asked(start, eventually):
     """Death between two requests is told at the next one."""
     client = loaded(start, spawn_child=True)
-    os.kill(client.pid, signal.SIGKILL)
+    os.kill(client.pid, signal.SIGKILL)  # the kernel ends the engine, soon after
+    assert eventually(lambda: client.hello["pid"] not in group.members(client.pid))
     with pytest.raises(WorkerDied, match="SIGKILL"):
         client.generate([[1]], OPTIONS)
     assert group.members(client.pid) == []
