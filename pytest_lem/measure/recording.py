@@ -154,7 +154,15 @@ def _windows(lab: Laboratory, notes: Notebook) -> list[Window]:
         )
         notes.nulls |= nulls
         windows.append(judged(window, lab.conditions.max_uncertainty_pct))
+        if window.speculation is None:
+            notes.nulls["windows.speculation"] = _no_speculation(notes.bench)
     return windows
+
+
+def _no_speculation(bench: Bench) -> str:
+    """An engine that could draft tokens says whether it was to."""
+    asked = bench.loaded.effective.get("speculation", "unknown")
+    return "no_drafts" if asked is None else "not_reported_by_engine"
 
 
 def _native(notes: Notebook) -> dict[str, Any]:

@@ -95,13 +95,12 @@ def _why_null(name: str, cycles: Sequence[Cycle], nulls: Mapping[str, str]) -> s
 
 
 def _no_speculation(cycles: Sequence[Cycle], nulls: Mapping[str, str]) -> str:
-    """An engine that could draft tokens says whether it was to."""
+    """Nothing drafts, nobody counts, or nothing was drafted."""
     windows = [window for cycle in cycles for window in cycle.windows]
     counted = "extended.speculation.drafted_tokens" not in nulls
     if counted and any(window.speculation for window in windows):
         return "divisor_is_zero"
-    asked = cycles[-1].effective.get("speculation", "unknown")
-    return "no_drafts" if asked is None else "not_reported_by_engine"
+    return nulls.get("windows.speculation", "not_reported_by_engine")
 
 
 def _machine_memory(cycle: Cycle) -> Mapping[str, float | None]:
