@@ -32,3 +32,32 @@ def test_attention(lem, transformers):
     """Read 256 tokens, where attention weighs most, and decode 32."""
     result = lem()
     assert result.output_throughput_tps > 0
+
+
+@pytest.mark.lem(backends=["vllm"])
+@pytest.mark.parametrize(
+    "vllm",
+    [
+        pytest.param({}, id="default"),
+        pytest.param(
+            {"attention_config": {"backend": "FLASH_ATTN"}},
+            id="flash_attn",
+            marks=pytest.mark.skipif(not GPU, reason="needs an NVIDIA GPU"),
+        ),
+        pytest.param(
+            {"attention_config": {"backend": "FLASHINFER"}},
+            id="flashinfer",
+            marks=[
+                pytest.mark.skipif(not GPU, reason="needs an NVIDIA GPU"),
+                pytest.mark.skipif(
+                    importlib.util.find_spec("flashinfer") is None,
+                    reason="needs the flashinfer package",
+                ),
+            ],
+        ),
+    ],
+)
+def test_attention_of_vllm(lem, vllm):
+    """The same with vLLM; `effective` of the report says which kernel it was."""
+    result = lem()
+    assert result.output_throughput_tps > 0

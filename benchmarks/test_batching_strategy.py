@@ -44,3 +44,18 @@ def test_batching_strategy(lem, transformers):
     """Eight texts of unequal lengths, four at a time."""
     result = lem()
     assert result.output_throughput_tps > 0
+
+
+@pytest.mark.lem(backends=["vllm"])
+@pytest.mark.parametrize(
+    "vllm",
+    [
+        pytest.param({"max_num_seqs": 4}, id="four"),
+        pytest.param({"max_num_seqs": 8}, id="all"),
+        pytest.param({"max_num_seqs": 8, "max_num_batched_tokens": 128}, id="chunks"),
+    ],
+)
+def test_scheduling(lem, vllm):
+    """The same texts, scheduled by vLLM: how many at once, and how much in a step."""
+    result = lem()
+    assert result.output_throughput_tps > 0

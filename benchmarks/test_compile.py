@@ -35,3 +35,28 @@ def test_compile(lem, transformers):
     """Decode 64 tokens at batch 1, where launching kernels weighs most."""
     result = lem()
     assert result.output_throughput_tps > 0
+
+
+@pytest.mark.lem(backends=["vllm"])
+@pytest.mark.parametrize(
+    "vllm",
+    [
+        pytest.param({"enforce_eager": True}, id="eager"),
+        pytest.param(
+            {"compilation_config": {"cudagraph_mode": "NONE"}},
+            id="compiled",
+            marks=pytest.mark.skipif(
+                not (GPU or COMPILER), reason="needs a C++ compiler without a GPU"
+            ),
+        ),
+        pytest.param(
+            {},
+            id="graphs",
+            marks=pytest.mark.skipif(not GPU, reason="CUDA graphs need an NVIDIA GPU"),
+        ),
+    ],
+)
+def test_compile_of_vllm(lem, vllm):
+    """The same with vLLM, which compiles while it loads unless told otherwise."""
+    result = lem()
+    assert result.output_throughput_tps > 0

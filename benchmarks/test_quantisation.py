@@ -9,10 +9,11 @@ pytestmark = pytest.mark.lem(
     backends=["transformers"], input_tokens=64, output_tokens=32, cycles=1
 )
 
+GPU = pytest.mark.skipif(
+    not any(Path("/dev").glob("nvidia[0-9]*")), reason="needs an NVIDIA GPU"
+)
 NEEDED = [
-    pytest.mark.skipif(
-        not any(Path("/dev").glob("nvidia[0-9]*")), reason="needs an NVIDIA GPU"
-    ),
+    GPU,
     pytest.mark.skipif(
         importlib.util.find_spec("bitsandbytes") is None,
         reason="needs the bitsandbytes package",
@@ -42,5 +43,21 @@ NEEDED = [
 )
 def test_quantisation(lem, transformers):
     """Decode the same work with weights of 16, 8 and 4 bits."""
+    result = lem()
+    assert result.output_throughput_tps > 0
+
+
+@pytest.mark.lem(backends=["vllm"], precision="bfloat16")
+@pytest.mark.parametrize(
+    "vllm",
+    [
+        pytest.param({}, id="unquantised"),
+        pytest.param({"quantization": "fp8_per_channel"}, id="fp8_per_channel"),
+        pytest.param({"quantization": "fp8"}, id="fp8", marks=GPU),
+        pytest.param({"kv_cache_dtype": "fp8"}, id="fp8_cache"),
+    ],
+)
+def test_quantised_while_loading(lem, vllm):
+    """The same work with weights, or a cache, of 16 and 8 bits."""
     result = lem()
     assert result.output_throughput_tps > 0

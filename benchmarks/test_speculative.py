@@ -8,21 +8,29 @@ give a real model with --lem-model.
 import pytest
 
 pytestmark = pytest.mark.lem(
-    backends=["transformers"], input_tokens=64, output_tokens=16, cycles=1
+    backends=["transformers", "vllm"], input_tokens=64, output_tokens=16, cycles=1
+)
+
+PROMPT_LOOKUP = pytest.mark.lem(
+    transformers={"prompt_lookup_num_tokens": 4},
+    vllm={
+        "speculative_config": {
+            "method": "ngram",
+            "num_speculative_tokens": 4,
+            "prompt_lookup_min": 2,
+            "prompt_lookup_max": 4,
+        }
+    },
 )
 
 
 @pytest.mark.parametrize(
-    "transformers",
-    [
-        pytest.param({}, id="none"),
-        pytest.param({"prompt_lookup_num_tokens": 4}, id="prompt_lookup"),
-    ],
+    "drafts", ["none", pytest.param("prompt_lookup", marks=PROMPT_LOOKUP)]
 )
-def test_speculative(lem, transformers):
-    """One request, alone."""
+def test_speculative(lem, drafts):
+    """One request, alone; what the drafts are is in the marks."""
     result = lem()
-    assert result.output_throughput_tps > 0
+    assert result.output_throughput_tps > 0, drafts
 
 
 @pytest.mark.lem(
@@ -31,7 +39,14 @@ def test_speculative(lem, transformers):
         "num_assistant_tokens": 4,
         "num_assistant_tokens_schedule": "constant",
         "assistant_confidence_threshold": 0.0,
-    }
+    },
+    vllm={
+        "speculative_config": {
+            "method": "draft_model",
+            "model": "synthetic:llama-tiny@1",
+            "num_speculative_tokens": 4,
+        }
+    },
 )
 def test_assisted(lem, request):
     """The same, with a model of the same size as the one that it drafts for."""

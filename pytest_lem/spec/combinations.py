@@ -80,7 +80,7 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
             yield from _drafts(way, spec.engine, workload)
     if spec.backend == "vllm":
         yield from _vllm_adapters(spec)
-        yield from _vllm_several(spec, workload)
+        yield from _vllm_several(spec)
         yield from _vllm_requests(spec.engine, workload)
         if (workload.decoder.num_beams or 1) > 1:
             yield from _vllm_beams(spec.engine, workload)
@@ -88,7 +88,7 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
             yield "vllm.beam_length_penalty needs decoder.num_beams above 1"
 
 
-def _vllm_several(spec: EngineSpec, workload: Workload) -> Iterator[str]:
+def _vllm_several(spec: EngineSpec) -> Iterator[str]:
     """What several adapters cannot be beside."""
     if spec.engine.get("adapters") is None:
         return
@@ -96,8 +96,6 @@ def _vllm_several(spec: EngineSpec, workload: Workload) -> Iterator[str]:
         yield "vllm.adapters and adapter exclude each other"
     if spec.engine.get("enable_lora") is False:
         yield "vllm.enable_lora=False and vllm.adapters exclude each other"
-    if workload.streaming:
-        yield "vllm.adapters needs streaming off"
 
 
 def _shards(spec: EngineSpec) -> Iterator[str]:

@@ -321,12 +321,11 @@ def test_several_adapters_agree_with_the_rest(changes, told):
     assert told in "\n".join(problems(backend="vllm", vllm=section))
 
 
-def test_several_adapters_are_instead_of_one_and_without_streaming():
-    """Each of the reasons is told."""
+def test_several_adapters_are_instead_of_one():
+    """Which of them would a request get?"""
     section = {"adapters": {"law": "/a"}}
-    told = problems(backend="vllm", adapter="/b", streaming=True, vllm=section)
+    told = problems(backend="vllm", adapter="/b", vllm=section)
     assert "vllm.adapters and adapter exclude each other" in told
-    assert "vllm.adapters needs streaming off" in told
 
 
 def test_it_is_the_same_in_every_process():

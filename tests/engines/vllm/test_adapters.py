@@ -65,6 +65,8 @@ def test_each_request_is_computed_with_the_adapter_that_it_names(
     turn = zip([*names, names[0]], prompts, strict=True)
     assert found == [alone(name, row, 6) for name, row in turn]
     assert found[0] != bare(prompts[0], 6)
+    timed = ask(engine, prompts, count=6, batch_size=1, stamps=True)
+    assert [one.output_ids for one in timed["completions"]] == found
     assert loaded.effective["lora"]["max_loras"] == 2
     assert loaded.effective["lora"]["max_lora_rank"] == 16
     ranks = {name: one["rank"] for name, one in loaded.effective["adapters"].items()}

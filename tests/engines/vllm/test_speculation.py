@@ -1,4 +1,4 @@
-"""Drafts on the real vLLM: whoever makes them, the tokens stay the same."""
+"""Drafts on the real vLLM: the tokens stay the same, and what is kept is counted."""
 
 import json
 
@@ -43,7 +43,7 @@ def drafting(start, method, model, tokens=3):
 def test_the_tokens_stay_those_of_the_model(
     start, ask, rows, bare, llama, head, drafter
 ):
-    """Whoever drafts: the model itself, a synthetic one, a random EAGLE head."""
+    """Whoever drafts: the model itself, which is always right, or others at random."""
     models = {"draft_model": str(llama), "eagle": head}
     method = "eagle" if drafter == "eagle" else "draft_model"
     name = models.get(drafter, "synthetic:llama-tiny@1")
