@@ -25,6 +25,13 @@ DRAWS = {"do_sample": True}
         ({"quantization": "bitsandbytes"}, "say fp8, which quantises while loading"),
         ({"max_num_seqs": 9, "max_num_batched_tokens": 8}, "is below max_num_seqs=9"),
         ({"max_num_seqs": 2, "max_num_active_seqs": 3}, "above max_num_seqs"),
+        (
+            {
+                "compilation_config": {"mode": 0},
+                "extra": {"engine": {"compilation_config": {"mode": 3}}},
+            },
+            "'compilation_config', which is a section",
+        ),
         ({"kv_cache_metrics_sample": 0.5}, "needs kv_cache_metrics=True"),
         ({"numa_bind_cpus": ["0"]}, "need numa_bind=True"),
         ({"enable_lora": True, "max_loras": 2, "max_cpu_loras": 1}, "below max_loras"),

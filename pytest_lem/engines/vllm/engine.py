@@ -39,7 +39,12 @@ from pytest_lem.engines.vllm.streaming import (
     path,
     streamed,
 )
-from pytest_lem.errors import ConfigError, EngineLoadError, LemError
+from pytest_lem.errors import (
+    ConfigError,
+    EngineLoadError,
+    GenerationError,
+    LemError,
+)
 
 _PACKAGES = ("transformers", "tokenizers", "safetensors", "flashinfer-python", "triton")
 
@@ -163,8 +168,9 @@ class VllmEngine:
 
         check_lengths(prompts, options, context=self._limits["context"])
         params = sampling(options, self._section)
-        if self._caching is None:
-            self._llm.reset_prefix_cache()
+        if self._caching is None and self._llm.reset_prefix_cache() is False:
+            msg = "vLLM did not empty its prefix cache: requests are still running"
+            raise GenerationError(msg)
         self._llm.collective_rpc("lem_reset_peak")
         flight = Flight(
             prompts=[TokensPrompt(prompt_token_ids=list(one)) for one in prompts],

@@ -19,6 +19,9 @@ _GRAPHS = (
 )
 
 
+_SECTIONS = ("compilation_config", "attention_config", "speculative_config")
+
+
 class VllmParameters(
     Observation, Sampling, Adapters, Execution, Parallel, Scheduling, Cache, Loading
 ):
@@ -44,6 +47,9 @@ class VllmParameters(
             yield f"max_num_batched_tokens={tokens} is below max_num_seqs={seqs}"
         if seqs and (self.max_num_active_seqs or 0) > seqs:
             yield "max_num_active_seqs is above max_num_seqs"
+        for name in (self.extra and self.extra.engine) or ():
+            if name in _SECTIONS and getattr(self, name) is not None:
+                yield f"extra.engine names {name!r}, which is a section: add to that"
         if self.kv_cache_metrics_sample is not None and not self.kv_cache_metrics:
             yield "kv_cache_metrics_sample needs kv_cache_metrics=True"
         if (self.numa_bind_nodes or self.numa_bind_cpus) and not self.numa_bind:
