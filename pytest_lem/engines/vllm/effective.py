@@ -40,6 +40,7 @@ def effective(
     config: Any,
     ranks: Sequence[Mapping[str, Any]],
     environment: Mapping[str, str],
+    spec: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The configuration as vLLM resolved it, and what its workers say they have.
 
@@ -70,8 +71,21 @@ def effective(
         "ranks": len(ranks),
         "precision": _precision(config, ranks),
     }
-    lines = [*differences(arguments, config), *_kernels(arguments, first, dtype)]
+    lines = [
+        *differences(arguments, config),
+        *_kernels(arguments, first, dtype),
+        *_made_up(spec),
+    ]
     return {**found, "not_as_requested": lines} if lines else found
+
+
+def _made_up(spec: Mapping[str, Any]) -> Iterator[str]:
+    """A line where a seed was asked for: vLLM makes weights up by one of its own."""
+    if spec["weights"] == "random" and spec["weights_seed"]:
+        yield (
+            f"random weights of seed {spec['weights_seed']} were asked for and vLLM's "
+            "own are what there is"
+        )
 
 
 def unlike(found: Mapping[str, Any], *, strict: bool) -> list[str]:

@@ -115,7 +115,7 @@ class VllmEngine:
     ) -> Loaded:
         config = self._llm.llm_engine.vllm_config
         in_force = environment.in_force()
-        found = effective(arguments, config, ranks, in_force)
+        found = effective(arguments, config, ranks, in_force, spec)
         found["entry_point"] = entry_point(self._llm)
         self._limits = _limits(config)
         self._padded = found["cudagraph_mode"] not in ("NONE", "None")

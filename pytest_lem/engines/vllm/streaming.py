@@ -87,9 +87,9 @@ class AsyncFront:
         answers: list[Any] = self._wait(self.llm_engine.collective_rpc(method))
         return answers
 
-    def reset_prefix_cache(self) -> None:
-        """Empty the prefix cache."""
-        self._wait(self.llm_engine.reset_prefix_cache())
+    def reset_prefix_cache(self) -> Any:
+        """Empty the prefix cache; False where requests keep it from that."""
+        return self._wait(self.llm_engine.reset_prefix_cache())
 
     def stream(self, flight: Flight) -> list[Heard]:
         """All requests of a flight, each with the events of its tokens."""

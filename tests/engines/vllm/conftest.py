@@ -21,6 +21,7 @@ def spec_of(llama):
         own = {
             "model",
             "weights",
+            "weights_seed",
             "revision",
             "precision",
             "adapter",

@@ -105,8 +105,10 @@ def test_an_adapter_changes_the_tokens(start, ask, rows, llama, tmp_path, bare):
 @pytest.mark.proves("vllm.load_format")
 def test_a_shape_without_weights_gets_made_up_ones(start, ask, rows, empty):
     """vLLM's own, so the seed is not told as if it had been used."""
-    engine, report = start(model=str(empty), weights="random")
+    engine, report = start(model=str(empty), weights="random", weights_seed=7)
     assert report.effective["weights_seed"] is None
+    (line,) = report.effective["not_as_requested"]
+    assert line.startswith("random weights of seed 7 were asked for")
     assert report.model["weights_sha256"] is None
     assert len(tokens(ask(engine, rows(5), count=4))[0]) == 4
     with pytest.raises(ConfigError, match="needs a checkpoint: these weights are made"):
