@@ -13,7 +13,7 @@ from typing import Any
 from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines.driven import VLLM, undriven
-from pytest_lem.engines.vllm import environment, facts
+from pytest_lem.engines.vllm import causes, environment, facts
 from pytest_lem.engines.vllm.adapters import Adapters
 from pytest_lem.engines.vllm.arguments import engine_arguments
 from pytest_lem.engines.vllm.effective import effective, unlike
@@ -39,11 +39,13 @@ from pytest_lem.engines.vllm.streaming import (
     path,
     streamed,
 )
+from pytest_lem.engines.vllm.watch import Watch, watched
 from pytest_lem.errors import (
     ConfigError,
     EngineLoadError,
     GenerationError,
     LemError,
+    WorkerDied,
 )
 
 _PACKAGES = ("transformers", "tokenizers", "safetensors", "flashinfer-python", "triton")
@@ -54,6 +56,7 @@ class VllmEngine:
 
     def __init__(self) -> None:
         self._llm: Any = None
+        self._watch: Watch | None = None
         self._section: Mapping[str, Any] = {}
         self._limits: dict[str, int] = {}
         self._native = Native()
@@ -99,7 +102,9 @@ class VllmEngine:
         self._llm = _start(arguments, streams=bool(spec.get("streams")))
         duration_s = time.monotonic() - start
         try:
-            ranks = self._llm.collective_rpc("lem_probe")
+            self._watch = watch = Watch()
+            with watch.over():
+                ranks = self._llm.collective_rpc("lem_probe")
             return self._loaded(spec, arguments, ranks, duration_s, flags)
         except BaseException:
             self.unload()
@@ -156,6 +161,7 @@ class VllmEngine:
         decode = self._llm.get_tokenizer().decode
         return [decode(list(row), skip_special_tokens=True) for row in ids]
 
+    @watched
     def prepare(
         self, prompts: Sequence[Sequence[int]], options: GenerateOptions
     ) -> list[Any]:
@@ -189,6 +195,7 @@ class VllmEngine:
     def synchronize(self) -> None:
         """Nothing is left to do: vLLM gives tokens out when they are on the host."""
 
+    @watched
     def run(
         self,
         batch: Any,
@@ -200,6 +207,7 @@ class VllmEngine:
         except Exception as error:
             raise generation_failure(error) from error
 
+    @watched
     def collect(
         self,
         batches: Sequence[Any],
@@ -290,6 +298,9 @@ class VllmEngine:
         """Shut vLLM down and give its memory back."""
         llm, self._llm, self._adapters = self._llm, None, None
         self._native = Native()
+        watch, self._watch = self._watch, None
+        if watch:
+            watch.stop()
         if llm is None:
             return
         close(llm)
@@ -298,6 +309,8 @@ class VllmEngine:
         torch = sys.modules["torch"]
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
+        if watch and (left := watch.left()):
+            raise WorkerDied(f"vLLM has shut down and still runs: {', '.join(left)}")
 
 
 def _start(arguments: Mapping[str, Any], *, streams: bool) -> Any:
@@ -306,13 +319,15 @@ def _start(arguments: Mapping[str, Any], *, streams: bool) -> Any:
     from vllm.engine.arg_utils import EngineArgs
 
     apart = os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] != "0"
+    began = causes.mark()
     try:
         EngineArgs(**arguments)  # LLM drops keys of sections that it does not know
         return AsyncFront(arguments) if streams and apart else LLM(**arguments)
     except LemError:
         raise
     except Exception as error:
-        raise load_failure(str(arguments["model"]), error) from error
+        cause = causes.root_cause(began)
+        raise load_failure(str(arguments["model"]), error, cause) from error
 
 
 def _limits(config: Any) -> dict[str, int]:

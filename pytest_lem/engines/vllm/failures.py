@@ -6,13 +6,21 @@ from typing import Any
 
 from pytest_lem.errors import EngineLoadError, GenerationError, LemError, OutOfMemory
 
-_FULL = ("out of memory", "DefaultCPUAllocator", "No available memory for the cache")
+_FULL = (
+    "out of memory",
+    "OutOfMemoryError",
+    "MemoryError",
+    "DefaultCPUAllocator",
+    "No available memory for the cache",
+    "less than requested memory for kv",
+    "less than desired GPU memory utilization",
+)
 
 
-def load_failure(model: str, error: Exception) -> LemError:
-    """Why vLLM does not start."""
-    told = line(error)
-    if is_out_of_memory(error):
+def load_failure(model: str, error: Exception, cause: str | None) -> LemError:
+    """Why vLLM does not start; `cause` is what a process of its own said, if any."""
+    told = cause or line(error)
+    if is_out_of_memory(error) or (cause and _is_full(cause)):
         return OutOfMemory(told)
     return EngineLoadError(
         f"vLLM cannot load {model!r}: {told}", detail=str(error).strip()
@@ -43,10 +51,14 @@ def is_out_of_memory(error: BaseException | None) -> bool:
         names = {cls.__name__ for cls in type(error).__mro__}
         if names & {"MemoryError", "OutOfMemoryError"}:
             return True
-        if any(words in str(error) for words in _FULL):
+        if _is_full(str(error)):
             return True
         error = error.__cause__
     return False
+
+
+def _is_full(text: str) -> bool:
+    return any(words in text for words in _FULL)
 
 
 def _detail(one: Any) -> str:
