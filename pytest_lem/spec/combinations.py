@@ -195,6 +195,14 @@ def _vllm_requests(section: Mapping[str, Any], workload: Workload) -> Iterator[s
             f"vllm.output_kind={section['output_kind']} means something to streaming "
             "alone: a batch gets FINAL_ONLY"
         )
+    if workload.streaming:
+        if section.get("output_kind") in ("CUMULATIVE", "FINAL_ONLY"):
+            yield (
+                f"vllm.output_kind={section['output_kind']} needs streaming off: "
+                "tokens are timed by DELTA"
+            )
+        if (section.get("n") or 1) > 1:
+            yield "vllm.n needs streaming off: tokens are timed of one text"
 
 
 def _vllm_beams(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:

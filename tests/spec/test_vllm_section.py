@@ -76,6 +76,12 @@ def test_parameters_that_cannot_be_together_are_refused(section, told):
             "needs vllm.detokenize",
         ),
         ({"output_kind": "DELTA"}, {}, "a batch gets FINAL_ONLY"),
+        ({"output_kind": "FINAL_ONLY"}, {"streaming": True}, "needs streaming off"),
+        (
+            {"n": 2},
+            {"streaming": True, "decoder": DRAWS},
+            "vllm.n needs streaming off",
+        ),
         ({"beam_length_penalty": 0.5}, {}, "needs decoder.num_beams above 1"),
         ({"logprobs": 1}, {"decoder": {"num_beams": 2}}, "vllm.logprobs exclude"),
         ({}, {"decoder": {"num_beams": 2, **DRAWS}}, "do_sample exclude each other"),
