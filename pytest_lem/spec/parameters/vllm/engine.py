@@ -218,7 +218,10 @@ class Scheduling(Section):
         ge=0,
     )
     scheduling_policy: Literal["fcfs", "priority"] | None = _engine(
-        "Which request is next.", effect="L~", own="fcfs"
+        "Which request is next.",
+        effect="L~",
+        own="fcfs",
+        advice="All requests of a window have one priority: both take them in turn.",
     )
     async_scheduling: Bool | None = _engine(
         "Schedule a step while another runs.",

@@ -26,6 +26,7 @@ class Parallel(Section):
         effect="E+ T~ L+ M-",
         own="1",
         unit="stages",
+        needs="GPUs: on CPUs vLLM 0.32.0 fails at the first step.",
         older=("pp_size",),
         ge=1,
     )

@@ -133,7 +133,7 @@ class Adapters(Section):
         "Names of the requests' adapters, in order and then again; null is none.",
         effect="E~ T~ L~",
         own="each of adapters in turn",
-        needs="adapters.",
+        needs="adapters; null beside names: a GPU.",
     )
     enable_lora: Bool | None = _engine(
         "Make room for adapters; costs something also where none is used.",
