@@ -1,4 +1,8 @@
-"""Which parameters of vLLM a test shows on the real library, on a CPU."""
+"""Which parameters of vLLM a test shows on the real library, on a CPU.
+
+Shown is what changes the tokens or the workers of a real start, or lands where it works
+in the configuration that the real library resolves.
+"""
 
 import ast
 from pathlib import Path
@@ -63,7 +67,7 @@ def parameters():
     return {row.path for row in (*universal, *catalogue.rows("vllm"))}
 
 
-def test_nearly_every_parameter_is_shown_at_work():
+def test_nearly_every_parameter_reaches_the_real_vllm():
     """At least 90 % of those that a CPU can show; the others have a reason."""
     paths, shown = parameters(), proven()
     possible = paths - {*ELSEWHERE}

@@ -145,11 +145,10 @@ def test_gpus_that_this_vllm_cannot_use_are_told(spec_of):
 @pytest.mark.slow
 @pytest.mark.proves("vllm.in_process")
 def test_a_core_of_its_own_gives_the_same_tokens(start, ask, rows, bare):
-    """Its worker, in a third process, tells as much; forward calls are not known."""
+    """Its worker, in a third process, tells as much."""
     engine, report = start(in_process=False, max_num_seqs=4)
     assert report.effective["in_process"] is False
     assert report.model["closed_form"] == "checked"
     prompts = rows(5, 40)
     got = ask(engine, prompts)
     assert tokens(got) == [bare(row, 12) for row in prompts]
-    assert got["work"] is None
