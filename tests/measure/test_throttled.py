@@ -64,7 +64,7 @@ def cycle(make_lab, experiment, odd_engine):
         lab = make_lab(meter, engine=entry, throttle=throttle)
         kept, error = [], None
         try:
-            run_cycle(lab, experiment(script={"prefill_s": 0.1}), 0, kept.append)
+            run_cycle(lab, experiment(script={"prefill_s": 0.2}), 0, kept.append)
         except Throttled as caught:
             error = caught
         return kept[0], error

@@ -62,7 +62,7 @@ def test_a_counter_is_verified_where_the_samples_agree_within_5_percent(
         ("load", "GPU-1"),
     ]
     for one in check.comparisons:
-        assert one.difference_pct == pytest.approx(100 * (factor - 1), abs=1)
+        assert one.difference_pct == pytest.approx(100 * (factor - 1), abs=4)
     assert [what for what, _ in work.asked[:3]] == ["load", "load", "steps"]
 
 
