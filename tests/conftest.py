@@ -6,6 +6,7 @@ inner tests import.
 
 # ruff: noqa: N802  the simulated driver has NVML's own names
 
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -32,6 +33,11 @@ with suppress(ImportError):
 
     hypothesis.settings.register_profile("calm", deadline=None)
     hypothesis.settings.load_profile("calm")
+
+
+# A shell's background job ignores Ctrl-C, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class NVMLError(Exception):
