@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 
+from pytest_lem.engines.contract import is_out_of_memory
 from pytest_lem.errors import (
     EngineLoadError,
     EngineNotAvailable,
@@ -45,18 +46,8 @@ def _named(step: str, error: BaseException) -> LemError:
         return error
     lines = str(error).strip().splitlines()
     msg = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return OutOfMemory(msg)
     if isinstance(error, ImportError):
         return EngineNotAvailable(msg)
     return _STEP_KINDS.get(step, LemError)(msg)
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether it, or its cause, says so; torch's own error is known by its name."""
-    while error is not None:
-        names = {cls.__name__ for cls in type(error).__mro__}
-        if names & {"MemoryError", "OutOfMemoryError"}:
-            return True
-        error = error.__cause__
-    return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_lem.engines.transformers.loading import first_line
+from pytest_lem.engines.contract import first_line
 from pytest_lem.errors import EngineLoadError
 from pytest_lem.workload.adapters import fingerprint
 

@@ -16,7 +16,7 @@ import transformers
 from transformers import CompileConfig, ContinuousBatchingConfig, GenerationConfig
 
 from pytest_lem.engines import Completion, GenerateOptions
-from pytest_lem.engines.transformers.requests import check_count
+from pytest_lem.engines.contract import check_count
 from pytest_lem.errors import ConfigError, GenerationError
 
 _FIELDS = {field.name for field in dataclasses.fields(ContinuousBatchingConfig)}

@@ -12,6 +12,7 @@ from transformers.generation.configuration_utils import (
     ALL_STATIC_CACHE_IMPLEMENTATIONS,
 )
 
+from pytest_lem.engines.contract import difference
 from pytest_lem.engines.transformers.distributed import sharded
 from pytest_lem.errors import ConfigError
 
@@ -143,18 +144,20 @@ def _differences(spec: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[
     """A line for each parameter of loading and of torch that is not what was asked."""
     section = spec["engine"]
     if spec["precision"] not in (None, found["dtype"]):
-        yield _line("precision", spec["precision"], found["dtype"])
+        yield difference("precision", spec["precision"], found["dtype"])
     for key in _COMPARED:
         if section.get(key) not in (None, found[key]):
-            yield _line(f"transformers.{key}", section[key], found[key])
+            yield difference(f"transformers.{key}", section[key], found[key])
     if section.get("fusion_config") and not found["fused_modules"]:
-        yield _line("transformers.fusion_config", section["fusion_config"], "nothing")
+        yield difference(
+            "transformers.fusion_config", section["fusion_config"], "nothing"
+        )
     yield from _placement(section.get("device_map"), found)
     yield from _quantisation(section.get("quantization_config") or {}, found)
     shards = (section.get("distributed_config") or {}).get("tp_size") or 1
     cut = found["distributed_config"] or {"tp_size": 1, "tensors_cut": 0}
     if shards > 1 and (cut["tp_size"] != shards or not cut["tensors_cut"]):
-        yield _line("transformers.distributed_config.tp_size", shards, cut)
+        yield difference("transformers.distributed_config.tp_size", shards, cut)
 
 
 def _placement(asked: Any, found: Mapping[str, Any]) -> Iterator[str]:
@@ -165,11 +168,11 @@ def _placement(asked: Any, found: Mapping[str, Any]) -> Iterator[str]:
         there = {key: _device(placed.get(key)) for key in wanted}
         whole = {*map(_device, placed.values())} == {*wanted.values()}
         if wanted != there and not (len(placed) == 1 and whole):
-            yield _line("transformers.device_map", asked, placed)
+            yield difference("transformers.device_map", asked, placed)
     elif asked is not None and asked not in _AUTOMATIC:
         places = {*map(_device, placed.values())}
         if places != {_device(asked)}:
-            yield _line("transformers.device_map", asked, placed)
+            yield difference("transformers.device_map", asked, placed)
 
 
 def _device(value: Any) -> str:
@@ -184,7 +187,7 @@ def _quantisation(asked: Mapping[str, Any], found: Mapping[str, Any]) -> Iterato
     own = found["quantization_config"] or {}
     method = asked.get("method")
     if method not in (None, own.get("quant_method")):
-        yield _line(
+        yield difference(
             "transformers.quantization_config.method", method, own.get("quant_method")
         )
     for key, value in asked.items():
@@ -192,7 +195,7 @@ def _quantisation(asked: Mapping[str, Any], found: Mapping[str, Any]) -> Iterato
             continue
         there = str(own.get(key)).removeprefix("torch.")
         if there != str(value):
-            yield _line(f"transformers.quantization_config.{key}", value, there)
+            yield difference(f"transformers.quantization_config.{key}", value, there)
 
 
 def _generation(asked: GenerationConfig, merged: Mapping[str, Any]) -> Iterator[str]:
@@ -201,8 +204,4 @@ def _generation(asked: GenerationConfig, merged: Mapping[str, Any]) -> Iterator[
         if key == "transformers_version" or value is None:
             continue
         if merged.get(key) != value:
-            yield _line(f"GenerationConfig.{key}", value, merged.get(key))
-
-
-def _line(path: str, asked: Any, found: Any) -> str:
-    return f"{path}={asked!r} was asked for and {found!r} is what there is"
+            yield difference(f"GenerationConfig.{key}", value, merged.get(key))

@@ -16,6 +16,7 @@ from transformers import GenerationConfig
 
 from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
+from pytest_lem.engines.contract import check_lengths, first_line
 from pytest_lem.engines.transformers import counting, distributed, loading
 from pytest_lem.engines.transformers.adapter import adapted
 from pytest_lem.engines.transformers.continuous import Continuous
@@ -33,7 +34,6 @@ from pytest_lem.engines.transformers.generation import (
 from pytest_lem.engines.transformers.requests import (
     Batch,
     Outcome,
-    check_lengths,
     completions_of,
     extended,
     in_order,
@@ -381,8 +381,7 @@ def merged(*told: Mapping[str, Any]) -> dict[str, Any]:
 def _generation_failure(error: Exception) -> LemError:
     """What `generate` raised, as a kind of failure."""
     if loading.host_memory_is_full(error):
-        return OutOfMemory(loading.first_line(error))
+        return OutOfMemory(first_line(error))
     return GenerationError(
-        f"transformers failed to generate: {type(error).__name__}: "
-        f"{loading.first_line(error)}"
+        f"transformers failed to generate: {type(error).__name__}: {first_line(error)}"
     )

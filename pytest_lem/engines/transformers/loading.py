@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-import re
-import resource
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,8 @@ from transformers import (
 )
 from transformers.utils import cached_file
 
+from pytest_lem.engines import contract
+from pytest_lem.engines.contract import first_line, rss_peak_mb
 from pytest_lem.engines.driven import TRANSFORMERS, undriven
 from pytest_lem.engines.transformers import distributed
 from pytest_lem.engines.transformers.arguments import arguments, unavailable
@@ -102,14 +102,8 @@ def choose_device(spec: Mapping[str, Any]) -> tuple[torch.device, list[str]]:
 
 def unlike(spec: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     """Flags of a model that is not as asked for, an error if strict, or offloaded."""
-    lines = found.get("not_as_requested")
     offloaded = ["offloaded"] if found["offloaded_share"] else []
-    if not lines:
-        return offloaded
-    if spec["strict"]:
-        msg = f"not as requested: {'; '.join(lines)} (an error because of --lem-strict)"
-        raise EngineLoadError(msg)
-    return ["not_as_requested", *offloaded]
+    return contract.unlike(found, strict=spec["strict"]) + offloaded
 
 
 def input_device(model: Any) -> torch.device:
@@ -157,7 +151,7 @@ def load_memory(
     return {
         "model_mb": held / 1e6,
         "load_peak_mb": None if peak is None else peak / 1e6,
-        "rss_peak_mb": _rss_peak_mb(),
+        "rss_peak_mb": rss_peak_mb(),
     }
 
 
@@ -168,7 +162,7 @@ def pass_memory(gpus: Sequence[int]) -> dict[str, float | None]:
     return {
         "inference_peak_mb": allocated / 1e6 if gpus else None,
         "reserved_peak_mb": reserved / 1e6 if gpus else None,
-        "rss_peak_mb": _rss_peak_mb(),
+        "rss_peak_mb": rss_peak_mb(),
     }
 
 
@@ -244,12 +238,6 @@ def pad_id(model: Any, tokenizer: Any) -> int:
         *end_ids(model),
     )
     return next((int(each) for each in candidates if each is not None), 0)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its kind where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def host_memory_is_full(error: BaseException) -> bool:
@@ -366,13 +354,3 @@ def _why_no_gpu() -> str:
 def _dtype_name(dtype: torch.dtype) -> str:
     """`float16` for `torch.float16`."""
     return str(dtype).removeprefix("torch.")
-
-
-def _rss_peak_mb() -> float:
-    """The most memory this process held, in MB; Linux counts it in KiB."""
-    # What getrusage says after an exec can be the peak of the process that started us.
-    with contextlib.suppress(OSError):
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        if found := re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE):
-            return int(found[1]) * 1024 / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6

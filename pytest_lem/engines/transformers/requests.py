@@ -11,7 +11,8 @@ from transformers import GenerationConfig
 
 from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions
-from pytest_lem.errors import ConfigError, GenerationError
+from pytest_lem.engines.contract import check_count
+from pytest_lem.errors import GenerationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -166,39 +167,3 @@ def own_tokens(
         if token in ends:
             return list(row[: place + 1]), "stop"
     return list(row), "length" if len(row) == limit else "unknown"
-
-
-def check_lengths(
-    prompts: Sequence[Sequence[int]], options: GenerateOptions, *, context: int | None
-) -> None:
-    """Refuse what the model cannot hold, and sizes below one."""
-    fewest = options.min_output_tokens or 0
-    if options.batch_size < 1 or not 1 <= options.output_tokens >= fewest >= 0:
-        msg = (
-            f"batch_size {options.batch_size}, output_tokens {options.output_tokens}, "
-            f"min_output_tokens {fewest}: sizes are at least 1 and the minimum no more "
-            "than the limit"
-        )
-        raise ConfigError(msg)
-    for place, prompt in enumerate(prompts):
-        if not prompt:
-            msg = f"prompt {place} has no tokens: a request needs at least one"
-            raise ConfigError(msg)
-        total = len(prompt) + options.output_tokens
-        if context is not None and total > context:
-            msg = (
-                f"prompt {place} has {len(prompt)} tokens, with {options.output_tokens}"
-                f" to generate that is {total}: the model's context is {context}"
-            )
-            raise ConfigError(msg)
-
-
-def check_count(count: int, reason: str, options: GenerateOptions) -> None:
-    """See that the work asked for was done, or the pass is worth nothing."""
-    fewest, most = options.min_output_tokens or 1, options.output_tokens
-    if not fewest <= count <= most:
-        msg = (
-            f"a request got {count} tokens ({reason}), between {fewest} and {most} "
-            "were asked for"
-        )
-        raise GenerationError(msg)

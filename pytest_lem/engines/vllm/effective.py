@@ -7,7 +7,7 @@ import enum
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_lem.errors import EngineLoadError
+from pytest_lem.engines.contract import difference
 
 # Arguments that the configuration has under another name.
 _RENAMED = {
@@ -86,17 +86,6 @@ def _made_up(spec: Mapping[str, Any]) -> Iterator[str]:
             f"random weights of seed {spec['weights_seed']} were asked for and vLLM's "
             "own are what there is"
         )
-
-
-def unlike(found: Mapping[str, Any], *, strict: bool) -> list[str]:
-    """The flag of an engine that is not as it was asked for; an error if strict."""
-    lines = found.get("not_as_requested")
-    if not lines:
-        return []
-    if strict:
-        msg = f"not as requested: {'; '.join(lines)} (an error because of --lem-strict)"
-        raise EngineLoadError(msg)
-    return ["not_as_requested"]
 
 
 def lookup(config: Any, name: str) -> Any:
@@ -183,8 +172,7 @@ def _or_nothing(found: Any) -> Any:
 
 def _line(path: str, asked: Any, found: Any) -> str:
     name = path if path == "precision" else f"vllm.{path}"
-    there = _plain(found)
-    return f"{name}={asked!r} was asked for and {there!r} is what there is"
+    return difference(name, asked, _plain(found))
 
 
 def _plain(value: Any) -> Any:

@@ -12,11 +12,12 @@ from typing import Any
 
 from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
+from pytest_lem.engines.contract import check_lengths, rss_peak_mb, unlike
 from pytest_lem.engines.driven import VLLM, undriven
 from pytest_lem.engines.vllm import causes, environment, facts
 from pytest_lem.engines.vllm.adapters import Adapters
 from pytest_lem.engines.vllm.arguments import engine_arguments
-from pytest_lem.engines.vllm.effective import effective, unlike
+from pytest_lem.engines.vllm.effective import effective
 from pytest_lem.engines.vllm.failures import generation_failure, load_failure
 from pytest_lem.engines.vllm.native import Native, request_times_ms
 from pytest_lem.engines.vllm.on_cpus import refuse_on_cpus
@@ -24,7 +25,6 @@ from pytest_lem.engines.vllm.requests import (
     Flight,
     beam_completion,
     cached_tokens,
-    check_lengths,
     completion,
     work,
 )
@@ -172,7 +172,12 @@ class VllmEngine:
         """
         from vllm import TokensPrompt
 
-        check_lengths(prompts, options, context=self._limits["context"])
+        check_lengths(
+            prompts,
+            options,
+            context=self._limits["context"],
+            limit="vllm.max_model_len",
+        )
         params = sampling(options, self._section)
         if self._caching is None and self._llm.reset_prefix_cache() is False:
             msg = "vLLM did not empty its prefix cache: requests are still running"
@@ -250,7 +255,7 @@ class VllmEngine:
             "memory": {
                 "inference_peak_mb": facts.added(peaks, "peak_mb"),
                 "reserved_peak_mb": facts.added(peaks, "reserved_mb"),
-                "rss_peak_mb": facts.rss_peak_mb(),
+                "rss_peak_mb": rss_peak_mb(),
                 "kv_cache_read_mb": self._native.kv_cache_mb(told),
             },
             "work": calls,

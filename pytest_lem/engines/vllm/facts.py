@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-import resource
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_lem.analysis.architecture import NoArchitecture, from_config
+from pytest_lem.engines.contract import rss_peak_mb
 from pytest_lem.workload.models import directory_sha256
 
 Ranks = Sequence[Mapping[str, Any]]
@@ -102,15 +100,6 @@ def pad_id(text: Any, ends: Sequence[int]) -> int | None:
     """The id that fills rows up, of which vLLM has none; for the record."""
     found: int | None = getattr(text, "pad_token_id", None)
     return found if found is not None else next(iter(ends), None)
-
-
-def rss_peak_mb() -> float:
-    """The most memory this process held, in MB; the core may be in another one."""
-    with contextlib.suppress(OSError):
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        if found := re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE):
-            return int(found[1]) * 1024 / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def _shape(model: Any, ranks: Ranks) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_lem.engines.contract import first_line, is_out_of_memory
 from pytest_lem.errors import EngineLoadError, GenerationError, LemError, OutOfMemory
 
 _FULL = (
@@ -20,7 +21,7 @@ _FULL = (
 def load_failure(model: str, error: Exception, cause: str | None) -> LemError:
     """Why vLLM does not start; `cause` is what a process of its own said, if any."""
     told = cause or line(error)
-    if is_out_of_memory(error) or (cause and _is_full(cause)):
+    if is_out_of_memory(error, _FULL) or (cause and any(w in cause for w in _FULL)):
         return OutOfMemory(told)
     return EngineLoadError(
         f"vLLM cannot load {model!r}: {told}", detail=str(error).strip()
@@ -30,7 +31,7 @@ def load_failure(model: str, error: Exception, cause: str | None) -> LemError:
 def generation_failure(error: Exception) -> LemError:
     """Why a pass failed; the engine is not used again."""
     told = line(error)
-    if is_out_of_memory(error):
+    if is_out_of_memory(error, _FULL):
         return OutOfMemory(told)
     return GenerationError(f"vLLM failed to generate: {type(error).__name__}: {told}")
 
@@ -41,24 +42,7 @@ def line(error: BaseException) -> str:
     if callable(details):
         told = [_detail(one) for one in details()]
         return "; ".join(one for one in told if one) or type(error).__name__
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether it, or its cause, says that memory is full."""
-    while error is not None:
-        names = {cls.__name__ for cls in type(error).__mro__}
-        if names & {"MemoryError", "OutOfMemoryError"}:
-            return True
-        if _is_full(str(error)):
-            return True
-        error = error.__cause__
-    return False
-
-
-def _is_full(text: str) -> bool:
-    return any(words in text for words in _FULL)
+    return first_line(error)
 
 
 def _detail(one: Any) -> str:

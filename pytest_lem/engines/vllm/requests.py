@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions
-from pytest_lem.errors import ConfigError, GenerationError
+from pytest_lem.engines.contract import check_count
+from pytest_lem.errors import GenerationError
 
 Span = tuple[int, int]
 Reason = Literal["length", "stop", "unknown"]
@@ -135,42 +136,6 @@ def _together(group: Sequence[Work]) -> list[Work]:
     """Requests that share their steps; those alike in one."""
     alike = [one._replace(rows=count) for one, count in Counter(group).items()]
     return [alike[0], *(one._replace(cache="shared") for one in alike[1:])]
-
-
-def check_lengths(
-    prompts: Sequence[Sequence[int]], options: GenerateOptions, *, context: int
-) -> None:
-    """Refuse what the model cannot hold, and sizes below one."""
-    fewest = options.min_output_tokens or 0
-    if options.batch_size < 1 or not 1 <= options.output_tokens >= fewest >= 0:
-        msg = (
-            f"batch_size {options.batch_size}, output_tokens {options.output_tokens}, "
-            f"min_output_tokens {fewest}: sizes are at least 1 and the minimum no more "
-            "than the limit"
-        )
-        raise ConfigError(msg)
-    for place, prompt in enumerate(prompts):
-        if not prompt:
-            msg = f"prompt {place} has no tokens: a request needs at least one"
-            raise ConfigError(msg)
-        total = len(prompt) + options.output_tokens
-        if total > context:
-            msg = (
-                f"prompt {place} has {len(prompt)} tokens, with {options.output_tokens}"
-                f" to generate that is {total}: vllm.max_model_len is {context}"
-            )
-            raise ConfigError(msg)
-
-
-def check_count(count: int, reason: str, options: GenerateOptions) -> None:
-    """See that the work asked for was done, or the pass is worth nothing."""
-    fewest, most = options.min_output_tokens or 1, options.output_tokens
-    if not fewest <= count <= most:
-        msg = (
-            f"a request got {count} tokens ({reason}), between {fewest} and {most} "
-            "were asked for"
-        )
-        raise GenerationError(msg)
 
 
 def _reason(one: Any, options: GenerateOptions) -> Reason:

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("vllm")
 
-from pytest_lem.engines.vllm.effective import unlike
+from pytest_lem.engines.contract import unlike
 from pytest_lem.errors import ConfigError, EngineLoadError
 
 

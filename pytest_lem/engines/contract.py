@@ -1,0 +1,105 @@
+"""What every engine is held to, in the same words: work done, model as asked, failures.
+
+Standard library only: engines import it in their workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import resource
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_lem.engines import GenerateOptions
+from pytest_lem.errors import ConfigError, EngineLoadError, GenerationError
+
+
+def check_lengths(
+    prompts: Sequence[Sequence[int]],
+    options: GenerateOptions,
+    *,
+    context: int | None,
+    limit: str = "the model's context",
+) -> None:
+    """Refuse what does not fit into `context` tokens (of `limit`), and sizes below one.
+
+    Raises ConfigError; a context of None is not known and bounds nothing.
+    """
+    fewest = options.min_output_tokens or 0
+    if options.batch_size < 1 or not 1 <= options.output_tokens >= fewest >= 0:
+        msg = (
+            f"batch_size {options.batch_size}, output_tokens {options.output_tokens}, "
+            f"min_output_tokens {fewest}: sizes are at least 1 and the minimum no more "
+            "than the limit"
+        )
+        raise ConfigError(msg)
+    for place, prompt in enumerate(prompts):
+        if not prompt:
+            msg = f"prompt {place} has no tokens: a request needs at least one"
+            raise ConfigError(msg)
+        total = len(prompt) + options.output_tokens
+        if context is not None and total > context:
+            msg = (
+                f"prompt {place} has {len(prompt)} tokens, with {options.output_tokens}"
+                f" to generate that is {total}: {limit} is {context}"
+            )
+            raise ConfigError(msg)
+
+
+def check_count(count: int, reason: str, options: GenerateOptions) -> None:
+    """See that the work asked for was done, or the pass is worth nothing."""
+    fewest, most = options.min_output_tokens or 1, options.output_tokens
+    if not fewest <= count <= most:
+        msg = (
+            f"a request got {count} tokens ({reason}), between {fewest} and {most} "
+            "were asked for"
+        )
+        raise GenerationError(msg)
+
+
+def difference(path: str, asked: Any, found: Any) -> str:
+    """The line of `not_as_requested` for a parameter that is not what was asked for."""
+    return f"{path}={asked!r} was asked for and {found!r} is what there is"
+
+
+def unlike(found: Mapping[str, Any], *, strict: bool) -> list[str]:
+    """The flag of an engine that is not as it was asked for; an error if strict."""
+    lines = found.get("not_as_requested")
+    if not lines:
+        return []
+    if strict:
+        msg = f"not as requested: {'; '.join(lines)} (an error because of --lem-strict)"
+        raise EngineLoadError(msg)
+    return ["not_as_requested"]
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its kind where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def is_out_of_memory(error: BaseException | None, words: Collection[str] = ()) -> bool:
+    """Whether it, or its cause, says so by its kind, or by any of these words.
+
+    The errors of an engine's libraries are known by their names.
+    """
+    while error is not None:
+        names = {cls.__name__ for cls in type(error).__mro__}
+        text = str(error)
+        if names & {"MemoryError", "OutOfMemoryError"} or any(w in text for w in words):
+            return True
+        error = error.__cause__
+    return False
+
+
+def rss_peak_mb() -> float:
+    """The most memory this process held, in MB; Linux counts it in KiB."""
+    # What getrusage says after an exec can be the peak of the process that started us.
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        if found := re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE):
+            return int(found[1]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
