@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from pytest_lem.errors import ConfigError
-from pytest_lem.workload.models import is_local
+from pytest_lem.workload.models import is_local, json_object
 
 _CONFIG = "adapter_config.json"
 _OF_ANOTHER_MACHINE = "base_model_name_or_path"
@@ -31,17 +31,8 @@ def fingerprint(adapter: str) -> dict[str, str]:
 
 def _config(adapter: str, folder: Path) -> dict[str, object]:
     path = folder / _CONFIG
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        msg = f"adapter {adapter!r} is not an adapter's directory: {path} is missing"
-        raise ConfigError(msg) from error
-    except (OSError, ValueError) as error:
-        msg = f"adapter {adapter!r}: {path} cannot be read as JSON: {error}"
-        raise ConfigError(msg) from error
-    if not isinstance(found, dict):
-        msg = f"adapter {adapter!r}: {path} holds no JSON object"
-        raise ConfigError(msg)
+    absent = f"is not an adapter's directory: {path} is missing"
+    found = json_object(path, of=f"adapter {adapter!r}", absent=absent)
     return {key: value for key, value in found.items() if key != _OF_ANOTHER_MACHINE}
 
 

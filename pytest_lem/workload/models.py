@@ -170,18 +170,21 @@ def _shapes() -> dict[str, Any]:
 def _local_config(model: str) -> dict[str, Any]:
     """The parsed config.json of a local model."""
     path = Path(model).expanduser() / "config.json"
+    absent = f"is not a model directory: {path} does not exist"
+    return json_object(path, of=f"model {model!r}", absent=absent)
+
+
+def json_object(path: Path, *, of: str, absent: str) -> dict[str, Any]:
+    """The object in a JSON file; ConfigError names its owner, `absent` if missing."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        msg = f"model {model!r} is not a model directory: {path} does not exist"
-        raise ConfigError(msg) from error
+        raise ConfigError(f"{of} {absent}") from error
     except (OSError, ValueError) as error:
-        msg = f"model {model!r}: {path} cannot be read as JSON: {error}"
-        raise ConfigError(msg) from error
-    if not isinstance(config, dict):
-        msg = f"model {model!r}: {path} holds no JSON object"
-        raise ConfigError(msg)
-    return config
+        raise ConfigError(f"{of}: {path} cannot be read as JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{of}: {path} holds no JSON object")
+    return found
 
 
 def _contents(path: Path, names: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
