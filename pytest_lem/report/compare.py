@@ -34,6 +34,17 @@ class Side:
         """Those that count."""
         return [one for one in self.experiment.cycles if one.status == "complete"]
 
+    @property
+    def entry_point(self) -> str | None:
+        """What of the engine's own the windows ran on, where it has several."""
+        found = self.cycles[0].effective.get("entry_point") if self.cycles else None
+        return None if found is None else str(found)
+
+    @property
+    def named(self) -> str:
+        """The backend, and its entry point where it has several."""
+        return f"{self.backend} ({way})" if (way := self.entry_point) else self.backend
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
@@ -53,6 +64,7 @@ class Comparison:
         return {
             "metric": METRIC,
             "backends": [one.backend for one in sides],
+            "entry_points": [one.entry_point for one in sides],
             "experiments": [one.experiment.id for one in sides],
             "values": [_values(one) for one in sides],
             "ratio": asdict(self.ratio) if self.ratio else None,
@@ -131,6 +143,9 @@ def _differences(a: Side, b: Side) -> Iterator[str]:
         yield from _unequal(key, one.model.get(key), other.model.get(key))
     for key in ("weights", "precision"):
         yield from _unequal(key, one.effective.get(key), other.effective.get(key))
+    ways = [one.entry_point for one in (a, b) if one.entry_point]
+    if len(ways) == 2:
+        yield from _unequal("entry_point", *ways)
     for what, told in (("GPUs", _gpus), ("CPU", _cpu), ("energy", _meter)):
         yield from _unequal(what, told(a), told(b))
 
@@ -196,9 +211,9 @@ def _row(one: Comparison) -> dict[str, str]:
         interval = f" ({found.low:.3g} to {found.high:.3g})"
     return {
         "experiment": visible(first.id),
-        "first": one.first.backend,
+        "first": visible(one.first.named),
         "J/token": cell(first.summary.get(METRIC), mark(first)),
-        "second": one.second.backend,
+        "second": visible(one.second.named),
         "J/token ": cell(second.summary.get(METRIC), mark(second)),
         "ratio": f"{mark(first) or mark(second)}{found.value:.3g}{interval}",
     }

@@ -136,6 +136,26 @@ def test_what_was_never_asked_alike_is_told_by_the_nearest_pair(reports, change)
     assert done.stderr.endswith("input_tokens 9 and 8\n")
 
 
+def test_streamed_energy_is_held_against_no_other(reports, change):
+    """Neither what was asked to stream, nor what ran on the object for that."""
+
+    def on(way):
+        return lambda one: one["cycles"][0]["effective"].update(entry_point=way)
+
+    change("fake.json", on("LLM"))
+    change("double.json", on("LLM"))
+    done = compare(reports / "fake.json", reports / "double.json")
+    assert (done.exit_code, done.stdout.count("double (LLM)")) == (0, 2)
+    change("double.json", on("AsyncLLM"))
+    done = compare(reports / "fake.json", reports / "double.json")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "[double-4]: entry_point 'LLM' and 'AsyncLLM'\n" in done.stderr
+    change("double.json", lambda one: one["spec"]["workload"].update(streaming=True))
+    done = compare(reports / "fake.json", reports / "double.json")
+    assert done.exit_code == 2
+    assert done.stderr.endswith("streaming False and True\n")
+
+
 def test_one_backend_alone_has_nothing_to_be_compared_with(reports):
     """Nor has a report of none, nor three."""
     done = compare(reports / "fake.json")
