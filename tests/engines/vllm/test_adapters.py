@@ -36,7 +36,7 @@ def alone(llama, adapters):
     import torch
     import transformers
 
-    def generate(name, row, count):
+    def generate(name, row, count, **changes):
         base = transformers.AutoModelForCausalLM.from_pretrained(llama)
         model = peft.PeftModel.from_pretrained(base, adapters[name]).merge_and_unload()
         ids = torch.tensor([row])
@@ -47,6 +47,7 @@ def alone(llama, adapters):
             min_new_tokens=count,
             do_sample=False,
             pad_token_id=258,
+            **changes,
         )
         return out[0, len(row) :].tolist()
 
@@ -71,6 +72,38 @@ def test_each_request_is_computed_with_the_adapter_that_it_names(
     assert loaded.effective["lora"]["max_lora_rank"] == 16
     ranks = {name: one["rank"] for name, one in loaded.effective["adapters"].items()}
     assert ranks == {"law": 4, "code": 12}
+
+
+def test_a_beam_search_keeps_to_the_adapter_of_its_request(
+    start, ask, rows, alone, adapters
+):
+    """All beams of one are computed with it."""
+    names = ["code", "law"]
+    engine, _ = start(adapters=adapters, request_adapters=names, max_num_seqs=8)
+    prompts = rows(5, 9)
+    got = ask(engine, prompts, count=6, decoder={"num_beams": 3})
+    assert got["native"]["path"] == "LLM.beam_search"
+    assert [one.output_ids for one in got["completions"]] == [
+        alone(name, row, 6, num_beams=3)
+        for name, row in zip(names, prompts, strict=True)
+    ]
+
+
+def test_streamed_requests_are_computed_with_the_adapters_that_they_name(
+    start, ask, rows, alone, adapters
+):
+    """One at a time and together, through AsyncLLM."""
+    names = ["code", "law", "law"]
+    served = {"in_process": False, "streams": True, "max_num_seqs": 4}
+    engine, loaded = start(adapters=adapters, request_adapters=names, **served)
+    assert loaded.effective["entry_point"] == "AsyncLLM"
+    prompts = rows(5, 9, 7, 8)
+    turn = zip([*names, names[0]], prompts, strict=True)
+    wanted = [alone(name, row, 6) for name, row in turn]
+    for size in (1, 4):
+        got = ask(engine, prompts, count=6, batch_size=size, stamps=True)
+        assert [one.output_ids for one in got["completions"]] == wanted
+        assert all(len(one.token_ns) == 6 for one in got["completions"])
 
 
 def test_requests_without_an_adapter_beside_others_are_refused_on_cpus(start, adapters):
