@@ -28,11 +28,15 @@ def perf(monkeypatch):
 
 
 @pytest.mark.skipif(gpu.absence() is None, reason="a GPU is here")
-@pytest.mark.parametrize("name", ["sidebyside", "phases_gpu", "sampler"])
-def test_without_a_gpu_a_script_says_so_in_one_line(name):
+@pytest.mark.parametrize(
+    "command",
+    ["sidebyside", "phases_gpu", "sampler", "gpu_harness --backend transformers"],
+)
+def test_without_a_gpu_a_script_says_so_in_one_line(command):
     """Status 2 is neither pass nor fail."""
+    name, *arguments = command.split()
     done = subprocess.run(
-        [sys.executable, str(PERF / f"perf_{name}.py")],
+        [sys.executable, str(PERF / f"perf_{name}.py"), *arguments],
         capture_output=True,
         text=True,
         check=False,

@@ -41,15 +41,21 @@ class Verdict:
 
 
 def pairs(
-    first: Callable[[], float], second: Callable[[], float], count: int
+    first: Callable[[], float],
+    second: Callable[[], float],
+    count: int,
+    *,
+    calm: bool = True,
 ) -> list[tuple[float, float]]:
     """`count` values of each, taken in turn; every other pair begins with the second.
 
-    What drifts (clocks, temperature, other processes) then meets both alike.
+    What drifts (clocks, temperature, other processes) then meets both alike. Waits for
+    other processes to leave the processors alone, unless `calm` is False.
     """
     found = []
     for k in range(count):
-        wait_for_calm()
+        if calm:
+            wait_for_calm()
         _LOADS.append(os.getloadavg()[0])
         if k % 2:
             b, a = second(), first()

@@ -12,35 +12,23 @@ Two questions, on transformers with the tiny model on the CPU:
 """
 
 import argparse
-import hashlib
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-from paired import Verdict, finish, judge, note, pairs
-
-from pytest_lem.engines import GenerateOptions
-from pytest_lem.engines.registry import Registry
-from pytest_lem.meters.opening import open_meters
-from pytest_lem.worker.client import EngineClient, Limits, start_worker
-from pytest_lem.worker.devices import environment_for
-from pytest_lem.workload.models import resolve
+from harness_bench import Case, window_against_loop
+from paired import Verdict, finish, judge, note
 
 MODEL = "synthetic:llama-tiny"
 LONGER_LIMIT_PCT = 3.0
 CORE_LIMIT_PCT = 2.0
 INPUT_TOKENS, OUTPUT_TOKENS, CALLS = 64, 64, 8
-PAUSE_S = 0.3  # the threads of one engine spin for a while after their last work
 CYCLES = 5
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -51,124 +39,6 @@ import pytest
 def test_long_window(lem):
     lem()
 """
-
-
-def prompts(seed: int) -> list[list[int]]:
-    """Equally long prompts of plain bytes, new for each seed."""
-    draw = random.Random(seed)  # noqa: S311 - repeatable, no secret
-    return [[draw.randint(32, 126) for _ in range(INPUT_TOKENS)] for _ in range(CALLS)]
-
-
-class Bare:
-    """The script without pytest-lem, in a process of its own."""
-
-    def __init__(self, path: str, pad_id: int) -> None:
-        script = Path(__file__).with_name("bare_generate.py")
-        self._pad_id = pad_id
-        self._process = subprocess.Popen(
-            [sys.executable, str(script), path],
-            env={**os.environ, **environment_for(None)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, asked: list[list[int]]) -> dict[str, Any]:
-        """Seconds of the loop, and a hash of what came out."""
-        request = {
-            "prompts": asked,
-            "output_tokens": OUTPUT_TOKENS,
-            "pad_token_id": self._pad_id,
-        }
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        print(json.dumps(request), file=stdin, flush=True)
-        answer = stdout.readline()
-        if not answer:
-            sys.exit("the bare script has ended")
-        found: dict[str, Any] = json.loads(answer)
-        return found
-
-    def close(self) -> None:
-        """Let it end."""
-        self._process.communicate("\n")
-
-
-@contextmanager
-def worker(path: str, log: Path) -> Iterator[tuple[EngineClient, int]]:
-    """The engine in its worker, loaded, and the id it pads with."""
-    entry = Registry().find("transformers")
-    client = start_worker(
-        entry.target,
-        name=entry.name,
-        python=sys.executable,
-        environment=environment_for(None),
-        log_path=log,
-        limits=Limits(),
-    )
-    with client:
-        spec = {
-            "model": path,
-            "weights": "checkpoint",
-            "weights_seed": 0,
-            "revision": None,
-            "trust_remote_code": False,
-            "precision": None,
-            "engine": {"device": "cpu"},
-            "strict": True,
-            "gpus_expected": 0,
-        }
-        yield client, client.load(spec).model["pad_id"]
-
-
-def window_against_loop(meter: str, number: int) -> tuple[Verdict, dict[str, Any]]:
-    """The window's time over the bare loop's, pair by pair, in percent above it."""
-    path = resolve(MODEL, backend="transformers").path
-    options = GenerateOptions(
-        output_tokens=OUTPUT_TOKENS, min_output_tokens=OUTPUT_TOKENS, seed=0
-    )
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        worker(path, Path(folder) / "worker.log") as (client, pad_id),
-    ):
-        bare = Bare(path, pad_id)
-        turns = {"bare": count(), "harness": count()}
-        names: list[str] = []
-
-        def loop_s() -> float:
-            time.sleep(PAUSE_S)
-            return float(bare.run(prompts(next(turns["bare"])))["duration_s"])
-
-        def window_s() -> float:
-            # The meters sample in these turns only: the bare loop must not pay too.
-            with open_meters([meter], gpus=[]) as metering:
-                names[:] = metering.names
-                time.sleep(PAUSE_S)
-                asked = prompts(next(turns["harness"]))
-                return client.generate(asked, options).duration_s
-
-        note(f"{number} pairs of window and bare loop, meter {meter}")
-        same_work(bare, client, options)
-        for _ in range(3):
-            loop_s(), window_s()
-        found = pairs(loop_s, window_s, number)
-        bare.close()
-    longer = [100 * (window / loop - 1) for loop, window in found]
-    verdict = judge(
-        f"window over bare loop, {meter}", longer, unit="%", limit=LONGER_LIMIT_PCT
-    )
-    loops, windows = ([pair[side] for pair in found] for side in (0, 1))
-    return verdict, {"meters": names, "bare_s": loops, "window_s": windows}
-
-
-def same_work(bare: Bare, client: EngineClient, options: GenerateOptions) -> None:
-    """Both give the same tokens, or the comparison is worth nothing."""
-    asked = prompts(-1)
-    rows = [one.output_ids for one in client.generate(asked, options).completions]
-    digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-    if bare.run(asked)["sha256"] != digest:
-        sys.exit("the bare loop and the worker generate different tokens")
 
 
 def core_share(meter: str, window_s: float, call_s: float) -> tuple[Verdict, Any]:
@@ -242,7 +112,17 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    longer, times = window_against_loop(arguments.meter, arguments.pairs)
+    case = Case(
+        backend="transformers",
+        model=MODEL,
+        calls=CALLS,
+        input_tokens=INPUT_TOKENS,
+        output_tokens=OUTPUT_TOKENS,
+        section={"device": "cpu"},
+    )
+    longer, times = window_against_loop(
+        case, meter=arguments.meter, number=arguments.pairs, limit=LONGER_LIMIT_PCT
+    )
     call_s = min(times["window_s"]) / CALLS
     share, shares = core_share(arguments.meter, arguments.window, call_s)
     middle = arguments.pairs // 2
