@@ -169,6 +169,7 @@ VLLM = frozenset(
         "quantization",
         "quantization_config",
         "request_adapters",
+        "request_priorities",
         "scheduler_reserve_full_isl",
         "scheduling_policy",
         "skip_reading_prefix_cache",

@@ -55,6 +55,7 @@ _NOT_OF_BEAMS = (
     "stop",
     "stop_token_ids",
     "speculative_config",
+    "request_priorities",
 )
 _OF_BEAMS = ("early_stopping", "length_penalty")
 _OF_SAMPLING = ("typical_p", "epsilon_cutoff", "eta_cutoff", "top_h")

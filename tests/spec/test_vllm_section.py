@@ -35,6 +35,8 @@ DRAWS = {"do_sample": True}
         ({"kv_cache_metrics_sample": 0.5}, "needs kv_cache_metrics=True"),
         ({"numa_bind_cpus": ["0"]}, "need numa_bind=True"),
         ({"enable_lora": True, "max_loras": 2, "max_cpu_loras": 1}, "below max_loras"),
+        ({"request_priorities": [1, 0]}, "needs scheduling_policy=priority"),
+        ({"request_priorities": []}, "at least 1 item"),
         ({"all2all_backend": "x"}, "needs enable_expert_parallel=True"),
         (
             {"max_lora_rank": 8},
@@ -91,6 +93,11 @@ def test_parameters_that_cannot_be_together_are_refused(section, told):
             "min_output_tokens=3 can be 0 or output_tokens",
         ),
         ({"enable_lora": False}, {"adapter": "x"}, "exclude each other"),
+        (
+            {"request_priorities": [1, 0], "scheduling_policy": "priority"},
+            {"decoder": {"num_beams": 2}},
+            "vllm.request_priorities exclude",
+        ),
     ],
 )
 def test_a_workload_that_a_section_cannot_do_is_refused(section, rest, told):

@@ -19,7 +19,13 @@ SEQUENCES = 256
 STEP_TOKENS = 8192
 CPU_CACHE_BYTES = 2**30
 
-_NOT_OF_ENGINE = {*OF_SAMPLING, *OF_ADAPTERS, "in_process", "extra"}
+_NOT_OF_ENGINE = {
+    *OF_SAMPLING,
+    *OF_ADAPTERS,
+    "request_priorities",
+    "in_process",
+    "extra",
+}
 _SIZES = ("kv_cache_memory_bytes", "num_gpu_blocks_override")
 _OURS = ("worker_extension_cls",)
 

@@ -26,6 +26,7 @@ from pytest_lem.engines.vllm.requests import (
     beam_completion,
     cached_tokens,
     completion,
+    priorities,
     work,
 )
 from pytest_lem.engines.vllm.sampling import plain, sampling
@@ -188,6 +189,7 @@ class VllmEngine:
             lengths=[len(one) for one in prompts],
             params=params,
             lora=self._adapters.of(len(prompts)) if self._adapters else None,
+            priorities=priorities(self._section, len(prompts)),
             stamps=options.stamps,
         )
         self._native.begin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,8 @@ Reason = Literal["length", "stop", "unknown"]
 class Flight:
     """Requests of one call, as vLLM takes them, and how they are sampled.
 
-    `lora` has the adapter of each, or None where there are none.
+    `lora` has the adapter of each, or None where there are none; `priorities` that of
+    each, the lower the sooner, or None where all are alike.
     `at_s` has when each is handed over, in seconds after the start; all at once where
     it is empty. `stamps` asks for the time of each token.
     """
@@ -29,6 +31,7 @@ class Flight:
     lengths: list[int]
     params: Any
     lora: list[Any] | None = None
+    priorities: list[int] | None = None
     at_s: Sequence[float] = ()
     stamps: bool = False
 
@@ -45,6 +48,10 @@ class Flight:
         """What a request is computed with; None for the model alone."""
         return None if self.lora is None else self.lora[place]
 
+    def priority(self, place: int) -> int:
+        """How soon a request is to run; 0 where all are alike."""
+        return 0 if self.priorities is None else self.priorities[place]
+
     def only(self, place: int) -> Flight:
         """One request of it, by itself."""
         return replace(
@@ -52,8 +59,15 @@ class Flight:
             prompts=[self.prompts[place]],
             lengths=[self.lengths[place]],
             lora=None if self.lora is None else [self.lora[place]],
+            priorities=self.priorities and [self.priorities[place]],
             at_s=(),
         )
+
+
+def priorities(section: Mapping[str, Any], requests: int) -> list[int] | None:
+    """Those of so many requests, in turn; None where the section names none."""
+    turn = section.get("request_priorities")
+    return turn and list(itertools.islice(itertools.cycle(turn), requests))
 
 
 def completion(

@@ -134,6 +134,7 @@ class AsyncFront:
             params,
             _name(),
             lora_request=flight.adapter(place),
+            priority=flight.priority(place),
         )
         async for output in events:
             one.take(output, time.monotonic_ns())
@@ -154,7 +155,11 @@ def fly(llm: Any, flight: Flight) -> list[Any]:
         )
     return list(
         llm.generate(
-            flight.prompts, flight.params, use_tqdm=False, lora_request=flight.lora
+            flight.prompts,
+            flight.params,
+            use_tqdm=False,
+            lora_request=flight.lora,
+            priority=flight.priorities,
         )
     )
 
@@ -201,6 +206,7 @@ def stepped(engine: Any, flight: Flight) -> list[Heard]:
                 flight.prompts[place],
                 params,
                 lora_request=flight.adapter(place),
+                priority=flight.priority(place),
             )
         if not engine.has_unfinished_requests():
             due_s = start_s + flight.due_s(waiting[-1])

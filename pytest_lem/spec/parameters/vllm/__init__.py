@@ -50,8 +50,14 @@ class VllmParameters(
         for name in (self.extra and self.extra.engine) or ():
             if name in _SECTIONS and getattr(self, name) is not None:
                 yield f"extra.engine names {name!r}, which is a section: add to that"
+        yield from self._needs()
+
+    def _needs(self) -> Iterator[str]:
+        """What means nothing without another parameter."""
         if self.kv_cache_metrics_sample is not None and not self.kv_cache_metrics:
             yield "kv_cache_metrics_sample needs kv_cache_metrics=True"
+        if self.request_priorities and self.scheduling_policy != "priority":
+            yield "request_priorities needs scheduling_policy=priority"
         if (self.numa_bind_nodes or self.numa_bind_cpus) and not self.numa_bind:
             yield "numa_bind_nodes and numa_bind_cpus need numa_bind=True"
         if self.max_cpu_loras and self.max_cpu_loras < (self.max_loras or 1):

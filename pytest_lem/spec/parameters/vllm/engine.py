@@ -221,7 +221,7 @@ class Scheduling(Section):
         "Which request is next.",
         effect="L~",
         own="fcfs",
-        advice="All requests of a window have one priority: both take them in turn.",
+        advice="Without request_priorities both take requests in turn.",
     )
     async_scheduling: Bool | None = _engine(
         "Schedule a step while another runs.",

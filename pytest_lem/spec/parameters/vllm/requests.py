@@ -244,6 +244,13 @@ class Sampling(Section):
         own="false",
         versions=">=0.25",
     )
+    request_priorities: list[Int] | None = _ours(
+        "Priorities of the requests, in order and then again; lower is sooner.",
+        effect="L~",
+        own="one for all",
+        needs="scheduling_policy=priority.",
+        min_length=1,
+    )
     beam_length_penalty: Float | None = into("BeamSearchParams")(
         "Above 0 a beam search prefers long texts.",
         called="length_penalty",
