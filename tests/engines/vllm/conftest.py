@@ -27,6 +27,7 @@ def spec_of(llama):
             "adapter",
             "streams",
             "trust_remote_code",
+            "gpus_expected",
         }
         spec = {
             "model": str(llama),

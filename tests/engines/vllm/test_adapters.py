@@ -7,6 +7,7 @@ pytest.importorskip("peft")
 
 from pytest_lem.engines.vllm.adapters import lora_arguments
 from pytest_lem.errors import ConfigError
+from pytest_lem.machine import gpu
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,26 @@ def test_requests_without_an_adapter_beside_others_are_refused_on_cpus(start, ad
     """There vLLM 0.32.0 computes them with an adapter as well: wrong tokens."""
     with pytest.raises(ConfigError, match="those without"):
         start(adapters=adapters, request_adapters=["law", None])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not gpu.discover(), reason=str(gpu.absence()))
+def test_requests_without_an_adapter_are_the_models_own_on_a_gpu(
+    start, ask, rows, bare, alone, adapters
+):
+    """Beside others, in one batch."""
+    engine, _ = start(
+        adapters=adapters,
+        request_adapters=["law", None],
+        gpus_expected=1,
+        precision="float32",
+    )
+    prompts = rows(5, 9)
+    got = ask(engine, prompts, count=6)
+    assert [one.output_ids for one in got["completions"]] == [
+        alone("law", prompts[0], 6),
+        bare(prompts[1], 6),
+    ]
 
 
 def test_there_is_room_for_all_adapters_unless_told_otherwise(adapters):
