@@ -17,7 +17,7 @@ from pytest_lem.machine import gpu
 from pytest_lem.machine.gpu import Gpu
 from pytest_lem.meters import Device, Reading, Telemetry
 from pytest_lem.meters.nvml import open_meter
-from pytest_lem.worker.devices import environment_for
+from pytest_lem.worker.devices import environment_for, select
 
 CANNOT = 2
 
@@ -39,7 +39,7 @@ class Figure:
 
 
 def the_gpu(*needed: str) -> Gpu:
-    """The first GPU; where it or a module is missing, say so and end with status 2."""
+    """The first visible GPU; where it or a module is missing, say so and end: status 2."""
     reason = gpu.absence()
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if reason is None and missing:
@@ -47,7 +47,8 @@ def the_gpu(*needed: str) -> Gpu:
     if reason is not None:
         print(f"cannot run here: {reason}", file=sys.stderr)
         sys.exit(CANNOT)
-    return gpu.discover()[0]
+    here = {one.uuid: one for one in gpu.discover()}
+    return here[select(list(here), environ=os.environ, asked=None)[0]]
 
 
 class Load:
