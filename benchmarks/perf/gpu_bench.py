@@ -39,7 +39,7 @@ class Figure:
 
 
 def the_gpu(*needed: str) -> Gpu:
-    """The first visible GPU; where it or a module is missing, say so and end: status 2."""
+    """The first visible GPU; without it or a module, say so and end with status 2."""
     reason = gpu.absence()
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if reason is None and missing:
