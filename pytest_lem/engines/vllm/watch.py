@@ -22,6 +22,7 @@ from pytest_lem.errors import WorkerDied
 
 _SIGNAL = signal.SIGUSR2
 _ENDS_WITHIN_S = 10.0
+_TOLD_WITHIN_MS = 500  # a pipe that its end closes is noticed before the end itself
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -58,7 +59,8 @@ class Watch:
             raise
         except Exception as error:
             self._armed = False
-            if told := self._ended():  # vLLM's own error names no process
+            # vLLM's own error names no process.
+            if told := self._ended(_TOLD_WITHIN_MS):
                 raise WorkerDied(told) from error
             raise
         finally:
@@ -97,10 +99,10 @@ class Watch:
             self._armed = False
             raise WorkerDied(told)
 
-    def _ended(self) -> str:
+    def _ended(self, within_ms: float = 0) -> str:
         """Who has ended and how, as far as the kernel tells: a child's child not."""
         told = []
-        for fd in _readable(self._fds, 0):
+        for fd in _readable(self._fds, within_ms) if self._fds else ():
             pid = self._fds[fd]
             told.append(f"{self._names[pid]} (process {pid}) {_ending(fd)}")
         return "; ".join(told)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -134,6 +135,20 @@ def test_a_core_that_is_killed_is_told_at_once(life):
     one.send(signal.SIGKILL, core)
     with pytest.raises(WorkerDied, match=rf"VLLM::EngineCore \(process {core}\)"):
         one.client.generate([[1, 2, 3]], LONG)
+    assert not one.client.usable
+    assert one.client.close() is None
+    assert one.left() == []
+
+
+def test_a_core_that_is_killed_in_the_middle_of_a_stream_is_told_by_name(life):
+    """`AsyncLLM` notices too, in words that name no process."""
+    one = life()
+    loaded = one.load(streams=True)
+    assert loaded.effective["entry_point"] == "AsyncLLM"
+    core = one.find("VLLM::EngineCore")
+    one.send(signal.SIGKILL, core)
+    with pytest.raises(WorkerDied, match=rf"VLLM::EngineCore \(process {core}\)"):
+        one.client.generate([[1, 2, 3]], replace(LONG, stamps=True))
     assert not one.client.usable
     assert one.client.close() is None
     assert one.left() == []
@@ -265,9 +280,10 @@ def session(tmp_path):
     plugin = [] if "lem" in installed else ["-p", "pytest_lem.plugin"]
     begun = []
 
-    def begin(in_process):
+    def begin(in_process, streaming=False):
         command = [sys.executable, "-m", "pytest", *plugin, "--lem-json=r.json"]
         command += ["--lem-set", f"vllm.in_process={in_process}".lower()]
+        command += ["--lem-set", f"streaming={streaming}".lower()]
         popen = subprocess.Popen(
             command,
             cwd=tmp_path,
@@ -338,9 +354,10 @@ def test_a_session_that_is_ended_leaves_nothing(session, tmp_path, how, in_proce
     assert '"interrupted"' in (tmp_path / "r.json").read_text()
 
 
-def test_the_next_experiment_runs_after_a_core_was_killed(session):
+@pytest.mark.parametrize("streaming", [False, True])
+def test_the_next_experiment_runs_after_a_core_was_killed(session, streaming):
     """The long one fails by name; the same session starts vLLM again."""
-    popen = session(in_process=False)
+    popen = session(in_process=False, streaming=streaming)
     processes = below(popen.pid)
     (core,) = (pid for pid in processes if title(pid) == "VLLM::EngineCore")
     os.kill(core, signal.SIGKILL)

@@ -74,11 +74,11 @@ def test_an_error_of_a_dead_engine_is_its_death(core, watch):
     """vLLM's own error does not say which process it was; others stay as they are."""
     with pytest.raises(ConfigError), watch.over():
         raise ConfigError("too long")
-    core.terminate()
-    core.wait()
-    with pytest.raises(WorkerDied, match="VLLM::EngineCore"):
-        with watch.over():
-            raise GenerationError("the engine is dead")
+    threading.Timer(0.02, core.kill).start()  # the error may be there before the end
+    for _ in range(2):
+        with pytest.raises(WorkerDied, match="VLLM::EngineCore"):
+            with watch.over():
+                raise GenerationError("the engine is dead")
 
 
 def test_who_stays_after_an_unload_is_named(core):
