@@ -75,6 +75,12 @@ def unlike(found: Mapping[str, Any], *, strict: bool) -> list[str]:
     return ["not_as_requested"]
 
 
+def total(sizes: Sequence[float | None]) -> float | None:
+    """A size of all ranks together; None where one of them does not know its own."""
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its kind where it has none."""
     lines = str(error).strip().splitlines()

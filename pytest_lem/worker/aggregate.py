@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from pytest_lem.engines import Completion, Generation, Loaded
+from pytest_lem.engines.contract import total
 from pytest_lem.errors import GenerationError
 
 # Slowest rank over the mean of all: the others wait for a tenth of the window.
 UNBALANCED = 1.1
 
+_SECONDS = ("before_s", "in_pass_s")
+_COUNTS = ("compilations", "graph_breaks")
 _DRAFTS = ("verify_calls", "drafted_tokens", "accepted_tokens")
 
 
@@ -53,10 +56,6 @@ def of_copies(parts: Mapping[int, Generation], *, ranks: int) -> Generation:
     )
     for rank, one in parts.items():
         completions[rank::ranks] = one.completions
-    native = _native(parts, ranks)
-    if any("speculation" in one.native for one in done):
-        drafts = [one.native["speculation"] for one in done]
-        native["speculation"] = {k: v for k, v in _sums(drafts).items() if k in _DRAFTS}
     work = [one.work for one in done]
     known = [one for one in work if one is not None]
     return replace(
@@ -67,7 +66,7 @@ def of_copies(parts: Mapping[int, Generation], *, ranks: int) -> Generation:
         batches=list(chain.from_iterable(one.batches for one in done)),
         padding_tokens=sum(one.padding_tokens for one in done),
         memory=_sums([one.memory for one in done]),
-        native=native,
+        native=_native(parts, ranks, _of_copies),
         work=list(chain.from_iterable(known)) if len(known) == len(work) else None,
     )
 
@@ -85,7 +84,7 @@ def of_shards(parts: Mapping[int, Generation]) -> Generation:
         start_ns=min(one.start_ns for one in parts.values()),
         end_ns=max(one.end_ns for one in parts.values()),
         memory=_sums([one.memory for one in parts.values()]),
-        native=_native(parts, len(parts)),
+        native=_native(parts, len(parts), _of_all),
     )
 
 
@@ -101,23 +100,59 @@ def one_count(counted: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _native(parts: Mapping[int, Generation], ranks: int) -> dict[str, Any]:
-    """The first rank's own figures, what each rank did, and how unequal that was."""
+def _native(
+    parts: Mapping[int, Generation],
+    ranks: int,
+    together: Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]],
+) -> dict[str, Any]:
+    """What all ranks tell together, what each rank did, and how unequal that was.
+
+    `of_first_rank` names what nobody can add up: there it is the first rank's alone.
+    """
+    told = [one.native for one in parts.values()]
+    added = together(told)
     rows = [_row(rank, parts.get(rank)) for rank in range(ranks)]
     durations_s = [row["duration_s"] for row in rows]
     mean_s = sum(durations_s) / ranks
     imbalance = max(durations_s) / mean_s if mean_s else 1.0
-    flags = dict.fromkeys(
-        flag for one in parts.values() for flag in one.native.get("flags", ())
-    )
+    flags = dict.fromkeys(flag for one in told for flag in one.get("flags", ()))
     if imbalance > UNBALANCED:
         flags["ranks_unbalanced"] = None
     return {
-        **next(iter(parts.values())).native,
+        **told[0],
+        **added,
+        "of_first_rank": sorted({*told[0]} - {*added, "flags"}),
         "ranks": rows,
         "imbalance": imbalance,
         "flags": list(flags),
     }
+
+
+def _of_copies(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Drafts and steps of all copies: each has requests of its own."""
+    found = _of_all(told)
+    if "speculation" in told[0]:
+        drafts = _sums([one["speculation"] for one in told])
+        found["speculation"] = {k: v for k, v in drafts.items() if k in _DRAFTS}
+    if "decoding_steps" in told[0]:
+        found["decoding_steps"] = [n for one in told for n in one["decoding_steps"]]
+    return found
+
+
+def _of_all(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What ranks hold and compile for themselves; they compile side by side."""
+    found: dict[str, Any] = {}
+    if "kept_mb" in told[0]:
+        found["kept_mb"] = total([one["kept_mb"] for one in told])
+    if "compile" in told[0]:
+        parts = [one["compile"] for one in told]
+        reasons = [one["fallback"] for one in parts if one["fallback"] is not None]
+        found["compile"] = {
+            **{key: max(one[key] for one in parts) for key in _SECONDS},
+            **{key: sum(one[key] for one in parts) for key in _COUNTS},
+            "fallback": reasons[0] if reasons else None,
+        }
+    return found
 
 
 def _row(rank: int, one: Generation | None) -> dict[str, Any]:
@@ -134,9 +169,4 @@ def _row(rank: int, one: Generation | None) -> dict[str, Any]:
 
 def _sums(told: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
     """Sizes of all ranks together; None where one rank does not know its own."""
-    found: dict[str, float | None] = {}
-    for name in told[0]:
-        sizes = [one.get(name) for one in told]
-        known = [size for size in sizes if size is not None]
-        found[name] = sum(known) if len(known) == len(sizes) else None
-    return found
+    return {name: total([one.get(name) for one in told]) for name in told[0]}

@@ -123,6 +123,35 @@ def test_drafts_of_copies_add_up(start, engine_module):
     }
 
 
+def test_figures_of_ranks_add_up_or_are_named_as_the_first_rank_s(start, engine_module):
+    """Sizes and counts are summed, seconds of all at once are the slowest's."""
+    target = engine_module(
+        ODD + "    def collect(self, batches, *others):\n"
+        "        compiled = dict(before_s=1.0 + self.rank, in_pass_s=0.0,\n"
+        "                        compilations=2, graph_breaks=self.rank,\n"
+        "                        fallback='why' if self.rank else None)\n"
+        "        told = dict(kept_mb=1.5, decoding_steps=[4] * len(batches),\n"
+        "                    compile=compiled, odd=self.rank, flags=[])\n"
+        "        return {**super().collect(batches, *others), 'native': told}\n"
+    )
+    for kind in ("copies", "shards"):
+        crew = start(target, ranks=ranks(kind))
+        crew.load({"engine": {}})
+        told = crew.generate([[1], [2], [3]], OPTIONS).native
+        assert (told["kept_mb"], told["odd"]) == (3.0, 0)
+        assert told["decoding_steps"] == [4, 4, 4]
+        assert told["compile"] == {
+            "before_s": 2.0,
+            "in_pass_s": 0.0,
+            "compilations": 4,
+            "graph_breaks": 1,
+            "fallback": "why",
+        }
+        named = ["decoding_steps", "odd"] if kind == "shards" else ["odd"]
+        assert told["of_first_rank"] == named
+        crew.close()
+
+
 def test_a_rank_without_requests_is_idle(start):
     """One prompt is one rank's; what waits is told."""
     crew = start(ranks=ranks(count=3))

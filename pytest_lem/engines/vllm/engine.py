@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
-from pytest_lem.engines.contract import check_lengths, rss_peak_mb, unlike
+from pytest_lem.engines.contract import check_lengths, rss_peak_mb, total, unlike
 from pytest_lem.engines.driven import VLLM, undriven
 from pytest_lem.engines.vllm import causes, environment, facts
 from pytest_lem.engines.vllm.adapters import Adapters
@@ -255,8 +255,8 @@ class VllmEngine:
             "padding_tokens": 0,
             "padding_told": not self._padded,
             "memory": {
-                "inference_peak_mb": facts.added(peaks, "peak_mb"),
-                "reserved_peak_mb": facts.added(peaks, "reserved_mb"),
+                "inference_peak_mb": total([one["peak_mb"] for one in peaks]),
+                "reserved_peak_mb": total([one["reserved_mb"] for one in peaks]),
                 "rss_peak_mb": rss_peak_mb(),
                 "kv_cache_read_mb": self._native.kv_cache_mb(told),
             },

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_lem.analysis.architecture import NoArchitecture, from_config
-from pytest_lem.engines.contract import rss_peak_mb
+from pytest_lem.engines.contract import rss_peak_mb, total
 from pytest_lem.workload.models import directory_sha256
 
 Ranks = Sequence[Mapping[str, Any]]
@@ -68,7 +68,7 @@ def load_memory(ranks: Ranks) -> dict[str, float | None]:
     return {
         "model_mb": None if held is None else held / 1e6,
         "kv_cache_pool_mb": sum(one["kv_cache_bytes"] for one in ranks) / 1e6,
-        "load_peak_mb": added(ranks, "peak_mb"),
+        "load_peak_mb": total([one["peak_mb"] for one in ranks]),
         "rss_peak_mb": rss_peak_mb(),
     }
 
@@ -78,12 +78,6 @@ def held_bytes(ranks: Ranks) -> int | None:
     if any(one["hidden_weights"] for one in ranks):
         return None
     return sum(sum(one["weights_bytes"].values()) for one in ranks)
-
-
-def added(ranks: Ranks, key: str) -> float | None:
-    """A size over all ranks; None where one of them does not know."""
-    values = [one[key] for one in ranks]
-    return None if None in values else float(sum(values))
 
 
 def end_ids(model: Any) -> list[int]:
