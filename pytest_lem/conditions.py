@@ -21,7 +21,7 @@ from pytest_lem.program import Program
 from pytest_lem.settings import Settings
 from pytest_lem.spec.experiment import Experiment
 from pytest_lem.spec.features import FEATURES
-from pytest_lem.worker.devices import select
+from pytest_lem.worker.devices import environment_for, select
 from pytest_lem.worker.launch.ranks import ranks_of
 
 
@@ -29,26 +29,31 @@ def select_gpus(settings: Settings, program: Program) -> list[gpu.Gpu]:
     """The GPUs of the run: those asked for, else the first visible one."""
     there = {one.uuid: one for one in gpu.discover()}
     on_cpu = [_cpu_asked(one) for one in program.experiments.values()]
+    cpu_asked = bool(on_cpu) and all(on_cpu)
     chosen = select(
-        list(there),
+        {uuid: one.name for uuid, one in there.items()},
         environ=os.environ,
         asked=settings["gpus"],
-        cpu_asked=bool(on_cpu) and all(on_cpu),
+        cpu_asked=cpu_asked,
     )
-    found = [there[uuid] for uuid in chosen if uuid in there]
+    if not there and not cpu_asked and (problem := gpu.refusal()):
+        raise ConfigError(f"{problem}; mend that, or ask for the CPU")
+    found = [there[uuid] for uuid in chosen]
     return found if settings["gpus"] else found[:1]
 
 
 def check_ranks(program: Program, registry: Registry, gpus: list[gpu.Gpu]) -> None:
-    """Raise ConfigError where an experiment needs more GPUs than the run has."""
+    """Raise ConfigError where an experiment needs other GPUs than the run has."""
     uuids = [one.uuid for one in gpus]
     for experiment in program.experiments.values():
         spec = experiment.spec
         capabilities = registry.find(spec.backend).capabilities
         try:
-            ranks_of(capabilities, spec.engine, uuids)
+            ranks = ranks_of(capabilities, spec.engine, uuids)
         except ConfigError as error:
             raise ConfigError(f"{experiment.id}: {spec.backend}.{error}") from error
+        if ranks is None:
+            environment_for(uuids)
 
 
 def _cpu_asked(experiment: Experiment) -> bool:

@@ -17,7 +17,7 @@ from pytest_lem.machine import gpu
 from pytest_lem.machine.gpu import Gpu
 from pytest_lem.meters import Device, Reading, Telemetry
 from pytest_lem.meters.nvml import open_meter
-from pytest_lem.worker.devices import environment_for, select
+from pytest_lem.worker.devices import environment_for, inherited, select
 
 CANNOT = 2
 
@@ -48,7 +48,8 @@ def the_gpu(*needed: str) -> Gpu:
         print(f"cannot run here: {reason}", file=sys.stderr)
         sys.exit(CANNOT)
     here = {one.uuid: one for one in gpu.discover()}
-    return here[select(list(here), environ=os.environ, asked=None)[0]]
+    models = {uuid: one.name for uuid, one in here.items()}
+    return here[select(models, environ=os.environ, asked=None)[0]]
 
 
 class Load:
@@ -58,7 +59,7 @@ class Load:
         script = Path(__file__).with_name("gpu_load.py")
         self._process = subprocess.Popen(
             [sys.executable, str(script), *arguments],
-            env={**os.environ, **environment_for([one.uuid])},
+            env={**inherited(os.environ), **environment_for([one.uuid])},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

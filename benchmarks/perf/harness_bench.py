@@ -26,7 +26,7 @@ from pytest_lem.engines.registry import Registry
 from pytest_lem.machine.gpu import Gpu
 from pytest_lem.meters.opening import open_meters
 from pytest_lem.worker.client import EngineClient, Limits, start_worker
-from pytest_lem.worker.devices import environment_for
+from pytest_lem.worker.devices import environment_for, inherited
 from pytest_lem.workload.models import Model, resolve
 
 PAUSE_S = 0.3  # the threads of one engine spin for a while after their last work
@@ -83,7 +83,7 @@ class Bare:
         self._case = case
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / f"bare_{case.backend}.py")],
-            env={**os.environ, **case.environment},
+            env={**inherited(os.environ), **case.environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -76,7 +76,7 @@ class Loaded:
     `model` holds facts of the model (architecture, parameters, dtype, revision, hashes;
     for the closed form of its operations the fields of `Architecture`), `memory` the
     sizes in MB (1e6 bytes) with `None` where unknown, and `devices` the devices in use
-    (`cpu`, or GPU UUIDs where known, else `cuda:0`).
+    (`cpu`, or `cuda:0` and so on, which the worker turns into GPU UUIDs).
     """
 
     duration_s: float

@@ -32,6 +32,8 @@ MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 _MODULES = re.compile(r"\bG[HB][23]00\b")
 _MIG_PROFILE = re.compile(r"\bMIG (\S+)$")
 
+_REFUSED = "the NVIDIA driver refuses"
+
 _users = 0
 _users_lock = Lock()
 
@@ -123,7 +125,7 @@ def _no_driver(pynvml: Any, error: Exception) -> str:
     )
     if getattr(error, "value", None) in missing:
         return f"no NVIDIA driver ({error})"
-    return f"the driver refused ({error})"
+    return f"{_REFUSED} ({error})"
 
 
 def ask(pynvml: Any, question: Callable[..., Any], *args: Any) -> Any:
@@ -141,6 +143,12 @@ def absence() -> str | None:
             return None if pynvml.nvmlDeviceGetCount() else "the driver sees no GPU"
     except MeterError as error:
         return error.message.removeprefix("nvml: ")
+
+
+def refusal() -> str | None:
+    """Why a driver that is here cannot be asked; `None` if it can, or there is none."""
+    reason = absence()
+    return reason if reason and reason.startswith(_REFUSED) else None
 
 
 def discover() -> list[Gpu]:

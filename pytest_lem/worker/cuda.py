@@ -1,8 +1,9 @@
 """What CUDA itself sees, and contexts opened on it, by the driver's own library.
 
-`python -m pytest_lem.worker.cuda` prints the UUIDs in CUDA's order. The worker asks
-so, in a process of its own, because a process that has initialised the driver can no
-longer fork engines; contexts are opened in the worker, where the engine allows it.
+`python -m pytest_lem.worker.cuda` prints the UUIDs in CUDA's order, which do not say
+whether they are of GPUs or of MIG instances. The worker asks so, in a process of its
+own, because a process that has initialised the driver can no longer fork engines;
+contexts are opened in the worker, where the engine allows it.
 """
 
 from __future__ import annotations
@@ -12,32 +13,43 @@ import os
 import subprocess
 import sys
 import uuid
+from collections.abc import Sequence
 
 from pytest_lem.errors import EngineLoadError
+from pytest_lem.worker.devices import given
 
 
 def devices_asked_for() -> list[str]:
-    """The GPUs this process was given, as CUDA sees them; none where none was given.
+    """The GPUs this process was given, once CUDA sees the same; none where none was.
 
-    EngineLoadError where CUDA does not start, or sees fewer than were given: an
-    engine would go on with the CPU, and its numbers would mean something else.
+    EngineLoadError where CUDA does not start, or sees fewer or others: an engine would
+    go on with the CPU, or a GPU that is not metered, and its numbers would mean
+    something else.
     """
-    given = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    if not any(given):
+    gpus = given(os.environ)
+    if not gpus:
         return []
     command = [sys.executable, "-P", "-m", __name__]
-    seen = subprocess.run(command, capture_output=True, text=True, check=False)
-    devices = seen.stdout.split()
-    if seen.returncode != 0 or len(devices) != len(given):
-        reason = (seen.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-        if seen.returncode == 0:
-            reason = f"it sees {len(devices)} of these {len(given)} GPUs"
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    seen = asked.stdout.split()
+    if asked.returncode != 0 or seen != [one.partition("-")[2] for one in gpus]:
+        reason = (asked.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        if asked.returncode == 0 and len(seen) != len(gpus):
+            reason = f"it sees {len(seen)} of these {len(gpus)} GPUs"
+        elif asked.returncode == 0:
+            reason = f"it sees others, {','.join(seen)}"
         msg = (
-            f"CUDA does not start on {','.join(given)}: {reason}; "
+            f"CUDA does not start on {','.join(gpus)}: {reason}; "
             "check the driver and what this worker may access"
         )
-        raise EngineLoadError(msg, detail=seen.stderr)
-    return devices
+        raise EngineLoadError(msg, detail=asked.stderr)
+    return gpus
+
+
+def named(devices: Sequence[str]) -> list[str]:
+    """Devices of this process as an engine tells them, `cuda:1` by its UUID."""
+    names = {f"cuda:{k}": uuid for k, uuid in enumerate(given(os.environ))}
+    return [names.get(one, one) for one in devices]
 
 
 def open_contexts() -> int:
@@ -47,7 +59,7 @@ def open_contexts() -> int:
     in this process, shares: nothing is opened twice. It stays open with the process.
     EngineLoadError where the driver refuses.
     """
-    if not any(os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")):
+    if not given(os.environ):
         return 0
     try:
         driver = ctypes.CDLL("libcuda.so.1")
@@ -69,7 +81,7 @@ def _main() -> None:
             raw = (ctypes.c_ubyte * 16)()
             uuid_of = driver.cuDeviceGetUuid_v2
             _check("cuDeviceGetUuid", uuid_of(ctypes.byref(raw), device))
-            sys.stdout.write(f"GPU-{uuid.UUID(bytes=bytes(raw))}\n")
+            sys.stdout.write(f"{uuid.UUID(bytes=bytes(raw))}\n")
     except RuntimeError as error:
         sys.exit(str(error))
 

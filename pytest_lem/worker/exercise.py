@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pytest_lem.errors import MeterError
-from pytest_lem.worker.devices import environment_for
+from pytest_lem.worker.devices import environment_for, inherited
 
 _STARTED_WITHIN_S = 120.0
 _ENDED_WITHIN_S = 5.0
@@ -34,7 +34,7 @@ class Exercise:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, **environment_for(gpus)},
+            env={**inherited(os.environ), **environment_for(gpus)},
         )
         try:
             self.device = str(self._answer(_STARTED_WITHIN_S)["device"])

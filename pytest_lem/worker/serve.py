@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,9 @@ class Worker:
         return {"contexts": cuda.open_contexts()}, {}
 
     def _load(self, request: Message) -> Answer:
-        return pack_loaded(self._ready().load(request.body["spec"])), {}
+        loaded = self._ready().load(request.body["spec"])
+        named = replace(loaded, devices=cuda.named(loaded.devices))
+        return pack_loaded(named), {}
 
     def _tokenize(self, request: Message) -> Answer:
         return {}, pack_ragged("ids", self._ready().tokenize(request.body["texts"]))

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_lem.worker import group
 from pytest_lem.worker.client import Limits, start_worker
+from pytest_lem.worker.devices import environment_for
 
 FAKE = "pytest_lem.engines.fake:FakeEngine"
 LIMITS = Limits(
@@ -35,12 +36,15 @@ def start(tmp_path):
 
     paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
 
-    def start(target=FAKE, *, limits=LIMITS, on_beat=None, ranks=None):
+    def start(target=FAKE, *, limits=LIMITS, on_beat=None, ranks=None, gpus=()):
         client = start_worker(
             target,
             name="fake",
             python=sys.executable,
-            environment={"PYTHONPATH": os.pathsep.join(paths)},
+            environment={
+                **environment_for([*gpus]),
+                "PYTHONPATH": os.pathsep.join(paths),
+            },
             log_path=tmp_path / "logs" / "worker.log",
             limits=limits,
             on_beat=on_beat,

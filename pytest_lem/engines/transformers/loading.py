@@ -211,15 +211,9 @@ def origin(spec: Mapping[str, Any], model: Any) -> dict[str, Any]:
 
 
 def device_names(model: Any) -> list[str]:
-    """UUIDs of the GPUs that hold the model, else names such as `cpu`."""
-    names = []
+    """The devices that hold the model, as torch names them."""
     there = {each.device for each in model.parameters()} - {torch.device("meta")}
-    for device in sorted(there, key=str):
-        uuid = None
-        if device.type == "cuda":
-            uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
-        names.append(str(device) if uuid is None else f"GPU-{uuid}")
-    return names
+    return sorted(map(str, there))
 
 
 def end_ids(model: Any) -> list[int]:

@@ -23,7 +23,7 @@ class Probe:
         model = runner.get_model()
         return {
             "rank": int(self.rank),  # type: ignore[attr-defined]
-            "device": _device(runner.device),
+            "device": str(runner.device),
             "model_class": type(model).__name__,
             "model_module": type(model).__module__,
             **_weights(model),
@@ -57,14 +57,6 @@ def _peaks(device: torch.device) -> dict[str, float | None]:
         "peak_mb": torch.cuda.max_memory_allocated(device) / 1e6,
         "reserved_mb": torch.cuda.max_memory_reserved(device) / 1e6,
     }
-
-
-def _device(device: torch.device) -> str:
-    """The UUID of a GPU, else the name."""
-    if device.type != "cuda":
-        return "cpu"
-    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
-    return str(device) if uuid is None else f"GPU-{uuid}"
 
 
 def _weights(model: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.worker import group
+from pytest_lem.worker.devices import inherited
 
 _POLL_S = 0.01
 _TAIL_LINES = 40
@@ -123,7 +124,7 @@ def start(
     log_path: Path,
     meeting: int | None = None,
 ) -> WorkerProcess:
-    """A worker under that interpreter, with additions to this environment.
+    """A worker under that interpreter, with additions to what it may inherit.
 
     With the descriptor of a `meeting` it is one of several ranks.
     ConfigError where the interpreter cannot be started.
@@ -141,7 +142,7 @@ def start(
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, **environment},
+                env={**inherited(os.environ), **environment},
                 start_new_session=True,
                 pass_fds=() if meeting is None else (meeting,),
             )

@@ -65,14 +65,9 @@ def ranks_of(
 def _environment(
     kind: Kind, rank: int, count: int, gpus: Sequence[str]
 ) -> dict[str, str]:
-    """What torchrun would set. Each rank sees one GPU, and that is its first."""
+    """Of its GPU and its place; copies of a model do not know of each other."""
     alone = kind == "copies"
-    found = {
-        **environment_for(gpus),
-        "RANK": "0" if alone else str(rank),
-        "WORLD_SIZE": "1" if alone else str(count),
-        "LOCAL_RANK": "0",
-    }
+    found = environment_for(gpus, place=(0, 1) if alone else (rank, count))
     if "OMP_NUM_THREADS" not in os.environ:  # all cores for each would be too many
         cores = len(os.sched_getaffinity(0))
         found["OMP_NUM_THREADS"] = str(max(1, cores // count))
