@@ -111,6 +111,11 @@ def _warm_up(lab: Laboratory, notes: Notebook, bench: Bench) -> Warmed:
 
     start_s = time.monotonic()
     outcome = warm_up(notes.experiment.effort.warmup, iterate)
+    workload = notes.experiment.workload
+    if workload.streaming and workload.batch_size > 1:
+        # Afterwards: what compiles would make the windows' own shape a variable one.
+        one = _latency_options(notes.experiment)
+        _generate(notes, bench, WARMUP - outcome.iterations, one, count=1)
     warmed = Warmed(outcome=outcome, start_s=start_s, end_s=time.monotonic())
     if outcome.converged is False:
         notes.flags.add("warmup_not_converged")
@@ -168,7 +173,7 @@ def _latency_pass(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
     workload = notes.experiment.workload
     left_out = workload.streaming_warmup_requests
     count = left_out + max(workload.request_count, LEAST_LATENCY_REQUESTS)
-    options = _options(notes.experiment, batch_size=1, stamps=True)
+    options = _latency_options(notes.experiment)
     lab.progress.phase(f"latency window, {count} requests")
     index = len(notes.passes)
     generation, digest = _generate(notes, bench, index, options, count=count)
@@ -228,6 +233,10 @@ def _energy_options(lab: Laboratory, notes: Notebook) -> GenerateOptions:
     experiment = notes.experiment
     stamps = lab.conditions.phases and lab.can_stamp(experiment.spec)
     return _options(experiment, stamps=stamps)
+
+
+def _latency_options(experiment: Experiment) -> GenerateOptions:
+    return _options(experiment, batch_size=1, stamps=True)
 
 
 def _options(

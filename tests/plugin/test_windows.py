@@ -163,3 +163,40 @@ def test_cycle_hooks_hear_of_windows(project, run, notes):
     project.makeconftest(hooks)
     run(source).assert_outcomes(passed=1)
     assert notes() == ["start0", "finish0-2", "start1", "finish1-2"]
+
+
+COMPILED = """
+import pytest
+
+@pytest.mark.lem(
+    input_tokens=8, output_tokens=3, batch_size=3, streaming=True,
+    streaming_warmup_requests=0, model="synthetic:llama-tiny",
+    transformers={
+        "device": "cpu", "torch_compile": True, "torch_compile_backend": "eager",
+    },
+)
+def test_it(lem):
+    lem()
+"""
+
+
+def test_requests_one_at_a_time_are_compiled_for_in_the_warm_up(pytester, report):
+    """Batches are another shape; no window has to wait for the compiler."""
+    pytest.importorskip("transformers")
+    pytester.makepyfile(test_it=COMPILED)
+    pytester.runpytest_subprocess(
+        "--lem-backend=transformers",
+        "--lem-meter=none",
+        "--lem-idle=off",
+        "--lem-cycles=1",
+        "--lem-windows=1",
+        "--lem-warmup=fixed:2",
+        "--lem-json=r.json",
+        "-p",
+        "no:randomly",
+    ).assert_outcomes(passed=1)
+    (one,) = report().experiments
+    energy, latency = one.cycles[0].windows
+    assert (energy.batches, latency.batches) == ([3], [1] * 10)
+    assert "compiled_in_window" not in energy.flags + latency.flags
+    assert one.cycles[0].load["compile_s"] > 0
