@@ -110,8 +110,25 @@ def experiment_of(item: pytest.Item, config: pytest.Config) -> "Experiment":
     wire = spec.model_dump()
     if driven is not None and (left := undriven(wire, driven, section=spec.backend)):
         raise ConfigError("\n".join(left))
+    check_times(experiment, config)
     tell(item, experiment.notes)
     return replace(experiment, workload=located(item, experiment.workload))
+
+
+def check_times(experiment: "Experiment", config: pytest.Config) -> None:
+    """Raise ConfigError for what has no time for each token, where phases are wanted.
+
+    An engine that tells no times at all says so in the record.
+    """
+    from pytest_lem.spec.combinations import untimed
+
+    if not config.stash[SETTINGS]["phases"]:
+        return
+    spec = experiment.spec
+    if registry_of(config).find(spec.backend).capabilities.streaming == "none":
+        return
+    if problems := list(untimed(spec, experiment.workload, "--lem-phases")):
+        raise ConfigError("\n".join(problems))
 
 
 def tell(item: pytest.Item, notes: "Iterable[Note]") -> None:

@@ -13,6 +13,7 @@ from pytest_lem.interpreters import missing, warn_untested
 from pytest_lem.items import (
     LemConfigWarning,
     backend_of,
+    check_times,
     excluded,
     experiment_of,
     is_measured,
@@ -65,6 +66,7 @@ class Program:
         """The experiment with the workload that the test's body gave it."""
         item = self.items[item_id]
         late = self.experiments[item_id].with_workload(located(item, workload))
+        check_times(late, item.config)
         known, found = self.identities[item_id], self._identify(late)
         if cycle > 0 and found != known:
             raise ConfigError(

@@ -64,11 +64,8 @@ _OF_ENDS = ("eos_token_id", "stop_strings", "max_time")
 
 def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
     """A line for each parameter that this workload leaves without meaning."""
-    if (workload.decoder.num_beams or 1) > 1 and workload.streaming:
-        yield (
-            f"decoder.num_beams={workload.decoder.num_beams} needs streaming off: "
-            "there are no tokens until it ends"
-        )
+    if workload.streaming:
+        yield from untimed(spec, workload, "streaming")
     if spec.backend == "transformers":
         if spec.engine.get("merge_adapter") is not None and spec.adapter is None:
             yield "transformers.merge_adapter needs adapter"
@@ -87,6 +84,28 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
             yield from _vllm_beams(spec.engine, workload)
         elif spec.engine.get("beam_length_penalty") is not None:
             yield "vllm.beam_length_penalty needs decoder.num_beams above 1"
+
+
+def untimed(spec: EngineSpec, workload: Workload, asked: str) -> Iterator[str]:
+    """A line for each parameter that leaves tokens without times, which were `asked`."""
+    if (workload.decoder.num_beams or 1) > 1:
+        yield (
+            f"decoder.num_beams={workload.decoder.num_beams} needs {asked} off: there "
+            "are no tokens until it ends"
+        )
+    if spec.backend == "transformers":
+        if (spec.engine.get("num_return_sequences") or 1) > 1:
+            yield (
+                f"transformers.num_return_sequences needs {asked} off: a step has many"
+            )
+    if spec.backend == "vllm":
+        if spec.engine.get("output_kind") in ("CUMULATIVE", "FINAL_ONLY"):
+            yield (
+                f"vllm.output_kind={spec.engine['output_kind']} needs {asked} off: "
+                "tokens are timed by DELTA"
+            )
+        if (spec.engine.get("n") or 1) > 1:
+            yield f"vllm.n needs {asked} off: tokens are timed of one text"
 
 
 def _vllm_several(spec: EngineSpec) -> Iterator[str]:
@@ -161,8 +180,6 @@ def _decoding(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:
             f"transformers.num_return_sequences={texts} needs decoder.do_sample=True "
             "or as many decoder.num_beams"
         )
-    if texts > 1 and workload.streaming:
-        yield "transformers.num_return_sequences needs streaming off: a step has many"
 
 
 def _vllm_adapters(spec: EngineSpec) -> Iterator[str]:
@@ -196,14 +213,6 @@ def _vllm_requests(section: Mapping[str, Any], workload: Workload) -> Iterator[s
             f"vllm.output_kind={section['output_kind']} means something to streaming "
             "alone: a batch gets FINAL_ONLY"
         )
-    if workload.streaming:
-        if section.get("output_kind") in ("CUMULATIVE", "FINAL_ONLY"):
-            yield (
-                f"vllm.output_kind={section['output_kind']} needs streaming off: "
-                "tokens are timed by DELTA"
-            )
-        if (section.get("n") or 1) > 1:
-            yield "vllm.n needs streaming off: tokens are timed of one text"
 
 
 def _vllm_beams(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:

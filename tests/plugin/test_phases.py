@@ -7,7 +7,7 @@ import pytest
 
 @pytest.mark.lem(
     input_tokens=48, output_tokens=9, batch_size=3, requests=6,
-    transformers={"device": "cpu"}, decoder={DECODER},
+    transformers={"device": "cpu"},
 )
 def test_it(lem):
     lem()
@@ -21,8 +21,8 @@ def measured(pytester):
     """Run an experiment on the tiny model on the CPU in a session of its own."""
     pytest.importorskip("transformers")
 
-    def measured(*options, decoder="{}"):
-        pytester.makepyfile(test_it=SOURCE.replace("{DECODER}", decoder))
+    def measured(*options):
+        pytester.makepyfile(test_it=SOURCE)
         return pytester.runpytest_subprocess(
             *options,
             "--lem-model=synthetic:llama-tiny",
@@ -64,11 +64,27 @@ def test_the_real_engine_tells_its_phases(measured, report):
     )
 
 
-def test_beams_have_no_tokens_to_stamp(measured):
-    """The refusal is one line that says what to change."""
-    done = measured(*REAL, decoder='{"num_beams": 2}')
+def test_beams_have_no_tokens_to_stamp(run, pytester):
+    """Refused before anything starts, in one line that says what to change."""
+    source = """
+    import pytest
+
+    @pytest.mark.lem(decoder={"num_beams": 2})
+    def test_it(lem):
+        lem()
+    """
+    done = run(source, "--lem-phases")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*test_it.py::test_it*: decoder.num_beams=2 needs *"])
+    late = """
+    from pytest_lem import Workload
+
+    def test_it(lem, engine):
+        lem(engine, Workload(decoder={"num_beams": 2}))
+    """
+    done = run(late, "--lem-phases")
     done.assert_outcomes(failed=1)
-    done.stdout.fnmatch_lines(["*token stamps need num_beams=1*"])
+    done.stdout.fnmatch_lines(["*decoder.num_beams=2 needs --lem-phases off*"])
 
 
 def test_a_loop_of_the_test_s_own_has_phases_too(run, report):
