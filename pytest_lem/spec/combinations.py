@@ -87,25 +87,18 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
 
 
 def untimed(spec: EngineSpec, workload: Workload, asked: str) -> Iterator[str]:
-    """A line for each parameter that leaves tokens without times, which were `asked`."""
+    """A line for each parameter that leaves tokens without the times that are asked."""
     if (workload.decoder.num_beams or 1) > 1:
         yield (
             f"decoder.num_beams={workload.decoder.num_beams} needs {asked} off: there "
             "are no tokens until it ends"
         )
-    if spec.backend == "transformers":
-        if (spec.engine.get("num_return_sequences") or 1) > 1:
-            yield (
-                f"transformers.num_return_sequences needs {asked} off: a step has many"
-            )
-    if spec.backend == "vllm":
-        if spec.engine.get("output_kind") in ("CUMULATIVE", "FINAL_ONLY"):
-            yield (
-                f"vllm.output_kind={spec.engine['output_kind']} needs {asked} off: "
-                "tokens are timed by DELTA"
-            )
-        if (spec.engine.get("n") or 1) > 1:
-            yield f"vllm.n needs {asked} off: tokens are timed of one text"
+    texts = {"transformers": "num_return_sequences", "vllm": "n"}.get(spec.backend)
+    if texts and (spec.engine.get(texts) or 1) > 1:
+        yield f"{spec.backend}.{texts} needs {asked} off: a step has a token of each"
+    kind = spec.engine.get("output_kind")
+    if spec.backend == "vllm" and kind in ("CUMULATIVE", "FINAL_ONLY"):
+        yield f"vllm.output_kind={kind} needs {asked} off: tokens are timed by DELTA"
 
 
 def _vllm_several(spec: EngineSpec) -> Iterator[str]:

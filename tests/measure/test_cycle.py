@@ -203,7 +203,7 @@ def test_the_engine_is_synchronised_on_both_sides_of_a_pass(
 
 
 def test_the_warm_up_does_what_is_measured(calls, make_lab, experiment, measure):
-    """Same batch size, lengths, number of requests, decoder and seed."""
+    """Same batch size, lengths, requests, decoder and seed; then one is streamed."""
     one = experiment(
         effort={"warmup": "fixed:2"},
         batch_size=2,
@@ -216,6 +216,7 @@ def test_the_warm_up_does_what_is_measured(calls, make_lab, experiment, measure)
     )
     measure(make_lab(engine=calls.entry), one)
     *passes, latency = [call for call in calls() if call["call"] == "prepare"]
+    streamed = passes.pop(2)
     assert len(passes) == 5
     assert all(one == passes[0] for one in passes)
     assert passes[0]["lengths"] == [8, 8, 8]
@@ -227,7 +228,8 @@ def test_the_warm_up_does_what_is_measured(calls, make_lab, experiment, measure)
         "seed": 7,
         "stamps": False,
     }
-    assert latency["lengths"] == [8] * 11
+    assert (streamed["lengths"], latency["lengths"]) == ([8], [8] * 11)
+    assert streamed["options"] == latency["options"]
     assert latency["options"] == {
         **passes[0]["options"],
         "batch_size": 1,
