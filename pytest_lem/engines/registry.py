@@ -54,7 +54,7 @@ BUILT_IN = (
         requires=("torch", "transformers"),
         extra="transformers",
         aliases=("pytorch",),
-        remedy="run it in its own environment with `tox -e bench`",
+        remedy="run it in its own environment with `tox -e transformers`",
         driven=driven.TRANSFORMERS,
     ),
     EngineEntry(

@@ -169,7 +169,7 @@ def test_a_missing_engine_is_told_with_every_remedy():
     assert available(absent) == (
         "backend 'transformers' needs 'no_such_module', which is not installed: "
         "pip install 'pytest-lem[transformers]', or run it in its own environment "
-        "with `tox -e bench`"
+        "with `tox -e transformers`"
     )
     assert available(entry(requires=("no_such_a.b", "no_such_c"))) == (
         "backend 'mine' needs 'no_such_a.b' and 'no_such_c', which are not installed"
