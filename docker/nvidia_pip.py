@@ -20,7 +20,7 @@ OPTIONS = (
 
 
 def main(arguments: list[str]) -> int:
-    """pip's own exit status."""
+    """The exit status of pip."""
     command = [sys.executable, "-m", "pip", "install", *OPTIONS, *arguments]
     environment = dict(os.environ)
     if (
