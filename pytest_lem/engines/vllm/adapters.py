@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_lem.errors import ConfigError
+from pytest_lem.engines.vllm.failures import line
+from pytest_lem.errors import ConfigError, EngineLoadError
 
 KEYS = ("adapters", "request_adapters")
 """Keys of the section that are no arguments of vLLM's."""
@@ -75,6 +76,18 @@ class Adapters:
             name: {"path": path, "rank": lora_rank(path)}
             for name, path in self._paths.items()
         }
+
+    def load(self, add: Callable[[Any], None]) -> None:
+        """Have vLLM load all of them, which it would do in the pass that is the first.
+
+        Raises EngineLoadError in one line.
+        """
+        for name, request in self._made.items():
+            try:
+                add(request)
+            except Exception as error:
+                msg = f"adapter {self._paths[name]!r} cannot be loaded: {line(error)}"
+                raise EngineLoadError(msg, detail=str(error)) from error
 
     def of(self, requests: int) -> list[Any] | None:
         """What each of so many requests is to be computed with; None if all without."""

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pytest_lem.analysis.flops import Work
@@ -33,6 +34,7 @@ from pytest_lem.engines.vllm.sampling import plain, sampling
 from pytest_lem.engines.vllm.streaming import (
     AsyncFront,
     Heard,
+    add_lora,
     close,
     entry_point,
     flights,
@@ -101,10 +103,12 @@ class VllmEngine:
             refuse_on_cpus(arguments)
         start = time.monotonic()
         self._llm = _start(arguments, streams=bool(spec.get("streams")))
-        duration_s = time.monotonic() - start
         try:
             self._watch = watch = Watch()
             with watch.over():
+                self._adapters = Adapters(spec)
+                self._adapters.load(partial(add_lora, self._llm))
+                duration_s = time.monotonic() - start
                 ranks = self._llm.collective_rpc("lem_probe")
             return self._loaded(spec, arguments, ranks, duration_s, flags)
         except BaseException:
@@ -128,7 +132,6 @@ class VllmEngine:
         model = facts.model_facts(config, self._llm.get_tokenizer(), ranks)
         self._native = Native(self._llm.llm_engine, model, ranks)
         self._caching = spec["engine"].get("enable_prefix_caching")
-        self._adapters = Adapters(spec)
         return Loaded(
             duration_s=duration_s,
             effective={
@@ -137,7 +140,7 @@ class VllmEngine:
                 "weights": spec["weights"],
                 "weights_seed": None,
                 "adapter": spec.get("adapter"),
-                "adapters": self._adapters.told,
+                "adapters": self._adapters.told if self._adapters else {},
                 "trust_remote_code": spec["trust_remote_code"],
             },
             model={**model, **facts.origin(spec, config)},

@@ -87,6 +87,10 @@ class AsyncFront:
         answers: list[Any] = self._wait(self.llm_engine.collective_rpc(method))
         return answers
 
+    def add_lora(self, adapter: Any) -> Any:
+        """Load an adapter."""
+        return self._wait(self.llm_engine.add_lora(adapter))
+
     def reset_prefix_cache(self) -> Any:
         """Empty the prefix cache; False where requests keep it from that."""
         return self._wait(self.llm_engine.reset_prefix_cache())
@@ -162,6 +166,11 @@ def fly(llm: Any, flight: Flight) -> list[Any]:
             priority=flight.priorities,
         )
     )
+
+
+def add_lora(llm: Any, adapter: Any) -> None:
+    """Load an adapter before a request needs it."""
+    (llm if isinstance(llm, AsyncFront) else llm.llm_engine).add_lora(adapter)
 
 
 def entry_point(llm: Any) -> str:

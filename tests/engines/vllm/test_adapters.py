@@ -6,7 +6,7 @@ pytest.importorskip("vllm")
 pytest.importorskip("peft")
 
 from pytest_lem.engines.vllm.adapters import lora_arguments
-from pytest_lem.errors import ConfigError
+from pytest_lem.errors import ConfigError, EngineLoadError
 from pytest_lem.machine import gpu
 
 
@@ -61,6 +61,7 @@ def test_each_request_is_computed_with_the_adapter_that_it_names(
     """Both in one batch, and again from the first."""
     names = ["code", "law", "law"]
     engine, loaded = start(adapters=adapters, request_adapters=names, max_num_seqs=4)
+    assert engine._llm.llm_engine.list_loras() == {1, 2}  # before the first request
     prompts = rows(5, 9, 7, 8)
     got = ask(engine, prompts, count=6)
     found = [one.output_ids for one in got["completions"]]
@@ -105,6 +106,15 @@ def test_streamed_requests_are_computed_with_the_adapters_that_they_name(
         got = ask(engine, prompts, count=6, batch_size=size, stamps=True)
         assert [one.output_ids for one in got["completions"]] == wanted
         assert all(len(one.token_ns) == 6 for one in got["completions"])
+
+
+@pytest.mark.parametrize("served", [{}, {"in_process": False, "streams": True}])
+def test_an_adapter_that_vllm_cannot_load_fails_the_load(start, adapters, served):
+    """And not the first pass, in which vLLM would look at it."""
+    told = r"adapter '.*code' cannot be loaded: .*rank 12 is greater than"
+    with pytest.raises(EngineLoadError, match=told) as caught:
+        start(adapter=adapters["code"], max_lora_rank=8, **served)
+    assert "\n" not in caught.value.message
 
 
 def test_requests_without_an_adapter_beside_others_are_refused_on_cpus(start, adapters):
