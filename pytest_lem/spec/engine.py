@@ -74,6 +74,7 @@ class EngineSpec(BaseModel):
         "LoRA adapter on top of the model: hub id or path.",
         effect="E+ T- L+ M+",
         own="none",
+        advice="owner/name@COMMIT, so that a rerun is the same.",
     )
     engine: dict[str, Any] = Field(default_factory=dict)
     """The backend's own section, checked by its model in `parameters`; plain JSON."""

@@ -20,7 +20,7 @@ from pytest_lem.workload import checkpoint
 Weights = Literal["checkpoint", "random"]
 
 _PREFIX = "synthetic:"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _CONFIG_FILES = ("config.json", "generation_config.json")
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -59,7 +59,7 @@ def check(model: str) -> None:
         _synthetic_parts(model)
     elif is_local(model):
         _local_config(model)
-    elif not _HUB_ID.fullmatch(model):
+    elif not HUB_ID.fullmatch(model):
         msg = (
             f"model {model!r} is neither a directory, nor a hub id (owner/name), nor "
             f"{_PREFIX}NAME"

@@ -1,6 +1,7 @@
 """The real transformers library with a tiny Llama on the CPU."""
 
 import gc
+import shutil
 import time
 from pathlib import Path
 
@@ -75,6 +76,28 @@ def load(llama):
     for engine in made:
         engine.unload()
     gc.unfreeze()
+
+
+COMMIT = "0123456789abcdef" * 2 + "01234567"
+
+
+@pytest.fixture
+def on_hub(tmp_path, monkeypatch):
+    """Have a directory in the hub's cache as `owner/name`, tag `v1`; its commit."""
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    from pytest_lem.workload.adapters import located
+
+    def put(folder, name):
+        home = tmp_path / f"models--{name.replace('/', '--')}"
+        shutil.copytree(folder, home / "snapshots" / COMMIT)
+        (home / "refs").mkdir()
+        (home / "refs" / "v1").write_text(COMMIT)
+        return COMMIT
+
+    yield put
+    located.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -30,9 +30,18 @@ def test_an_adapter_of_other_content_is_another(tmp_path, changed):
     assert fingerprint(adapter(tmp_path / "there", **changed)) != here
 
 
-def test_a_hub_id_is_its_name():
+def test_a_hub_id_is_its_name_and_its_revision():
     """The network is left to the engine."""
     assert fingerprint("owner/lora") == {"name": "owner/lora"}
+    pinned = {"name": "owner/lora", "revision": "refs/pr/1"}
+    assert fingerprint("owner/lora@refs/pr/1") == pinned
+
+
+@pytest.mark.parametrize("name", ["", "owner/lora@", "owner/two words", "a/b/c"])
+def test_what_is_neither_a_path_nor_a_hub_id_is_refused(name):
+    """With what it could be."""
+    with pytest.raises(ConfigError, match=r"neither a directory nor a hub id \(owner/"):
+        fingerprint(name)
 
 
 def test_a_directory_that_is_no_adapter_is_told_in_one_line(tmp_path):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_lem.engines.contract import first_line
 from pytest_lem.errors import EngineLoadError
-from pytest_lem.workload.adapters import fingerprint
+from pytest_lem.workload.adapters import located
 
 
 def adapted(model: Any, spec: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | None]:
@@ -26,8 +26,9 @@ def adapted(model: Any, spec: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | 
     except ImportError as error:
         msg = f"adapter {path!r} needs the peft package: {first_line(error)}"
         raise EngineLoadError(msg) from error
+    place = located(path)
     try:
-        made = PeftModel.from_pretrained(model, path)
+        made = PeftModel.from_pretrained(model, str(place.folder))
     except Exception as error:
         msg = f"adapter {path!r} cannot be loaded: {first_line(error)}"
         raise EngineLoadError(msg, detail=str(error)) from error
@@ -41,7 +42,7 @@ def adapted(model: Any, spec: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | 
         "layers": len(layers),
         "parameters": sum(value.numel() for value in own),
         "dtype": str(own[0].dtype).removeprefix("torch.") if own else None,
-        **_hashes(path),
+        **place.facts(),
     }
     if spec["engine"].get("merge_adapter"):
         model = made.merge_and_unload()
@@ -50,9 +51,3 @@ def adapted(model: Any, spec: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | 
         model = made.get_base_model()
     left = sum(isinstance(one, BaseTunerLayer) for one in model.modules())
     return model.eval(), {**facts, "merged": left == 0}
-
-
-def _hashes(path: str) -> dict[str, str | None]:
-    """The same as in the identity; None for a hub id, which has only its name."""
-    found = fingerprint(path)
-    return {name: found.get(name) for name in ("config_sha256", "weights_sha256")}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from pytest_lem.engines.vllm.failures import line
 from pytest_lem.errors import ConfigError, EngineLoadError
+from pytest_lem.workload.adapters import located
 
 KEYS = ("adapters", "request_adapters")
 """Keys of the section that are no arguments of vLLM's."""
@@ -47,8 +47,8 @@ def lora_arguments(
 
 
 def lora_rank(path: str) -> int | None:
-    """The rank of an adapter on this machine; None where its files do not say."""
-    file = Path(path).expanduser() / "adapter_config.json"
+    """The rank of an adapter; None where its files do not say."""
+    file = located(path).folder / "adapter_config.json"
     try:
         rank = json.loads(file.read_text(encoding="utf-8")).get("r")
     except (OSError, ValueError):
@@ -64,16 +64,16 @@ class Adapters:
 
         self._paths = _paths(spec)
         self._made = {
-            name: LoRARequest(name, number, str(Path(path).expanduser()))
+            name: LoRARequest(name, number, str(located(path).folder))
             for number, (name, path) in enumerate(self._paths.items(), start=1)
         }
         self._turn = spec["engine"].get("request_adapters") or [*self._paths]
 
     @property
     def told(self) -> dict[str, dict[str, Any]]:
-        """Path and rank of each adapter, by name."""
+        """Path, rank, commit and hashes of each adapter, by name."""
         return {
-            name: {"path": path, "rank": lora_rank(path)}
+            name: {"path": path, "rank": lora_rank(path), **located(path).facts()}
             for name, path in self._paths.items()
         }
 

@@ -56,6 +56,18 @@ def test_an_adapter_that_is_not_there_is_told_in_one_line(load, tmp_path):
     assert "\n" not in caught.value.message
 
 
+def test_an_adapter_of_the_hub_is_that_of_its_revision(load, adapter, on_hub):
+    """The record has the commit that a tag meant, and what was in it."""
+    commit = on_hub(adapter, "owner/lora")
+    here = load(adapter=adapter)[1].effective["adapter"]
+    there = load(adapter="owner/lora@v1")[1].effective["adapter"]
+    assert (here["revision"], there["revision"]) == (None, commit)
+    assert there["path"] == "owner/lora@v1"
+    assert {**there, "path": None, "revision": None} == {**here, "path": None}
+    with pytest.raises(EngineLoadError, match="'owner/lora@v2' cannot be fetched: Can"):
+        load(adapter="owner/lora@v2")
+
+
 def test_without_an_adapter_there_is_none(load):
     """Nothing is said of one."""
     assert load()[1].effective["adapter"] is None

@@ -143,6 +143,16 @@ def test_requests_without_an_adapter_are_the_models_own_on_a_gpu(
     ]
 
 
+def test_an_adapter_of_the_hub_is_that_of_its_revision(start, adapters, on_hub):
+    """Its files are fetched first, which tells its rank."""
+    commit = on_hub(adapters["code"], "owner/code")
+    found = start(adapter="owner/code@v1")[1].effective
+    assert found["lora"]["max_lora_rank"] == 16
+    told = found["adapters"]["adapter"]
+    assert (told["path"], told["revision"]) == ("owner/code@v1", commit)
+    assert told["weights_sha256"]
+
+
 def test_there_is_room_for_all_adapters_unless_told_otherwise(adapters):
     """A section says less; a single adapter is a case of several."""
     made = lora_arguments({"engine": {"adapters": adapters}}, {}, gpus=0)

@@ -128,6 +128,7 @@ class Adapters(Section):
         "Several adapters at once, a hub id or path for each name.",
         effect="E+ T- L+ M+",
         own="none",
+        advice="owner/name@COMMIT, so that a rerun is the same.",
     )
     request_adapters: list[str | None] | None = _ours(
         "Names of the requests' adapters, in order and then again; null is none.",
