@@ -255,6 +255,37 @@ def matrix(
         typer.echo(line)
 
 
+@app.command()
+def doctor(
+    *,
+    python: Annotated[
+        list[str] | None,
+        typer.Option(help="BACKEND=PATH: the Python that has this engine; repeatable."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line.")
+    ] = False,
+) -> None:
+    """Check whether this machine can measure, with a remedy for what it cannot."""
+    from pytest_lem.doctor import Subject
+    from pytest_lem.doctor.examine import examine
+    from pytest_lem.report.doctor import lines
+    from pytest_lem.values import interpreter
+
+    try:
+        pythons = dict(map(interpreter, python or ()))
+        found = list(examine(Subject(pythons=pythons)))
+    except (LemError, ValueError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    width = shutil.get_terminal_size().columns
+    told = [json.dumps(one.to_json()) for one in found]
+    for line in told if as_json else lines(found, width):
+        typer.echo(line)
+    if any(one.state == "failed" for one in found):
+        raise typer.Exit(1)
+
+
 @app.command(context_settings={"ignore_unknown_options": True})
 def explain(
     arguments: Annotated[

@@ -23,6 +23,7 @@ ROOMS = (
     ("engines",),
     ("worker",),
     ("meters",),
+    ("doctor",),
     ("measure",),
     ("gate",),
     ("report",),
