@@ -5,11 +5,15 @@
 
 import pytest
 
-TEXT = "a watt for a second is a joule, and a token is what it buys. " * 3
+LENGTHS = (180, 10, 160, 20, 120, 30, 80, 40)
+TEXT = "a watt for a second is a joule, and a token is what it buys. " * 4
+
+# No two begin alike, or a cache of prefixes would save part of the work.
+PROMPTS = [TEXT[k:][:length] for k, length in enumerate(LENGTHS)]
 
 pytestmark = pytest.mark.lem(
     backends=["transformers"],
-    prompts=[TEXT[:length] for length in (180, 10, 160, 20, 120, 30, 80, 40)],
+    prompts=PROMPTS,
     requests=8,
     batch_size=4,
     output_tokens=32,

@@ -18,6 +18,7 @@ from gpu_bench import the_gpu, told
 from harness_bench import Case, window_against_loop
 from paired import finish
 
+from pytest_lem.engines.vllm.environment import Facts, set_up
 from pytest_lem.machine.gpu import Gpu
 
 MODEL = "synthetic:llama-3.2-1b"
@@ -60,6 +61,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     gpu = the_gpu(arguments.backend)
+    if arguments.backend == "vllm":
+        set_up(Facts(gpus=1, ranks=1))  # for both: kernels that are not installed
     verdicts, samples, facts = [], {}, told(gpu)
     for size in arguments.batch_size or BATCHES[arguments.backend]:
         one = case(arguments.backend, size, gpu)

@@ -71,7 +71,7 @@ class Conditions:
     pythons: Mapping[str, str] = field(default_factory=dict)
     phases: bool = False
     request_rows: int = REQUEST_ROWS
-    residual_memory_mb: float = 1024.0
+    residual_memory_mb: float = 2048.0
     caching_varied: Collection[str] = ()
     flops: str = "auto"
     torch_profile: Path | None = None

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch._dynamo import callback, utils
 from torch._dynamo.exc import InvalidBackend, TorchDynamoException
+from transformers import StaticCache
 
 from pytest_lem.errors import ConfigError, GenerationError
 
@@ -109,6 +110,7 @@ class Compiled(Compiling):
             known = ", ".join(torch.compiler.list_backends())
             msg = f"torch_compile_backend={told['backend']!r} is none of {known}"
             raise ConfigError(msg) from error
+        model.register_forward_pre_hook(_allocate, with_kwargs=True)
 
     @property
     def effective(self) -> dict[str, Any]:
@@ -142,3 +144,23 @@ class Compiled(Compiling):
             msg = f"torch_compile={mode} is CUDA graphs: there is no GPU"
             raise ConfigError(msg)
         return ["no_cuda_graphs"]
+
+
+def _allocate(model: Any, _: Any, told: Mapping[str, Any]) -> None:
+    """Make a cache of fixed size before what is compiled runs.
+
+    It would allocate itself within the first call, and what CUDA graphs allocate they
+    overwrite: the library asks for this of whoever compiles the prefill.
+    """
+    cache = told.get("past_key_values")
+    if not isinstance(cache, StaticCache) or cache.is_initialized:
+        return
+    config = model.config.get_text_config()
+    heads = config.num_attention_heads
+    cache.early_initialization(
+        batch_size=len(told["input_ids"]),
+        num_heads=getattr(config, "num_key_value_heads", None) or heads,
+        head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
+        dtype=model.dtype,
+        device=model.device,
+    )

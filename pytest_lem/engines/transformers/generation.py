@@ -106,6 +106,8 @@ def section_fields(section: Mapping[str, Any]) -> dict[str, Any]:
     compiling = section.get("compile_config") or {}
     if chosen := {key: one for key, one in compiling.items() if one is not None}:
         found["compile_config"] = CompileConfig(**chosen)
+    if section.get("torch_compile"):  # else the library compiles what is compiled
+        found.setdefault("disable_compile", True)
     extra = (section.get("extra") or {}).get("generate") or {}
     known = [name for name in vars(GenerationConfig()) if not name.startswith("_")]
     refuse_unknown(extra, known, where="transformers.extra.generate")

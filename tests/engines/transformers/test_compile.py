@@ -14,6 +14,9 @@ transformers = pytest.importorskip("transformers")
 from pytest_lem.engines.transformers.compile import Compiling  # noqa: E402
 from pytest_lem.engines.transformers.effective import self_compiled  # noqa: E402
 
+STATIC = "_dynamo_static_input_type"
+"""What torch marks a tensor by that keeps its address."""
+
 
 @pytest.fixture(scope="module")
 def compiled(load):
@@ -181,14 +184,46 @@ def test_a_cache_of_fixed_size_compiles_by_itself_on_gpus(
     assert load()[1].effective["torch_compile"] is None
 
 
+def test_a_cache_of_fixed_size_is_there_before_what_is_compiled(load, ask, rows, bare):
+    """Made outside of it, its address can be relied upon; the library adds nothing."""
+    engine, loaded = load(
+        torch_compile=True, torch_compile_backend="eager", cache_implementation="static"
+    )
+    caches = []
+    engine._model.register_forward_hook(
+        lambda _, __, output: caches.append(output.past_key_values)
+    )
+    prompts = rows(5, 5)
+    for _ in range(2):
+        found = [one.output_ids for one in ask(engine, prompts)["completions"]]
+        assert found == [bare(prompt, 12) for prompt in prompts]
+    assert all(hasattr(one.layers[0].keys, STATIC) for one in caches)
+    assert loaded.effective["generation"]["disable_compile"]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_a_static_cache_is_compiled_before_the_window_on_a_gpu(load, ask, rows):
-    """The first pass pays, as a warm-up does; the second has nothing to compile."""
+    """The first passes pay, as a warm-up does; later ones have nothing to compile."""
     engine, loaded = load(device="cuda", cache_implementation="static")
     assert loaded.effective["torch_compile"]["by"] == "cache_implementation"
     prompts = rows(5, 5)
-    first, second, third = (ask(engine, prompts) for _ in range(3))
-    assert first["native"]["flags"] == ["compiled_in_window"]
-    assert second["native"]["compile"]["before_s"] > 0
-    assert second["native"]["flags"] == third["native"]["flags"] == []
+    first, *_, last = (ask(engine, prompts)["native"] for _ in range(4))
+    assert first["flags"] == ["compiled_in_window"]
+    assert last["compile"]["before_s"] > 0
+    assert last["flags"] == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_cuda_graphs_generate_what_the_model_does(load, ask, rows, bare):
+    """With a cache of fixed size; the last pass has nothing to compile."""
+    section = {"torch_compile": "reduce-overhead", "cache_implementation": "static"}
+    engine, loaded = load(device="cuda", precision="float32", **section)
+    assert loaded.flags == []
+    prompts = rows(5, 5)
+    *_, last = (ask(engine, prompts) for _ in range(4))
+    found = [one.output_ids for one in last["completions"]]
+    assert found == [bare(prompt, 12) for prompt in prompts]
+    assert last["native"]["flags"] == []
+    assert last["native"]["compile"]["fallback"] is None

@@ -75,3 +75,48 @@ def start(spec_of):
 def engine(start):
     """One engine for all tests of a module that need no other."""
     return start(max_num_seqs=4)[0]
+
+
+@pytest.fixture(scope="module")
+def adapters(llama, tmp_path_factory):
+    """Two adapters of two ranks, with weights that are large enough to tell."""
+    peft = pytest.importorskip("peft")
+    import torch
+    import transformers
+
+    folder = tmp_path_factory.mktemp("lora")
+    made = {}
+    for seed, (name, rank) in enumerate({"law": 4, "code": 12}.items()):
+        base = transformers.AutoModelForCausalLM.from_pretrained(llama)
+        torch.manual_seed(seed)
+        config = peft.LoraConfig(
+            r=rank, target_modules=["q_proj", "v_proj"], init_lora_weights=False
+        )
+        peft.get_peft_model(base, config).save_pretrained(folder / name)
+        made[name] = str(folder / name)
+    return made
+
+
+@pytest.fixture(scope="module")
+def alone(llama, adapters):
+    """What transformers and PEFT generate with an adapter merged into the weights."""
+    peft = pytest.importorskip("peft")
+    import torch
+    import transformers
+
+    def generate(name, row, count, **changes):
+        base = transformers.AutoModelForCausalLM.from_pretrained(llama)
+        model = peft.PeftModel.from_pretrained(base, adapters[name]).merge_and_unload()
+        ids = torch.tensor([row])
+        out = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=count,
+            min_new_tokens=count,
+            do_sample=False,
+            pad_token_id=258,
+            **changes,
+        )
+        return out[0, len(row) :].tolist()
+
+    return generate

@@ -7,52 +7,6 @@ pytest.importorskip("peft")
 
 from pytest_lem.engines.vllm.adapters import lora_arguments
 from pytest_lem.errors import ConfigError, EngineLoadError
-from pytest_lem.machine import gpu
-
-
-@pytest.fixture(scope="module")
-def adapters(llama, tmp_path_factory):
-    """Two adapters of two ranks, with weights that are large enough to tell."""
-    import peft
-    import torch
-    import transformers
-
-    folder = tmp_path_factory.mktemp("lora")
-    made = {}
-    for seed, (name, rank) in enumerate({"law": 4, "code": 12}.items()):
-        base = transformers.AutoModelForCausalLM.from_pretrained(llama)
-        torch.manual_seed(seed)
-        config = peft.LoraConfig(
-            r=rank, target_modules=["q_proj", "v_proj"], init_lora_weights=False
-        )
-        peft.get_peft_model(base, config).save_pretrained(folder / name)
-        made[name] = str(folder / name)
-    return made
-
-
-@pytest.fixture(scope="module")
-def alone(llama, adapters):
-    """What transformers and PEFT generate with an adapter merged into the weights."""
-    import peft
-    import torch
-    import transformers
-
-    def generate(name, row, count, **changes):
-        base = transformers.AutoModelForCausalLM.from_pretrained(llama)
-        model = peft.PeftModel.from_pretrained(base, adapters[name]).merge_and_unload()
-        ids = torch.tensor([row])
-        out = model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=count,
-            min_new_tokens=count,
-            do_sample=False,
-            pad_token_id=258,
-            **changes,
-        )
-        return out[0, len(row) :].tolist()
-
-    return generate
 
 
 def test_each_request_is_computed_with_the_adapter_that_it_names(
@@ -121,36 +75,6 @@ def test_requests_without_an_adapter_beside_others_are_refused_on_cpus(start, ad
     """There vLLM 0.32.0 computes them with an adapter as well: wrong tokens."""
     with pytest.raises(ConfigError, match="those without"):
         start(adapters=adapters, request_adapters=["law", None])
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not gpu.discover(), reason=str(gpu.absence()))
-def test_requests_without_an_adapter_are_the_models_own_on_a_gpu(
-    start, ask, rows, bare, alone, adapters
-):
-    """Beside others, in one batch."""
-    engine, _ = start(
-        adapters=adapters,
-        request_adapters=["law", None],
-        gpus_expected=1,
-        precision="float32",
-    )
-    prompts = rows(5, 9)
-    got = ask(engine, prompts, count=6)
-    assert [one.output_ids for one in got["completions"]] == [
-        alone("law", prompts[0], 6),
-        bare(prompts[1], 6),
-    ]
-
-
-def test_an_adapter_of_the_hub_is_that_of_its_revision(start, adapters, on_hub):
-    """Its files are fetched first, which tells its rank."""
-    commit = on_hub(adapters["code"], "owner/code")
-    found = start(adapter="owner/code@v1")[1].effective
-    assert found["lora"]["max_lora_rank"] == 16
-    told = found["adapters"]["adapter"]
-    assert (told["path"], told["revision"]) == ("owner/code@v1", commit)
-    assert told["weights_sha256"]
 
 
 def test_there_is_room_for_all_adapters_unless_told_otherwise(adapters):
