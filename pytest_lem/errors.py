@@ -34,6 +34,15 @@ class EngineNotAvailable(LemError):
     kind = "engine_not_available"
 
 
+class HardwareError(LemError):
+    """The machine has not what the engine needs, or a parameter; told before a load.
+
+    A test for which that is so is skipped, or fails under `--lem-strict`.
+    """
+
+    kind = "hardware"
+
+
 class EngineLoadError(LemError):
     """The model could not be loaded."""
 
@@ -106,6 +115,7 @@ _KINDS: dict[str, type[LemError]] = {
         LemError,
         ConfigError,
         EngineNotAvailable,
+        HardwareError,
         EngineLoadError,
         OutOfMemory,
         Timeout,

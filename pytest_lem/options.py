@@ -195,8 +195,8 @@ OPTIONS: tuple[Option, ...] = (
         name="strict",
         parse=truth,
         default=False,
-        help="fallbacks and missing hardware fail instead of being flagged "
-        "(default: false)",
+        help="fallbacks fail instead of being flagged, and what the hardware cannot "
+        "run instead of being skipped (default: false)",
     ),
     Option(
         name="ignore-backend-warnings",

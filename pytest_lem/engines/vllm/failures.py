@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_lem.engines.contract import first_line, is_out_of_memory
-from pytest_lem.errors import EngineLoadError, GenerationError, LemError, OutOfMemory
+from pytest_lem.errors import (
+    EngineLoadError,
+    GenerationError,
+    HardwareError,
+    LemError,
+    OutOfMemory,
+)
 
 _FULL = (
     "out of memory",
@@ -18,11 +24,16 @@ _FULL = (
 )
 
 
+_OLD = ("not supported for the current GPU", "with compute capability of at least")
+
+
 def load_failure(model: str, error: Exception, cause: str | None) -> LemError:
     """Why vLLM does not start; `cause` is what a process of its own said, if any."""
     told = cause or line(error)
     if is_out_of_memory(error, _FULL) or (cause and any(w in cause for w in _FULL)):
         return OutOfMemory(told)
+    if any(words in told for words in _OLD):
+        return HardwareError(f"vLLM cannot load {model!r} on this GPU: {told}")
     return EngineLoadError(
         f"vLLM cannot load {model!r}: {told}", detail=str(error).strip()
     )

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_lem.errors import ConfigError
+from pytest_lem.errors import HardwareError
 
 _SEEN = "seen in 0.32.0"
 _NARROW = ("fp8", "fp8_per_tensor")
 
 
 def refuse_on_cpus(arguments: Mapping[str, Any]) -> None:
-    """Raises ConfigError with what to say instead; other failures are vLLM's own."""
+    """Raises HardwareError with what to say instead; other failures are vLLM's own."""
     if (arguments.get("pipeline_parallel_size") or 1) > 1:
-        raise ConfigError(
+        raise HardwareError(
             "vllm.pipeline_parallel_size above 1 needs GPUs: on CPUs vLLM starts and "
             f"its second stage fails at the first step ({_SEEN}); say "
             "vllm.tensor_parallel_size"
         )
     if (method := arguments.get("quantization")) in _NARROW:
-        raise ConfigError(
+        raise HardwareError(
             f"vllm.quantization={method!r} needs a GPU: vLLM has no such kernel for "
             f"CPUs ({_SEEN}); say fp8_per_channel, or load a GPTQ checkpoint"
         )

@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 
 from pytest_lem.engines import GenerateOptions
-from pytest_lem.errors import ConfigError, EngineLoadError, GenerationError
+from pytest_lem.errors import (
+    ConfigError,
+    EngineLoadError,
+    GenerationError,
+    HardwareError,
+)
 from pytest_lem.workload import models, prompts
 
 torch = pytest.importorskip("torch")
@@ -583,13 +588,17 @@ def test_the_cpu_can_be_asked_for(tiny):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="shows what happens without GPU")
 @pytest.mark.parametrize(
-    ("engine", "expected"),
-    [({"device": "cuda"}, 0), ({"device": "cuda:3"}, 0), ({"device": None}, 2)],
+    ("engine", "expected", "error"),
+    [
+        ({"device": "cuda"}, 0, HardwareError),
+        ({"device": "cuda:3"}, 0, HardwareError),
+        ({"device": None}, 2, EngineLoadError),
+    ],
     ids=["cuda", "index", "expected"],
 )
-def test_a_gpu_that_is_not_there_is_an_error(tiny, engine, expected):
+def test_a_gpu_that_is_not_there_is_an_error(tiny, engine, expected, error):
     """Nothing lands on the CPU unasked; the line names torch's build (C18)."""
-    with pytest.raises(EngineLoadError) as caught:
+    with pytest.raises(error) as caught:
         loaded(tiny, engine=engine, gpus_expected=expected)
     assert torch.__version__ in caught.value.message
     assert "CUDA" in caught.value.message

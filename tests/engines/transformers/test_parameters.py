@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from pytest_lem.errors import ConfigError, EngineLoadError
+from pytest_lem.errors import ConfigError, EngineLoadError, HardwareError
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from pytest_lem.engines.transformers.arguments import unavailable  # noqa: E402
+from pytest_lem.engines.transformers.arguments import unfit  # noqa: E402
 from pytest_lem.engines.transformers.engine import TransformersEngine  # noqa: E402
 
 
@@ -385,6 +385,14 @@ def test_what_a_cpu_ignores_is_refused_there(running, section):
     """By name, before anything is loaded."""
     with pytest.raises(ConfigError, match="needs a GPU"):
         running(**section)
+    (told,) = unfit(section, torch.device("cpu"))
+    assert "needs a GPU" in told
+
+
+def test_a_device_that_is_not_there_is_told_before_a_load(load):
+    """With how many there are."""
+    with pytest.raises(HardwareError, match=r"100 GPUs are needed .* sees"):
+        load(device="cuda:99")
 
 
 @pytest.mark.parametrize("capability", [(7, 5), (8, 0), (9, 0)])
@@ -392,7 +400,7 @@ def test_a_kernel_that_a_gpu_is_too_old_for_is_refused(monkeypatch, capability):
     """Told by its compute capability, before a model is loaded."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     asked = {"attn_implementation": "flash_attention_2"}
-    found = unavailable(asked, torch.device("cuda", 0))
+    found = unfit(asked, torch.device("cuda", 0))
     told = "needs a GPU of compute capability 8.0, and this one has 7.5"
     assert [told in line for line in found] == ([True] if capability < (8, 0) else [])
 

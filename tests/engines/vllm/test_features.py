@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("vllm")
 
-from pytest_lem.errors import ConfigError, EngineLoadError
+from pytest_lem.errors import EngineLoadError, HardwareError
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_what_changes_nothing_is_told(start):
 )
 def test_what_fails_on_cpus_is_refused_before_the_start(start, section, told):
     """With what to say instead."""
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(HardwareError, match=told):
         start(**section)
 
 

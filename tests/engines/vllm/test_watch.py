@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from pytest_lem.engines.vllm.causes import cause
+from pytest_lem.engines.vllm.failures import load_failure
 from pytest_lem.engines.vllm.watch import Watch
 from pytest_lem.errors import ConfigError, GenerationError, WorkerDied
 
@@ -104,6 +105,24 @@ def test_other_children_are_not_watched():
         pass
     watch.stop()
     assert watch.left(0) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The quantization method fp8 is not supported for the current GPU.",
+        "Bfloat16 is only supported on GPUs with compute capability of at least 8.0.",
+    ],
+)
+def test_a_gpu_that_is_too_old_is_no_fault_of_the_load(words):
+    """In vLLM's own words, from its core's log or from an error."""
+    told = [
+        load_failure("m", ValueError(words), None),
+        load_failure("m", RuntimeError("Engine core failed"), f"rank 0: {words}"),
+    ]
+    assert [one.kind for one in told] == ["hardware"] * 2
+    assert all(words in one.message for one in told)
+    assert load_failure("m", ValueError("no such file"), None).kind == "engine_load"
 
 
 def test_the_cause_is_the_first_error_of_a_rank():
