@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pytest_lem.engines.registry import Registry
@@ -22,6 +23,9 @@ from pytest_lem.settings import Settings
 from pytest_lem.spec.experiment import Experiment
 from pytest_lem.spec.features import FEATURES
 from pytest_lem.worker.devices import environment_for, select
+from pytest_lem.worker.launch.containers import Containers
+from pytest_lem.worker.launch.housing import Housing, paths_in
+from pytest_lem.worker.launch.image import Image
 from pytest_lem.worker.launch.ranks import ranks_of
 
 
@@ -103,6 +107,35 @@ def conditions_of(
             if one.power_limit_w is not None
         },
     )
+
+
+def containers_for(
+    images: Mapping[str, Image],
+    settings: Settings,
+    experiments: Iterable[Experiment],
+    gpus: list[gpu.Gpu],
+    directory: Path,
+) -> Containers | None:
+    """What the engines in images are run by; None where there are none.
+
+    They see the models and adapters that their experiments name, and write into the
+    session's directory and profiles. Raises ConfigError for a path that they cannot
+    have.
+    """
+    if not images:
+        return None
+    specs = [one.spec for one in experiments if one.spec.backend in images]
+    profile = settings["torch-profile"]
+    housing = Housing(
+        owner=directory.name,
+        gpus=[one.uuid for one in gpus],
+        keep=settings["container"] == "exec",
+        readable=[path for one in specs for path in paths_in(one.model_dump())],
+        writable=[directory, *([profile.absolute()] if profile else [])],
+        arguments=settings["container-args"],
+        privileged=settings["container-privileged"],
+    )
+    return Containers(images, housing)
 
 
 def caching_varied(experiments: Iterable[Experiment]) -> set[str]:

@@ -102,6 +102,15 @@ INI_OPTIONS: tuple[Option, ...] = (
         "(default: 2)",
     ),
     Option(
+        name="container-command",
+        parse=str,
+        default="auto",
+        metavar="COMMAND",
+        ini_only=True,
+        help="what runs containers: docker, podman, a path to either, or auto, which "
+        "is the first of both that works (default: auto)",
+    ),
+    Option(
         name="preset-paths",
         parse=names,
         default=None,

@@ -1,8 +1,9 @@
-"""Which engines there are to be had: in this Python, or in those of `--lem-python`."""
+"""Where engines are to be had: here, by `--lem-python`, or by `--lem-image`."""
 
+import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -13,16 +14,21 @@ from pytest_lem.settings import SETTINGS
 if TYPE_CHECKING:
     from pytest_lem.engines.registry import EngineEntry
     from pytest_lem.spec.notes import Note
+    from pytest_lem.worker.launch.image import Image
     from pytest_lem.worker.launch.interpreter import Interpreter
+    from pytest_lem.worker.launch.runtime import Runtime
 
-ASKED = pytest.StashKey["dict[str, Interpreter]"]()
+ASKED = pytest.StashKey["dict[str, Interpreter | Image]"]()
+RUNTIME = pytest.StashKey["Runtime"]()
+
+Place = tuple[Literal["python", "image"], str]
 
 
 def check_backends(config: pytest.Config) -> None:
     """Refuse a backend typed on the command line that is unknown or not installed."""
     settings = config.stash[SETTINGS]
-    pythons = pythons_of(config)
-    if settings.origins["backend"] == "default" and not pythons:
+    places = places_of(config)
+    if settings.origins["backend"] == "default" and not places:
         return
     names = backends_of(config)
     if settings.origins["backend"] == "cli":
@@ -31,42 +37,69 @@ def check_backends(config: pytest.Config) -> None:
             raise pytest.UsageError(*problems)
 
 
-def pythons_of(config: pytest.Config) -> Mapping[str, str]:
-    """Backends whose engine is another Python's, and how it is called.
+def places_of(config: pytest.Config) -> Mapping[str, Place]:
+    """Backends whose engine is another Python's or in an image, and which that is.
 
     The command line wins over the configuration file, backend by backend. Raises
-    UsageError for unknown backends.
+    UsageError for unknown backends, and for those that are said to be at two places.
     """
     settings = config.stash[SETTINGS]
-    found: dict[str, str] = {}
+    found: dict[str, Place] = {}
     for origin in ("ini", "cli"):
-        for name, python in settings.said[origin].get("python", ()):
-            try:
-                found[registry_of(config).find(name).name] = python
-            except ConfigError as error:
-                said = "--lem-python" if origin == "cli" else "lem_python"
-                raise pytest.UsageError(f"{said}: {error}") from error
+        said: dict[str, Place] = {}
+        for kind in ("python", "image"):
+            for name, value in settings.said[origin].get(kind, ()):
+                option = f"--lem-{kind}" if origin == "cli" else f"lem_{kind}"
+                try:
+                    backend = registry_of(config).find(name).name
+                except ConfigError as error:
+                    raise pytest.UsageError(f"{option}: {error}") from error
+                if said.get(backend, (kind, ""))[0] != kind:
+                    other = said[backend][1]
+                    msg = f"{option} {name}={value}: it runs in {other} already"
+                    raise pytest.UsageError(msg)
+                said[backend] = kind, value
+        found |= said
     return found
 
 
-def interpreter(config: pytest.Config, backend: str) -> "Interpreter | None":
-    """The other Python of a backend, asked once; None where it is this one.
+def elsewhere(config: pytest.Config, backend: str) -> "Interpreter | Image | None":
+    """The other Python or the image of a backend, asked once; None where it is here.
 
     Raises ConfigError, EngineNotAvailable where it cannot be used.
     """
-    python = pythons_of(config).get(backend)
-    if python is None:
+    place = places_of(config).get(backend)
+    if place is None:
         return None
     asked = config.stash.setdefault(ASKED, {})
     if backend not in asked:
         from pytest_lem.spec.compat import beside
-        from pytest_lem.worker.launch.interpreter import ask, find
+        from pytest_lem.worker.launch import image, interpreter
 
         entry = registry_of(config).find(backend)
         modules = [*entry.requires, entry.target.partition(":")[0]]
         names = [*dict.fromkeys([backend, *beside(backend)])]
-        asked[backend] = ask(find(python), modules=modules, packages=names)
+        kind, name = place
+        if kind == "python":
+            path = interpreter.find(name)
+            asked[backend] = interpreter.ask(path, modules=modules, packages=names)
+        else:
+            asked[backend] = image.ask(
+                name,
+                _runtime(config),
+                modules=modules,
+                packages=names,
+                arguments=config.stash[SETTINGS]["container-args"],
+            )
     return asked[backend]
+
+
+def _runtime(config: pytest.Config) -> "Runtime":
+    if RUNTIME not in config.stash:
+        from pytest_lem.worker.launch.runtime import find
+
+        config.stash[RUNTIME] = find(config.stash[SETTINGS]["container-command"])
+    return config.stash[RUNTIME]
 
 
 def missing(config: pytest.Config, names: Iterable[str]) -> Iterator[str]:
@@ -76,14 +109,15 @@ def missing(config: pytest.Config, names: Iterable[str]) -> Iterator[str]:
     for name in names:
         entry = registry_of(config).find(name)
         try:
-            other = interpreter(config, name)
+            other = elsewhere(config, name)
         except (ConfigError, EngineNotAvailable) as error:
             yield f"{_said(config, entry)}: {error}"
             continue
         if other is None:
             problem = available(entry)
         else:
-            problem = lacking(entry, other.missing, python=other.path)
+            kind, _ = places_of(config)[entry.name]
+            problem = lacking(entry, other.missing, **{kind: str(other)})
         if problem is not None:
             yield problem
 
@@ -92,7 +126,7 @@ def version_of(config: pytest.Config, backend: str) -> str | None:
     """The version of the engine's library where it runs; None where not known."""
     from importlib.metadata import PackageNotFoundError, version
 
-    other = interpreter(config, backend)
+    other = elsewhere(config, backend)
     if other is not None:
         return other.packages[backend]
     try:
@@ -101,15 +135,41 @@ def version_of(config: pytest.Config, backend: str) -> str | None:
         return None
 
 
-def warn_untested(config: pytest.Config, backends: Iterable[str]) -> Iterator[str]:
-    """Warn of packages whose version is out of range; a line where that is an error."""
+def warn(config: pytest.Config, notes: "Iterable[Note]") -> Iterator[str]:
+    """Warn of each of these; a line where a warning is an error."""
     if config.stash[SETTINGS]["ignore-backend-warnings"]:
         return
-    for note in _untested(config, {*backends}):
+    for note in notes:
         try:
             warnings.warn(LemConfigWarning(note), stacklevel=1)
         except LemConfigWarning as warning:
             yield str(warning)
+
+
+def notes_on(
+    config: pytest.Config, backends: set[str], models: set[str]
+) -> "Iterator[Note]":
+    """What is to be said of the places of these backends, and of the way to models."""
+    from pytest_lem.spec.notes import Note
+    from pytest_lem.workload.models import is_on_hub
+
+    yield from _untested(config, backends)
+    settings = config.stash[SETTINGS]
+    if settings["container-privileged"]:
+        yield Note(
+            path="container-privileged",
+            message=f"{settings.says('container-privileged')} gives the engine all "
+            "rights over this machine, and no energy needs it",
+            suggestion="meters run outside; --lem-container-args=--cap-add=... gives "
+            "one right",
+        )
+    if os.environ.get("HF_TOKEN") and any(is_on_hub(one) for one in models):
+        yield Note(
+            path="HF_TOKEN",
+            message="HF_TOKEN is taken from the environment, which all that runs here "
+            "inherits",
+            suggestion="`hf auth login`, or HF_TOKEN_PATH, keeps it in a file",
+        )
 
 
 def _untested(config: pytest.Config, backends: set[str]) -> Iterator["Note"]:
@@ -117,13 +177,14 @@ def _untested(config: pytest.Config, backends: set[str]) -> Iterator["Note"]:
 
     asked = config.stash[SETTINGS]["meter"]
     meters = {"codecarbon", "zeus"} if "auto" in asked else {*asked}
-    elsewhere = backends & {*pythons_of(config)}
-    yield from untested(backends - elsewhere, meters)
-    for name in sorted(elsewhere):
-        other = interpreter(config, name)
+    others = backends & {*places_of(config)}
+    yield from untested(backends - others, meters)
+    for name in sorted(others):
+        other = elsewhere(config, name)
         if other is not None:
             yield from untested({name}, set(), other.packages.get)
 
 
 def _said(config: pytest.Config, entry: "EngineEntry") -> str:
-    return f"--lem-python {entry.name}={pythons_of(config)[entry.name]}"
+    kind, name = places_of(config)[entry.name]
+    return f"--lem-{kind} {entry.name}={name}"

@@ -8,7 +8,9 @@ import pytest
 from pytest_lem.ini_options import INI_OPTIONS
 from pytest_lem.values import (
     Option,
+    arguments,
     assignment,
+    image,
     interpreter,
     names,
     number,
@@ -192,6 +194,39 @@ OPTIONS: tuple[Option, ...] = (
         "(default: this one)",
     ),
     Option(
+        name="image",
+        parse=image,
+        default=(),
+        metavar="BACKEND[=IMAGE]",
+        many=True,
+        help="the image in which this backend's engine runs, in a container with the "
+        "GPUs of the run; it needs pytest-lem of this version beside the engine; "
+        "repeatable (default: none, and of IMAGE lem-BACKEND)",
+    ),
+    Option(
+        name="container",
+        parse=one_of("run", "exec"),
+        default="run",
+        metavar="MODE",
+        help="run: a new container for each worker; exec: one for each backend that "
+        "lasts as long as the session (default: run)",
+    ),
+    Option(
+        name="container-args",
+        parse=arguments,
+        default=(),
+        metavar="ARGUMENTS",
+        help="more arguments for `docker run` or `podman run`, as a shell would read "
+        "them (default: none)",
+    ),
+    Option(
+        name="container-privileged",
+        parse=truth,
+        default=False,
+        help="run containers as --privileged, which nothing here needs "
+        "(default: false)",
+    ),
+    Option(
         name="strict",
         parse=truth,
         default=False,
@@ -259,6 +294,7 @@ OPTIONS: tuple[Option, ...] = (
 )
 
 _FLAGS = {
+    "container-privileged",
     "ignore-backend-warnings",
     "no-lock",
     "phases",

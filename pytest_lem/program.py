@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_lem.errors import ConfigError
-from pytest_lem.interpreters import missing, warn_untested
+from pytest_lem.interpreters import missing, notes_on, warn
 from pytest_lem.items import (
     LemConfigWarning,
     backend_of,
@@ -169,7 +169,11 @@ def fill(
         except (ConfigError, LemConfigWarning) as error:
             problems += [f"{item.nodeid}: {line}" for line in str(error).splitlines()]
     backends = {backend_of(item) for item in ours}
-    return problems or [*missing(config, backends), *warn_untested(config, backends)]
+    problems = problems or list(missing(config, backends))
+    if problems:
+        return problems
+    models = {one.spec.model for one in program.experiments.values()}
+    return list(warn(config, notes_on(config, backends, models)))
 
 
 def _deselect(

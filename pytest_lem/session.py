@@ -13,6 +13,7 @@ from pytest_lem.conditions import (
     carbon_factors,
     check_ranks,
     conditions_of,
+    containers_for,
     idle_policy,
     measured_gpus,
     select_gpus,
@@ -20,7 +21,7 @@ from pytest_lem.conditions import (
     thermal_policy,
 )
 from pytest_lem.errors import ConfigError, LemError
-from pytest_lem.interpreters import interpreter, version_of
+from pytest_lem.interpreters import elsewhere, version_of
 from pytest_lem.items import registry_of
 from pytest_lem.live import progress_of
 from pytest_lem.machine import environment, gpu
@@ -42,6 +43,8 @@ from pytest_lem.settings import SETTINGS, Settings, meters_of
 from pytest_lem.spec.workload import Workload
 from pytest_lem.stash import SESSION
 from pytest_lem.traces import Traces
+from pytest_lem.worker.launch.image import Image
+from pytest_lem.worker.launch.interpreter import Interpreter
 
 
 class LemSession:
@@ -234,6 +237,7 @@ class LemSession:
                 telemetry_s=settings["sample-interval"],
             )
             self._reserve(metering)
+            images = {k: v for k, v in self._others().items() if isinstance(v, Image)}
             self._laboratory = Laboratory(
                 metering=metering,
                 conditions=conditions_of(
@@ -247,19 +251,31 @@ class LemSession:
                 registry=registry_of(self.config),
                 log_directory=self._directory,
                 progress=self._progress,
+                containers=containers_for(
+                    images,
+                    settings,
+                    self.program.experiments.values(),
+                    self._gpus,
+                    self._directory,
+                ),
             )
             self._laboratory.check_thermal()
         return self._laboratory
 
     def _pythons(self) -> dict[str, str]:
         """The other Pythons of the backends that are run."""
+        found = self._others().items()
+        return {k: one.path for k, one in found if isinstance(one, Interpreter)}
+
+    def _others(self) -> dict[str, Interpreter | Image]:
+        """Where the backends that are run are, if not here."""
         backends = {one.spec.backend for one in self.program.experiments.values()}
-        found = {name: interpreter(self.config, name) for name in backends}
-        return {name: one.path for name, one in found.items() if one is not None}
+        found = {name: elsewhere(self.config, name) for name in backends}
+        return {name: one for name, one in found.items() if one is not None}
 
     def _with_version(self, backend: str) -> str:
-        """The backend with its library's version, and its Python if that is another."""
-        version, other = version_of(self.config, backend), self._pythons().get(backend)
+        """The backend with its library's version, and where it is, if elsewhere."""
+        version, other = version_of(self.config, backend), self._others().get(backend)
         named = f"{backend} {version}" if version else backend
         return f"{named} ({other})" if other else named
 

@@ -1,6 +1,7 @@
 """An option, and what its text may be: each raises ValueError with what is valid."""
 
 import math
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -113,6 +114,30 @@ def interpreter(text: str) -> tuple[str, str]:
         msg = "is not BACKEND=PATH"
         raise ValueError(msg)
     return backend.strip(), path.strip()
+
+
+def image(text: str) -> tuple[str, str]:
+    """`BACKEND=IMAGE`, or the backend alone, whose image is then called lem-BACKEND."""
+    backend, equals, name = (part.strip() for part in text.partition("="))
+    if not backend or (equals and not name):
+        msg = "is not BACKEND=IMAGE"
+        raise ValueError(msg)
+    return backend, name or f"lem-{backend}"
+
+
+def arguments(text: str) -> tuple[str, ...]:
+    """Arguments as a shell reads them, of which none opens the wall or is a secret."""
+    from pytest_lem.machine.environment import is_secret
+
+    found = tuple(shlex.split(text))
+    if any(one.startswith("--privileged") for one in found):
+        msg = "has --privileged: --lem-container-privileged says that"
+        raise ValueError(msg)
+    named = [name for one in found for name in one.split("=")[:-1]]
+    if any(is_secret(name) for name in named if not name.startswith("-")):
+        msg = "has a secret, which every user could read: HF_TOKEN_PATH names a file"
+        raise ValueError(msg)
+    return found
 
 
 def assignment(text: str) -> tuple[str, str]:

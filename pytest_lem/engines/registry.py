@@ -144,9 +144,12 @@ def available(entry: EngineEntry) -> str | None:
 
 
 def lacking(
-    entry: EngineEntry, missing: Sequence[str], python: str | None = None
+    entry: EngineEntry,
+    missing: Sequence[str],
+    python: str | None = None,
+    image: str | None = None,
 ) -> str | None:
-    """One line on the modules that an engine misses, in another Python if one is named.
+    """One line on the modules that an engine misses, in the Python or image if named.
 
     None where it misses none.
     """
@@ -156,9 +159,10 @@ def lacking(
     pip = f"{python} -m pip" if python else "pip"
     ways = [f"{pip} install 'pytest-lem[{entry.extra}]'"] if entry.extra else []
     ways += [entry.remedy] if entry.remedy and not python else []
+    ways = [f"build it with pytest-lem[{entry.extra}]"] if image else ways
     remedy = f": {', or '.join(ways)}" if ways else ""
     verb = "is" if len(missing) == 1 else "are"
-    where = f" in {python}" if python else ""
+    where = f" in {python or image}" if python or image else ""
     return (
         f"backend {entry.name!r} needs {modules}, which {verb} not installed"
         f"{where}{remedy}"

@@ -82,6 +82,11 @@ def collect(timeout_s: float = 10.0, *, root: Path = Path("/")) -> dict[str, Any
     }
 
 
+def is_secret(name: str) -> bool:
+    """Whether the name of a variable or an option says that its value is a secret."""
+    return bool(_SECRET_NAME.search(name))
+
+
 def _variables() -> dict[str, str]:
     """The variables of this process that engines inherit and obey, without secrets."""
     names = sorted(filter(VARIABLES.fullmatch, os.environ))
@@ -117,7 +122,7 @@ def mask(argv: Sequence[str]) -> list[str]:
     for raw in argv:
         argument = raw.encode("utf-8", "backslashreplace").decode()
         name, equals, value = argument.partition("=")
-        secret_name = bool(_SECRET_NAME.search(name))
+        secret_name = is_secret(name)
         if hide_next and not argument.startswith("-"):
             masked.append(MASKED)
         elif secret_name and equals and value:

@@ -48,6 +48,24 @@ def used(uuids: Sequence[str], pids: Collection[int]) -> Used:
     )
 
 
+def fullest(uuids: Sequence[str]) -> float | None:
+    """The largest share of its memory in use on any of these GPUs; None if unknown."""
+    if not uuids:
+        return None
+    try:
+        with nvml() as pynvml:
+            shares = [_share(pynvml, uuid) for uuid in uuids]
+    except MeterError:
+        return None
+    return max((one for one in shares if one is not None), default=None)
+
+
+def _share(pynvml: Any, uuid: str) -> float | None:
+    handle = ask(pynvml, pynvml.nvmlDeviceGetHandleByUUID, uuid.encode())
+    memory = ask(pynvml, pynvml.nvmlDeviceGetMemoryInfo, handle) if handle else None
+    return memory.used / memory.total if memory and memory.total else None
+
+
 def _on_gpu(
     pynvml: Any, uuid: str, pids: Collection[int]
 ) -> tuple[int | None, int | None]:

@@ -69,14 +69,19 @@ def tenancies(
             listed = {uuid: _listed(pynvml, uuid) for uuid in wanted}
     except MeterError as error:
         return {uuid: _unknown(error.message) for uuid in wanted}
-    on_host = _namespace(proc) == _HOST_NAMESPACE
+    on_host = _namespace(proc / "self") == _HOST_NAMESPACE
     return {
         uuid: _foreign(found, ours, on_host=on_host) for uuid, found in listed.items()
     }
 
 
-def family(pid: int, *, proc: Path = Path("/proc")) -> set[int]:
-    """A process, its descendants, and the living members of its group."""
+def family(
+    pid: int, *, inside: int | None = None, proc: Path = Path("/proc")
+) -> set[int]:
+    """A process, its descendants, and the living members of its group.
+
+    A container is nobody's child: with a process `inside` of one, all of that as well.
+    """
     parents: dict[int, int] = {}
     groups: dict[int, int] = {}
     for entry in proc.glob("[0-9]*/stat"):
@@ -90,7 +95,19 @@ def family(pid: int, *, proc: Path = Path("/proc")) -> set[int]:
     found = {pid, *(one for one, group in groups.items() if group == groups.get(pid))}
     while more := {one for one, up in parents.items() if up in found} - found:
         found |= more
-    return found
+    return found if inside is None else found | housemates(inside, proc=proc)
+
+
+def housemates(pid: int, *, proc: Path = Path("/proc")) -> set[int]:
+    """All processes in the PID namespace of this one, as far as they may be seen.
+
+    In a container that is everybody, also who was put there from outside. None are told
+    of this process's own namespace, where most are strangers.
+    """
+    at = _namespace(proc / str(pid))
+    if at in (None, _namespace(proc / "self")):
+        return set()
+    return {int(entry.name) for entry in proc.glob("[0-9]*") if _namespace(entry) == at}
 
 
 def _listed(pynvml: Any, uuid: str) -> list[Tenant] | None:
@@ -137,8 +154,8 @@ def _unknown(reason: str) -> Tenancy:
     return Tenancy(processes=None, reason=reason)
 
 
-def _namespace(proc: Path) -> str | None:
+def _namespace(process: Path) -> str | None:
     try:
-        return os.readlink(proc / "self/ns/pid")
+        return os.readlink(process / "ns/pid")
     except OSError:
         return None

@@ -23,6 +23,7 @@ from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.experiment import Experiment
 from pytest_lem.worker.client import EngineClient, Limits, start_worker
 from pytest_lem.worker.devices import environment_for
+from pytest_lem.worker.launch.containers import Containers
 from pytest_lem.worker.launch.ranks import ranks_of
 from pytest_lem.worker.pool import EnginePool
 from pytest_lem.workload.models import Model, resolve
@@ -133,6 +134,7 @@ class Laboratory:
         registry: Registry,
         log_directory: Path,
         progress: Progress,
+        containers: Containers | None = None,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self.metering = metering
@@ -148,6 +150,7 @@ class Laboratory:
             show=progress.phase,
         )
         self._registry = registry
+        self._containers = containers
         self._logs = log_directory
         self._leftovers = Leftovers(
             gpus=conditions.gpus, limit_mb=conditions.residual_memory_mb, wait=wait
@@ -229,13 +232,19 @@ class Laboratory:
         try:
             self._bench = None
             self._pool.close()
+            self._close_containers()
         finally:
             self.metering.stop()
 
     def kill(self) -> None:
         """End everything at once."""
         self._pool.kill()
+        self._close_containers()
         self.metering.stop()
+
+    def _close_containers(self) -> None:
+        if self._containers is not None:
+            self._pool.problems += self._containers.close()
 
     def _start(self, spec: EngineSpec, timeout_s: float) -> EngineClient:
         entry, gpus = self._registry.find(spec.backend), self.conditions.gpus
@@ -254,6 +263,7 @@ class Laboratory:
             limits=Limits(load_s=timeout_s, generate_s=timeout_s),
             on_beat=lambda _beat: self.progress.tick(),
             ranks=ranks,
+            containers=self._containers_of(entry.name),
         )
         try:
             shares_context = entry.capabilities.shares_context
@@ -262,6 +272,10 @@ class Laboratory:
             client.kill()
             raise
         return client
+
+    def _containers_of(self, backend: str) -> Containers | None:
+        found = self._containers
+        return found if found is not None and backend in found else None
 
     def _streams(self, experiment: Experiment) -> bool:
         """Whether tokens are timed by an engine that has to know before its load."""

@@ -203,7 +203,8 @@ def _worker(bench: Bench | None) -> dict[str, Any]:
     hello = bench.client.hello
     keys = ("pid", "python", "executable", "plugin", "packages", "devices")
     told = {key: hello.get(key) for key in keys}
-    return told | ({"ranks": hello["ranks"]} if "ranks" in hello else {})
+    told |= {"ranks": hello["ranks"]} if "ranks" in hello else {}
+    return told | ({"image": dict(place)} if (place := bench.client.place) else {})
 
 
 def _model(bench: Bench) -> dict[str, Any]:

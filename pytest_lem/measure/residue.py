@@ -38,7 +38,9 @@ class Leftovers:
     def loaded(self, client: EngineClient, spec: str, *, on_gpu: bool) -> None:
         """It was. Only whom the driver sees now can be missed by it afterwards."""
         self._spec = spec
-        seen = used(self.gpus if on_gpu else (), family(client.pid))
+        seen = used(
+            self.gpus if on_gpu else (), family(client.pid, inside=client.inside)
+        )
         self._unknown = seen.process_unknown
 
     def unloaded(self, client: EngineClient) -> str | None:
@@ -70,4 +72,8 @@ class Leftovers:
             self.wait(_POLL_S)
 
     def _held(self, client: EngineClient) -> float | None:
-        return used(self.gpus, family(client.pid)).process_mb
+        return used(self.gpus, _processes(client)).process_mb
+
+
+def _processes(client: EngineClient) -> set[int]:
+    return family(client.pid, inside=client.inside)

@@ -40,7 +40,8 @@ def described(strangers: dict[str, tuple[Tenant, ...]]) -> str:
 def _others(lab: Laboratory, bench: Bench) -> dict[str, Tenancy]:
     if bench.devices == {"cpu"} or not lab.conditions.whole_gpus:
         return {}
-    return tenancies(lab.conditions.whole_gpus, ours=family(bench.client.pid))
+    ours = family(bench.client.pid, inside=bench.client.inside)
+    return tenancies(lab.conditions.whole_gpus, ours=ours)
 
 
 def _both(before: Tenancy, after: Tenancy) -> Tenancy:

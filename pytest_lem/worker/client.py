@@ -5,16 +5,17 @@ Every wait happens in the calling thread, so that an interrupt is felt at once.
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from pytest_lem import __version__
 from pytest_lem.engines import GenerateOptions, Generation, Loaded
-from pytest_lem.errors import EngineNotAvailable, LemError, WorkerDied
+from pytest_lem.errors import ConfigError, EngineNotAvailable, LemError, WorkerDied
 from pytest_lem.worker.launch import process
 from pytest_lem.worker.launch.interpreter import install_command
 from pytest_lem.worker.launch.ranks import Ranks
@@ -38,9 +39,20 @@ ONE_CALL_S = 60.0
 RANKS_TELL_S = 20.0
 
 
+class Containers(Protocol):
+    """What starts workers in images."""
+
+    def start(
+        self, backend: str, *, environment: Mapping[str, str], log_path: Path
+    ) -> process.WorkerProcess:
+        """A worker in that backend's image, with these variables."""
+
+
 class EngineClient:
     """An engine in a worker, from its start to the end of its whole process group.
 
+    `place` tells of the container that it is in, if it is in one, and `inside` is the
+    first process of that, by its number on this side.
     After any failure or interrupt it is not `usable` again: what an engine still
     holds then (stale requests, a broken device) would enter the next measurement.
     """
@@ -57,6 +69,8 @@ class EngineClient:
         self.pid = worker.pid
         self.usable = True
         self.hello: dict[str, Any] = {}
+        self.place: Mapping[str, Any] = worker.place
+        self.inside: int | None = None
         self._worker = worker
         self._limits = limits
         self._line = Line(worker, name=name, limits=limits, on_beat=on_beat)
@@ -83,7 +97,8 @@ class EngineClient:
     def greet(self, target: str, ranks: Mapping[str, Any] | None = None) -> None:
         """Tell the worker which engine it has, and keep what it answers in `hello`.
 
-        With `ranks` it starts these, and they have the engine.
+        With `ranks` it starts these, and they have the engine. Raises ConfigError where
+        its clock is not this one, on which meters and engines must meet.
         """
         body = {
             "protocol": PROTOCOL,
@@ -93,7 +108,15 @@ class EngineClient:
             "ranks": ranks,
         }
         limit_s = self._limits.start_s
+        asked_ns = time.monotonic_ns()
         self.hello = self._ask("hello", body, limit_s=limit_s, read=_body)
+        if not asked_ns <= self.hello["clock_ns"] <= time.monotonic_ns():
+            msg = (
+                f"the worker of {self.name} has another clock than this process: it "
+                "must run under the same kernel, in no machine of its own"
+            )
+            raise ConfigError(msg)
+        self.inside = self._worker.first_inside()
 
     def open_contexts(self) -> int:
         """Open a CUDA context on each GPU of the worker, which its engine will share.
@@ -264,15 +287,22 @@ def start_worker(
     limits: Limits,
     on_beat: OnBeat | None = None,
     ranks: Ranks | None = None,
+    containers: Containers | None = None,
 ) -> EngineClient:
     """A worker with the engine `module:Class`, imported there and not yet loaded.
 
     `name` is the backend as errors tell it; `environment` is added to this process's
     own; what the worker prints goes to `log_path`. `on_beat` hears, at most twice a
     second, how far it is. With `ranks` the engine is in as many processes of their own
-    environments, which answer as one. Nothing is left running where the start fails.
+    environments, which answer as one. With `containers` it is in that of its backend,
+    whatever `python` is. Nothing is left running where the start fails.
     """
-    worker = process.start(python=python, environment=environment, log_path=log_path)
+    if containers is None:
+        worker = process.start(
+            python=python, environment=environment, log_path=log_path
+        )
+    else:
+        worker = containers.start(name, environment=environment, log_path=log_path)
     told = None
     if ranks is not None:
         told = _told(ranks, log_path, limits)

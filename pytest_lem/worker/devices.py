@@ -56,6 +56,16 @@ def environment_for(
     return found
 
 
+def granted(gpus: Sequence[str]) -> dict[str, str]:
+    """The variables that have a container's runtime let these GPUs in, and no others.
+
+    With what CUDA and NVML need of their driver. Who works inside is told apart.
+    """
+    if not gpus:
+        return {_NVIDIA: "void"}
+    return {_NVIDIA: ",".join(gpus), "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
+
+
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     """What a worker may have of the environment of the process that starts it.
 

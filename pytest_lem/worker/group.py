@@ -13,7 +13,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,13 +82,19 @@ def vanish(leader: int, *, within_s: float, spare: Collection[int] = ()) -> list
         time.sleep(_POLL_S)
 
 
-def guard(*, parent: int | None, close: Collection[int]) -> None:
+def guard(
+    *,
+    parent: int | None,
+    close: Collection[int],
+    last: Callable[[], None] = lambda: None,
+) -> None:
     """Become two processes: the worker, which returns from here, and its guard.
 
     The guard leads the group. Once the worker is dead, however it died, or the parent
     is, it ends every process below it, in or out of the group, and then itself in the
-    way the worker did. It closes the given descriptors. Call it while there is one
-    thread; the kernel means by a parent the thread that started this process.
+    way the worker did. Before it ends them it calls `last`, for what is not below it.
+    It closes the given descriptors. Call it while there is one thread; the kernel means
+    by a parent the thread that started this process.
     """
     leader, above = os.getpid(), os.getppid()
     signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
@@ -109,7 +115,7 @@ def guard(*, parent: int | None, close: Collection[int]) -> None:
         for fd in close:
             os.close(fd)
         _prctl(_PR_SET_NAME, ctypes.c_char_p(b"lem-guard"))
-        status = _watch(worker, None if parent is None else above)
+        status = _watch(worker, None if parent is None else above, last)
     finally:
         os._exit(status)
 
@@ -121,7 +127,7 @@ class _Process:
     lives: bool
 
 
-def _watch(worker: int, above: int | None) -> int:
+def _watch(worker: int, above: int | None, last: Callable[[], None]) -> int:
     """Wait for the end of the worker, or of what is above; the status to end with."""
     leader, ended = os.getpid(), None
     while ended is None and above in (None, os.getppid()):
@@ -129,6 +135,7 @@ def _watch(worker: int, above: int | None) -> int:
         if heard in _PASSED_ON:
             _send(worker, heard)
         ended = _reap(worker)
+    last()
     end(leader, grace_s=_GUARD_GRACE_S, spare={leader})
     while ended is None:  # a process that does not even heed SIGKILL
         time.sleep(_POLL_S)

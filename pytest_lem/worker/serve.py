@@ -129,6 +129,7 @@ class Worker:
             "packages": engine.packages(),
             "pid": os.getpid(),
             "devices": cuda.devices_asked_for(),
+            "clock_ns": time.monotonic_ns(),
         }
         return answer, {}
 

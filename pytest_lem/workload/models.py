@@ -108,6 +108,11 @@ def is_local(model: str) -> bool:
     return model.startswith(("/", ".", "~")) or (bool(model) and Path(model).exists())
 
 
+def is_on_hub(model: str) -> bool:
+    """Whether the name means a model that the engine is to fetch."""
+    return not (model.startswith(_PREFIX) or is_local(model))
+
+
 def directory_sha256(path: Path) -> dict[str, str | None]:
     """Hashes of a model directory: of its config, its tokenizer and its weights.
 

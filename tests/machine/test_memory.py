@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_lem.errors import MeterError
-from pytest_lem.machine.memory import used
+from pytest_lem.machine.memory import fullest, used
 
 
 def test_all_gpus_are_counted_and_our_processes_apart(driver):
@@ -43,3 +43,11 @@ def test_without_gpus_or_driver_there_is_none(monkeypatch):
 
     monkeypatch.setattr("pytest_lem.machine.memory.nvml", missing)
     assert used(["GPU-0"], ()).process_unknown == "no_driver"
+
+
+def test_the_fullest_gpu_is_told_by_its_share(driver):
+    """A GPU that does not tell is left out; without any nothing is known."""
+    driver([100.0] * 3).used_bytes = {0: 8_000_000_000, 2: 60_000_000_000}
+    assert fullest(["GPU-0", "GPU-1", "GPU-2"]) == pytest.approx(0.75)
+    assert fullest(["GPU-1"]) is None
+    assert fullest([]) is None

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_lem.machine.processes import family, tenancies
+from pytest_lem.machine.processes import family, housemates, tenancies
 
 HOST = "pid:[4026531836]"
 
@@ -90,3 +90,19 @@ def test_a_family_has_children_and_theirs():
         assert os.getpid() not in found
         parent.communicate(b"\n")
     assert family(parent.pid) == {parent.pid}
+
+
+def test_a_container_is_all_of_its_namespace(tmp_path):
+    """Also who was put there from outside; not who may not be looked at.
+
+    A container that was given the namespace of this process is nobody's own.
+    """
+    for pid, at in {7: "a", 8: "b", 9: "b", 10: None, "self": "a"}.items():
+        entry = tmp_path / str(pid)
+        (entry / "ns").mkdir(parents=True)
+        (entry / "stat").write_text(f"{pid} (x) S 1 {pid} 0")
+        if at is not None:
+            (entry / "ns" / "pid").symlink_to(f"pid:[{at}]")
+    assert housemates(8, proc=tmp_path) == {8, 9}
+    assert housemates(10, proc=tmp_path) == housemates(7, proc=tmp_path) == set()
+    assert family(7, inside=9, proc=tmp_path) == {7, 8, 9}

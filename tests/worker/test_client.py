@@ -23,6 +23,7 @@ from pytest_lem.errors import (
 )
 from pytest_lem.worker import group
 from pytest_lem.worker.client import Limits, start_worker
+from pytest_lem.worker.protocol import PROTOCOL
 
 QUICK = Limits(
     start_s=20,
@@ -51,7 +52,7 @@ def test_a_whole_life(start):
     """Hello, load, tokenise, generate, unload, close: each answers, none is left."""
     client = start()
     assert client.hello == {
-        "protocol": 1,
+        "protocol": PROTOCOL,
         "plugin": __version__,
         "python": platform.python_version(),
         "executable": sys.executable,
@@ -59,6 +60,7 @@ def test_a_whole_life(start):
         "packages": {"python": platform.python_version()},
         "pid": client.hello["pid"],
         "devices": [],
+        "clock_ns": client.hello["clock_ns"],
     }
     assert client.hello["pid"] in group.members(client.pid)
     assert client.load({"engine": {}, "model": "m"}).model["name"] == "m"

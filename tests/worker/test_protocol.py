@@ -15,6 +15,7 @@ from pytest_lem.engines import Completion, GenerateOptions, Generation, Loaded
 from pytest_lem.worker import payload, protocol
 from pytest_lem.worker.protocol import (
     LIMIT_BYTES,
+    PROTOCOL,
     Beat,
     Message,
     ProtocolError,
@@ -216,8 +217,8 @@ def test_printed_text_is_never_taken_for_a_frame(pipe, text):
         b"[]",
         b"{}",
         b"nonsense",
-        b'{"v":1,"id":"1","kind":"x","body":{},"arrays":[]}',
-        b'{"v":1,"id":1,"kind":"x","body":{},"arrays":[["n","q"]]}',
+        b'{"v":%d,"id":"1","kind":"x","body":{},"arrays":[]}' % PROTOCOL,
+        b'{"v":%d,"id":1,"kind":"x","body":{},"arrays":[["n","q"]]}' % PROTOCOL,
     ],
 )
 def test_a_frame_that_is_no_message_is_refused(pipe, frame):
@@ -234,7 +235,7 @@ def test_a_frame_that_is_no_message_is_refused(pipe, frame):
 def test_numbers_that_do_not_fit_their_description_are_refused(pipe, described):
     """Wrong counts and unknown types are told, never guessed."""
     source, sink = pipe
-    head = {"v": 1, "id": 1, "kind": "x", "body": {}, "arrays": [described]}
+    head = {"v": PROTOCOL, "id": 1, "kind": "x", "body": {}, "arrays": [described]}
     for frame in (json.dumps(head).encode(), bytes(16)):
         sink.write(struct.pack(">I", len(frame)) + frame)
     with pytest.raises(ProtocolError):
@@ -254,7 +255,9 @@ def test_another_version_is_named(pipe, monkeypatch):
     monkeypatch.setattr(protocol, "PROTOCOL", 99)
     send(sink.fileno(), Message(kind="x"))
     monkeypatch.undo()
-    with pytest.raises(VersionMismatch, match=r"speaks protocol 99, this one 1"):
+    with pytest.raises(
+        VersionMismatch, match=f"speaks protocol 99, this one {PROTOCOL}"
+    ):
         receive(source.fileno())
 
 

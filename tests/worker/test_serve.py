@@ -10,7 +10,7 @@ import pytest
 
 from pytest_lem.engines import GenerateOptions
 from pytest_lem.worker import group, protocol
-from pytest_lem.worker.protocol import Message, encode, receive, write
+from pytest_lem.worker.protocol import PROTOCOL, Message, encode, receive, write
 
 FAKE = "pytest_lem.engines.fake:FakeEngine"
 
@@ -165,7 +165,7 @@ def test_another_protocol_is_answered_and_ends(raw, monkeypatch):
     answer = receive(worker.stdout.fileno())
     assert answer.kind == "error"
     assert answer.body["error"] == "protocol"
-    assert "speaks protocol 99, this one 1" in answer.body["message"]
+    assert f"speaks protocol 99, this one {PROTOCOL}" in answer.body["message"]
     assert receive(worker.stdout.fileno()) is None
 
 

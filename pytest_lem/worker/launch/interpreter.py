@@ -17,7 +17,7 @@ from pytest_lem.worker.protocol import PROTOCOL
 
 LEAST = (3, 11)
 TIMEOUT_S = 60.0
-_QUESTION = Path(__file__).with_name("answers.py")
+QUESTION = Path(__file__).with_name("answers.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,10 @@ class Interpreter:
     version: str
     missing: Sequence[str]
     packages: Mapping[str, str | None]
+
+    def __str__(self) -> str:
+        """Its path."""
+        return self.path
 
 
 def find(name: str) -> str:
@@ -57,11 +61,9 @@ def ask(path: str, *, modules: Sequence[str], packages: Sequence[str]) -> Interp
     ConfigError where it is no Python, one that is too old, or one whose pytest-lem
     speaks another protocol; EngineNotAvailable where it has none.
     """
-    told = _answer(path, [list(modules), list(packages)])
-    version = ".".join(map(str, told["version"]))
-    if tuple(told["version"]) < LEAST:
-        least = ".".join(map(str, LEAST))
-        raise ConfigError(f"{path} is Python {version}, and {least} is the least")
+    question = [list(modules), list(packages)]
+    told = answer([path, str(QUESTION)], question, wrong=f"{path} is no Python")
+    version = python_version(told, path)
     plugin = told["plugin"]
     if plugin is None:
         raise EngineNotAvailable(
@@ -86,21 +88,40 @@ def install_command(python: str) -> str:
     return f"{python} -m pip install --no-deps {what}"
 
 
-def _answer(path: str, question: list[list[str]]) -> dict[str, Any]:
+def answer(
+    command: Sequence[str],
+    question: Sequence[Sequence[str]],
+    *,
+    wrong: str,
+    timeout_s: float = TIMEOUT_S,
+) -> dict[str, Any]:
+    """What `answers.py`, which the command runs, says to that.
+
+    ConfigError, which begins with `wrong`, where there is no answer.
+    """
     try:
         done = subprocess.run(
-            [path, str(_QUESTION)],
+            command,
             input=json.dumps(question),
             capture_output=True,
             text=True,
-            timeout=TIMEOUT_S,
+            timeout=timeout_s,
             check=True,
         )
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        answer["version"]
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        found["version"]
     except (OSError, subprocess.SubprocessError) as error:
         lines = str(getattr(error, "stderr", None) or error).strip().splitlines()
-        raise ConfigError(f"{path} is no Python: {lines[-1]}") from error
+        raise ConfigError(f"{wrong}: {lines[-1]}") from error
     except (ValueError, LookupError, TypeError) as error:
-        raise ConfigError(f"{path} is no Python: it does not answer as one") from error
-    return answer
+        raise ConfigError(f"{wrong}: it does not answer as one") from error
+    return found
+
+
+def python_version(told: Mapping[str, Any], said: str) -> str:
+    """The version of the Python that told so; ConfigError where it is too old."""
+    version = ".".join(map(str, told["version"]))
+    if tuple(told["version"]) < LEAST:
+        least = ".".join(map(str, LEAST))
+        raise ConfigError(f"{said} is Python {version}, and {least} is the least")
+    return version

@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.worker import group
@@ -38,6 +39,11 @@ class WorkerProcess:
         self._log_start = log_start
         self.writer = popen.stdin.fileno()
         self.reader = popen.stdout.fileno()
+        self.place: Mapping[str, Any] = {}
+
+    def first_inside(self) -> int | None:
+        """The first process of its container; None, as it is in none."""
+        return None
 
     def wait(self, within_s: float) -> bool:
         """Whether the first process of the group has ended by then."""
@@ -132,21 +138,42 @@ def start(
     command = [python, "-P", "-m", "pytest_lem.worker", "--parent", str(os.getpid())]
     if meeting is not None:
         command += ["--meeting", str(meeting)]
-    log_path.parent.mkdir(parents=True, exist_ok=True)
+    fds = () if meeting is None else (meeting,)
     try:
-        with log_path.open("ab") as log:
-            log_start = log.tell()
-            popen = subprocess.Popen(
-                command,
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env={**inherited(os.environ), **environment},
-                start_new_session=True,
-                pass_fds=() if meeting is None else (meeting,),
-            )
+        popen, log_start = spawn(
+            command,
+            env={**inherited(os.environ), **environment},
+            log_path=log_path,
+            fds=fds,
+        )
     except OSError as error:
         msg = f"cannot start {python!r} ({error.strerror}); --lem-python names it"
         raise ConfigError(msg) from error
     return WorkerProcess(popen, log_path, log_start)
+
+
+def spawn(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    log_path: Path,
+    fds: Collection[int] = (),
+) -> tuple[subprocess.Popen[bytes], int]:
+    """A command with two pipes, that leads a session, and where its log begins.
+
+    It gets these descriptors too. OSError where it cannot be started.
+    """
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with log_path.open("ab") as log:
+        log_start = log.tell()
+        popen = subprocess.Popen(
+            command,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=env,
+            start_new_session=True,
+            pass_fds=fds,
+        )
+    return popen, log_start
