@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def conditions_of(
     experiments: Iterable[Experiment],
 ) -> Conditions:
     """What holds for every experiment, by the settings and what was opened."""
-    intensity = settings["carbon-intensity"]
+    intensity, limit_s = settings["carbon-intensity"], settings["session-timeout"]
     return Conditions(
         idle=idle_policy(settings),
         idle_cache=_idle_cache(settings, gpus),
@@ -99,6 +100,7 @@ def conditions_of(
         throttle_reruns=settings["throttle-reruns"],
         thermal=thermal,
         whole_gpus=whole_gpus(gpus),
+        ends_at_s=limit_s and time.monotonic() + limit_s,
         bandwidth_bytes_per_s=_bandwidth(gpus),
         require_exclusive=settings["require-exclusive"],
         power_limits_w={

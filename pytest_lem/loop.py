@@ -6,7 +6,7 @@ their reports are held back unless something other than an assertion went wrong.
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -42,8 +42,13 @@ def turns(
     return found + [Turn(item=item, cycle=None, last=True) for item in others]
 
 
-def run_turns(session: pytest.Session, plan: Sequence[Turn]) -> None:
-    """Walk the plan as pytest walks its items, with its ways of stopping."""
+def run_turns(
+    session: pytest.Session, plan: Sequence[Turn], over: Callable[[], str | None]
+) -> None:
+    """Walk the plan as pytest walks its items, with its ways of stopping.
+
+    `over` tells why nothing more is to be begun, None while there is time.
+    """
     for k, turn in enumerate(plan):
         if turn.item.stash.get(ENDED, False):
             continue
@@ -51,6 +56,8 @@ def run_turns(session: pytest.Session, plan: Sequence[Turn]) -> None:
         _run(turn, following)
         if turn.item.stash.get(ENDED, False):
             _tear_down_to(session, _following(plan, k), following)
+        if plan[k + 1 :] and not session.shouldstop:
+            session.shouldstop = over() or False
         if session.shouldfail:
             raise session.Failed(session.shouldfail)
         if session.shouldstop:

@@ -184,6 +184,14 @@ OPTIONS: tuple[Option, ...] = (
         help="limit of each step of a worker: load, generate (default: 600)",
     ),
     Option(
+        name="session-timeout",
+        parse=number(float, 0, above=True),
+        default=None,
+        metavar="S",
+        help="limit of the session, from the end of collection: what runs then fails, "
+        "and nothing more is begun (default: none)",
+    ),
+    Option(
         name="python",
         parse=interpreter,
         default=(),

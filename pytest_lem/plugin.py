@@ -119,7 +119,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     by_id = {item.nodeid: item for item in session.items}
     steps = [(by_id[name], cycle) for name, cycle in state.program.steps]
     with interruptible():
-        run_turns(session, turns(session.items, steps))
+        run_turns(session, turns(session.items, steps), state.over)
     return True
 
 

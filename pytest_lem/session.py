@@ -1,6 +1,7 @@
 """What lasts as long as the pytest session: program, laboratory, results."""
 
 import os
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,6 +144,13 @@ class LemSession:
     def result(self, item_id: str) -> Result:
         """The cycles of an experiment so far."""
         return Result(self._cycles.get(item_id, []))
+
+    def over(self) -> str | None:
+        """Why nothing more is measured; None while there is time."""
+        ends_at_s = self._laboratory and self._laboratory.conditions.ends_at_s
+        if ends_at_s and time.monotonic() >= ends_at_s:
+            return f"{self.settings.says('session-timeout')} is over"
+        return None
 
     def finish(self, *, interrupted: bool) -> None:
         """End the laboratory and write the reports, if anything was measured.

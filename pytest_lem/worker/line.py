@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
@@ -27,6 +28,7 @@ from pytest_lem.worker.protocol import (
 _BEAT_GAP_S = 0.5
 _JOIN_S = 5.0
 _ENDED_WITHIN_S = 5.0
+_OPTION = "--lem-timeout sets the limit"
 
 OnBeat = Callable[[Beat], None]
 Heard = Message | ProtocolError | None
@@ -37,7 +39,8 @@ class Limits:
     """How long each step of a worker may take, in seconds.
 
     `silence_s` is the longest time without any sign of life, within any step;
-    `grace_s` is what a worker gets to end by itself before it is killed.
+    `grace_s` is what a worker gets to end by itself before it is killed. `ends_at_s` is
+    when, on CLOCK_MONOTONIC, the time of all steps but the unload is over.
     """
 
     start_s: float = 120
@@ -47,6 +50,7 @@ class Limits:
     unload_s: float = 60
     silence_s: float = 60
     grace_s: float = 2
+    ends_at_s: float | None = None
 
     def later(self, by_s: float) -> Limits:
         """The same, with so much more time for each step."""
@@ -99,15 +103,22 @@ class Line:
 
     def _await(self, request: Message, limit_s: float) -> Message:
         asked = heard = time.monotonic()
+        over = self._limits.ends_at_s
+        if over is None or request.kind == "unload":
+            over = math.inf
         while True:
             silent = heard + self._limits.silence_s
-            until = min(asked + limit_s, silent)
+            until = min(asked + limit_s, silent, over)
             try:
                 message = self._heard.get(timeout=max(0, until - time.monotonic()))
             except queue.Empty:
-                raise self._late(
-                    request.kind, limit_s, silent=until == silent
-                ) from None
+                what = f"took longer than its limit of {limit_s:g} s; {_OPTION}"
+                if until == silent:
+                    silence = f"{self._limits.silence_s:g} s"
+                    what = f"gave no sign of life for {silence}; {_OPTION}"
+                elif until == over:
+                    what = "is not done, and the time of the session is over"
+                raise self._late(request.kind, what) from None
             heard = time.monotonic()
             answer = self._judge(message, request)
             if answer.kind != "heartbeat":
@@ -154,13 +165,10 @@ class Line:
         detail = f"{body['traceback']}\n{self._worker.log_tail()}"
         return from_kind(body["error"], message, detail=detail)
 
-    def _late(self, step: str, limit_s: float, *, silent: bool) -> LemError:
+    def _late(self, step: str, what: str) -> LemError:
         self._worker.dump_stacks()
         self._worker.kill()
-        what = f"took longer than its limit of {limit_s:g} s"
-        if silent:
-            what = f"gave no sign of life for {self._limits.silence_s:g} s"
-        msg = f"{self._name}, {step}: the worker {what}; --lem-timeout sets the limit"
+        msg = f"{self._name}, {step}: the worker {what}"
         return Timeout(msg, detail=self._worker.log_tail())
 
     def _lost(self, step: str, why: str) -> LemError:

@@ -140,6 +140,36 @@ def test_a_timeout_ends_its_experiment_only(run, report, notes):
     assert [cycle.status for cycle in hung] == ["interrupted"]
 
 
+def test_when_the_session_s_time_is_over_nothing_more_is_begun(run, report, notes):
+    """What runs fails with that reason, the rest is left, and the reports come."""
+    source = """
+    import pytest
+
+    @pytest.mark.lem(fake={"hang_at": "generate"})
+    def test_hangs(lem, note):
+        note("hangs")
+        lem()
+
+    @pytest.mark.lem
+    def test_waits(lem, note):
+        note("waits")
+        lem()
+    """
+    options = ("--lem-json=r.json", "--lem-session-timeout=2", "--lem-order=grouped")
+    result = run(source, *options)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(
+        [
+            "*fake, *: the worker is not done, and the time of the session is over*",
+            "*--lem-session-timeout is over*",
+        ]
+    )
+    assert notes() == ["hangs"]
+    assert report().session.status == "interrupted"
+    (cycle,) = report().experiments[0].cycles
+    assert cycle.error.kind == "timeout"
+
+
 def test_reruns_are_refused_by_name(run, notes):
     """--reruns with an experiment is a usage error that says why; without, it works."""
     result = run(MIXED, "--reruns=1")
