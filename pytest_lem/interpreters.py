@@ -25,13 +25,16 @@ Place = tuple[Literal["python", "image"], str]
 
 
 def check_backends(config: pytest.Config) -> None:
-    """Refuse a backend typed on the command line that is unknown or not installed."""
+    """Refuse a backend typed on the command line that is unknown or not installed.
+
+    The tests of one that is not installed are skipped where `--lem-missing` says so.
+    """
     settings = config.stash[SETTINGS]
     places = places_of(config)
     if settings.origins["backend"] == "default" and not places:
         return
     names = backends_of(config)
-    if settings.origins["backend"] == "cli":
+    if settings.origins["backend"] == "cli" and settings["missing"] == "fail":
         problems = list(missing(config, names))
         if problems:
             raise pytest.UsageError(*problems)

@@ -235,6 +235,14 @@ OPTIONS: tuple[Option, ...] = (
         "(default: false)",
     ),
     Option(
+        name="missing",
+        parse=one_of("fail", "skip"),
+        default="fail",
+        metavar="MODE",
+        help="what an engine does that is not installed: fail, before anything runs, "
+        "or skip its tests with the reason (default: fail)",
+    ),
+    Option(
         name="strict",
         parse=truth,
         default=False,

@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Collection
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
 import pytest
 
-from pytest_lem.errors import ConfigError
-from pytest_lem.interpreters import missing, notes_on, warn
+from pytest_lem.errors import ConfigError, EngineNotAvailable
+from pytest_lem.interpreters import elsewhere, missing, notes_on, warn
 from pytest_lem.items import (
     LemConfigWarning,
     backend_of,
@@ -26,6 +27,7 @@ from pytest_lem.measure.custom import Work
 from pytest_lem.measure.cycle import LEAST_SECONDS
 from pytest_lem.measure.prompting import recipe
 from pytest_lem.schedule.plan import Entry, Step, estimate_s, make_plan
+from pytest_lem.settings import SETTINGS
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.experiment import Experiment, identity
 from pytest_lem.spec.workload import Workload
@@ -163,17 +165,38 @@ def fill(
         return problems
     _deselect(program, config, found)
     ours = [item for item in found if takes_backend(item)]
+    absent = _absent(config, ours)
     for item in ours:
         try:
-            program.add(item, experiment_of(item, config))
+            experiment = experiment_of(item, config)
+            if reason := absent.get(backend_of(item)):
+                program.skip(item.nodeid, reason)
+                item.add_marker(pytest.mark.skip(reason=reason))
+            else:
+                program.add(item, experiment)
         except (ConfigError, LemConfigWarning) as error:
             problems += [f"{item.nodeid}: {line}" for line in str(error).splitlines()]
-    backends = {backend_of(item) for item in ours}
+    backends = {backend_of(item) for item in ours} - {*absent}
     problems = problems or list(missing(config, backends))
     if problems:
         return problems
     models = {one.spec.model for one in program.experiments.values()}
     return list(warn(config, notes_on(config, backends, models)))
+
+
+def _absent(config: pytest.Config, items: list[pytest.Item]) -> dict[str, str]:
+    """The backends whose items are skipped since they are not installed, and why."""
+    found: dict[str, str] = {}
+    if config.stash[SETTINGS]["missing"] == "fail":
+        return found
+    for name in {backend_of(item) for item in items}:
+        # What cannot be asked for, as a Python that is none, is wrong all the same.
+        with suppress(ConfigError):
+            with suppress(EngineNotAvailable):
+                elsewhere(config, name)
+            if reason := next(missing(config, [name]), None):
+                found[name] = reason
+    return found
 
 
 def _deselect(

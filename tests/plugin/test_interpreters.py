@@ -39,6 +39,7 @@ def pytest_lem_register_engines(registry):
     target = "pytest_lem.engines.fake:FakeEngine"
     registry.add(EngineEntry(name="double", target=target))
     registry.add(EngineEntry(name="absent", target="no_such_engine:Engine"))
+    registry.add(EngineEntry(name="needy", target=target, requires=["no_such_engine"]))
 """)
 
 
@@ -91,6 +92,27 @@ def test_a_python_that_cannot_be_used_is_one_line(
     (told,) = errors_of(result)
     assert line in told
     assert not (project.path / ".lem").exists()
+
+
+def test_tests_of_an_engine_that_is_not_installed_may_be_skipped(both, run, report):
+    """With the line that would else be the error; the others run."""
+    options = ("--lem-backend=fake,needy", "-rs", *OPTIONS)
+    assert run(SOURCE, *options).ret == pytest.ExitCode.USAGE_ERROR
+    done = run(SOURCE, *options, "--lem-missing=skip")
+    done.assert_outcomes(passed=1, skipped=1)
+    line = "backend 'needy' needs 'no_such_engine', which is not installed"
+    done.stdout.fnmatch_lines(["lem plan: 1 experiment*", f"SKIPPED * {line}"])
+    (skipped,) = report().plan.skipped
+    assert skipped == {"experiment_id": "test_it.py::test_it[needy]", "reason": line}
+    alone = run(SOURCE, "--lem-backend=needy", "--lem-missing=skip")
+    alone.assert_outcomes(skipped=1)
+
+
+def test_what_is_asked_wrongly_is_no_engine_that_is_missing(both, run, other):
+    """It is said in a line, and nothing is skipped for it."""
+    for asked in ("--lem-python=needy=/nix", "--lem-set=needy=3"):
+        done = run(SOURCE, "--lem-backend=needy", asked, "--lem-missing=skip")
+        assert done.ret == pytest.ExitCode.USAGE_ERROR
 
 
 def test_versions_are_those_of_the_other_environment(run, other):
