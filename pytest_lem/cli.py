@@ -262,6 +262,16 @@ def doctor(
         list[str] | None,
         typer.Option(help="BACKEND=PATH: the Python that has this engine; repeatable."),
     ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(help="BACKEND[=IMAGE]: the image that has it; repeatable."),
+    ] = None,
+    container: Annotated[
+        str, typer.Option(help="What runs containers, as in lem_container_command.")
+    ] = "auto",
+    container_args: Annotated[
+        str, typer.Option(help="More arguments, as of --lem-container-args.")
+    ] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line.")
     ] = False,
@@ -270,11 +280,17 @@ def doctor(
     from pytest_lem.doctor import Subject
     from pytest_lem.doctor.examine import examine
     from pytest_lem.report.doctor import lines
-    from pytest_lem.values import interpreter
+    from pytest_lem.values import arguments, interpreter
+    from pytest_lem.values import image as image_of
 
     try:
-        pythons = dict(map(interpreter, python or ()))
-        found = list(examine(Subject(pythons=pythons)))
+        subject = Subject(
+            pythons=dict(map(interpreter, python or ())),
+            images=dict(map(image_of, image or ())),
+            container=container,
+            arguments=arguments(container_args),
+        )
+        found = list(examine(subject))
     except (LemError, ValueError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error

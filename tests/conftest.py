@@ -6,10 +6,14 @@ inner tests import.
 
 # ruff: noqa: N802  the simulated driver has NVML's own names
 
+import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy  # noqa: F401
@@ -212,6 +216,22 @@ class Driver:
 
     def nvmlSystemGetProcessName(self, pid):
         return f"/usr/bin/busy-{pid} --now"
+
+
+@pytest.fixture
+def cuda_driver(tmp_path, monkeypatch):
+    """Put a simulated library of CUDA's driver before processes started later."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler to build a simulated driver with")
+    source = Path(__file__).parent / "data" / "driver.c"
+    folder = tmp_path / "cuda"
+    folder.mkdir()
+    command = [compiler, "-shared", "-fPIC", "-o", folder / "libcuda.so.1", source]
+    subprocess.run(command, check=True, capture_output=True)
+    paths = [str(folder), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
+    monkeypatch.setenv("LD_LIBRARY_PATH", os.pathsep.join(paths))
+    return folder
 
 
 @pytest.fixture

@@ -36,14 +36,16 @@ class Check:
 class Subject:
     """What the checks look at: GPUs as NVML shows them, and where engines are to run.
 
-    `pythons` and `images` are those that were named, by backend; `root` is where /proc,
-    /sys and /dev are looked for.
+    `pythons` and `images` are those that were named, by backend. `container` is what
+    runs containers, and `arguments` are more of them for its `run`. `root` is where
+    /proc, /sys and /dev are looked for.
     """
 
     gpus: Sequence[Gpu] = ()
     pythons: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     container: str = "auto"
+    arguments: Sequence[str] = ()
     root: Path = Path("/")
 
 

@@ -24,7 +24,8 @@ NONE = Check(
     remedy="pip install 'pytest-lem[transformers]', or name a Python by --python",
 )
 
-_WITHIN_S = 40.0
+_ASKED_WITHIN_S = 10.0
+_WITHIN_S = 35.0
 _QUESTION = """
 import importlib, json, sys
 for name in sys.argv[1:]:
@@ -55,10 +56,15 @@ def _engine(entry: EngineEntry, named: str | None, subject: Subject) -> Iterator
     modules = [*entry.requires, entry.target.partition(":")[0]]
     try:
         python = find(named or sys.executable)
-        has = ask(python, modules=modules, packages=beside(entry.name))
+        has = ask(
+            python,
+            modules=modules,
+            packages=beside(entry.name),
+            timeout_s=_ASKED_WITHIN_S,
+        )
     except (ConfigError, EngineNotAvailable) as error:
-        found, _, remedy = error.message.partition(": ")
-        yield check(state="failed", found=found, remedy=remedy or "name another Python")
+        remedy = "mend that Python, or name another by --python"
+        yield check(state="failed", found=error.message, remedy=remedy)
         return
     if problem := lacking(entry, has.missing, python=named and python):
         found, _, remedy = problem.partition(": ")

@@ -6,12 +6,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-from pytest_lem.doctor import Check, Subject, at_once, engines, gpus, host, leftovers
+from pytest_lem.doctor import (
+    Check,
+    Look,
+    Subject,
+    at_once,
+    containers,
+    engines,
+    gpus,
+    host,
+    leftovers,
+)
 from pytest_lem.machine.gpu import Gpu, discover
 
 # Together below a minute.
 DRIVER_WITHIN_S = 10.0
-WITHIN_S = 45.0
+WITHIN_S = 48.0
 
 
 def examine(subject: Subject) -> Iterator[Check]:
@@ -37,9 +47,10 @@ def examine(subject: Subject) -> Iterator[Check]:
         "shared memory": host.shared_memory,
         "disk": host.disk,
     }
-    named = {name: partial(look, subject) for name, look in looks.items()}
+    named: dict[str, Look] = {k: partial(one, subject) for k, one in looks.items()}
     has_engine = bool(subject.images)
-    for one in at_once({**named, **engines.looks(subject)}, WITHIN_S):
+    named |= {**engines.looks(subject), **containers.looks(subject)}
+    for one in at_once(named, WITHIN_S):
         has_engine |= one.name.startswith("engine ") and one.state != "skipped"
         yield one
     if not has_engine:

@@ -142,6 +142,14 @@ def test_a_gpu_on_which_cuda_does_not_start_is_told():
     assert check.found.startswith("does not start on GPU-0: OSError: libcuda.so.1")
 
 
+@pytest.mark.usefixtures("cuda_driver")
+def test_a_gpu_on_which_cuda_starts_is_told():
+    """By the very UUID that a worker of it would be given."""
+    uuid = f"GPU-{'-'.join('28' * n for n in (4, 2, 2, 2, 6))}"
+    one = Gpu(index=0, uuid=uuid, name="H100")
+    assert told(gpus.cuda(Subject(gpus=[one]))) == [("ok", f"starts on {uuid}")]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(absence() is not None, reason=str(absence()))
 def test_cuda_starts_on_each_real_gpu():

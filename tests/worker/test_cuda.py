@@ -1,6 +1,5 @@
 """What CUDA itself sees, before an engine is loaded."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -62,50 +61,10 @@ def test_without_cuda_no_context_is_opened(start):
     assert client.load({}).devices == ["cpu"]
 
 
-# As much of the driver as is called, for devices 40 to 43, of which a process sees
-# those that its variable names up to the first that is none; 41 may refuse.
-DRIVER = """
-#include <stdlib.h>
-#include <stdio.h>
-#include <string.h>
-static int seen[8], count;
-int cuInit(unsigned flags) {
-    char *told = getenv("CUDA_VISIBLE_DEVICES"), *rest = strdup(told), *one;
-    while ((one = strsep(&rest, ","))) {
-        int device = strtol(strncpy((char[3]){0}, one + 4, 2), NULL, 16);
-        if (device < 40 || device > 43) break;
-        seen[count++] = device;
-    }
-    if (getenv("LEM_TEST_OTHERS")) seen[0] = 43;
-    return flags;
-}
-int cuDeviceGetCount(int *found) { *found = count; return 0; }
-int cuDeviceGet(int *device, int ordinal) { *device = seen[ordinal]; return 0; }
-int cuDeviceGetUuid_v2(unsigned char *uuid, int device) {
-    memset(uuid, device, 16); return 0;
-}
-int cuDevicePrimaryCtxRetain(void **context, int device) {
-    FILE *log = fopen(getenv("LEM_TEST_RETAINED"), "a");
-    fprintf(log, "%d ", device);
-    fclose(log);
-    *context = log;
-    return getenv("LEM_TEST_REFUSED") && device == 41 ? 2 : 0;
-}
-"""
-
-
 @pytest.fixture
-def driver(tmp_path, monkeypatch):
+def driver(cuda_driver, monkeypatch):
     """A simulated driver for workers; who was retained of its devices."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler to build a simulated driver with")
-    (tmp_path / "driver.c").write_text(DRIVER)
-    library, log = tmp_path / "libcuda.so.1", tmp_path / "retained.txt"
-    command = [compiler, "-shared", "-fPIC", "-o", library, tmp_path / "driver.c"]
-    subprocess.run(command, check=True, capture_output=True)
-    paths = [str(tmp_path), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
-    monkeypatch.setenv("LD_LIBRARY_PATH", os.pathsep.join(paths))
+    log = cuda_driver / "retained.txt"
     monkeypatch.setenv("LEM_TEST_RETAINED", str(log))
     return log
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import pytest_lem
 from pytest_lem.errors import ConfigError
 from pytest_lem.worker import devices
-from pytest_lem.worker.devices import environment_for, inherited, select
+from pytest_lem.worker.devices import environment_for, granted, inherited, select
 
 MACHINE = [
     "GPU-aa000000-0000-0000-0000-000000000000",
@@ -245,11 +245,11 @@ def test_host_container_worker_and_ranks_mean_the_same_gpus(visible, by_index, d
     asked = data.draw(some(range(len(visible))))
     run = chosen(asked=[str(k) for k in asked], **host)
     assert run == [visible[k] for k in asked]
-    container = environment_for(run)
-    shown = inside(MACHINE, container)
+    shown = inside(MACHINE, granted(run))
     assert sorted(shown) == sorted(run)
+    container = {**granted(run), **environment_for(run)}
     assert chosen(machine=shown, **container) == run
-    worker = {**inherited({**host, **container}), **container}
+    worker = {**inherited({**host, **container}), **environment_for(run)}
     assert devices.given(worker) == run
     assert "LOCAL_RANK" not in worker
     for place, gpu in enumerate(run):

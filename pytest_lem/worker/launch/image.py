@@ -47,6 +47,7 @@ def ask(
     modules: Sequence[str],
     packages: Sequence[str],
     arguments: Sequence[str] = (),
+    timeout_s: float = TIMEOUT_S,
 ) -> Image:
     """What that image has of these modules and packages; imports no engine there.
 
@@ -61,7 +62,7 @@ def ask(
         msg = f"{named}: pull or build it first (docs/environments.md)"
         raise ConfigError(msg) from error
     question = [list(modules), list(packages)]
-    told = _told(name, found, runtime, question, arguments)
+    told = _told(name, found, runtime, question, arguments, timeout_s)
     version = python_version(told, f"the python3 of {name}")
     _agree(name, told["plugin"])
     return Image(
@@ -80,6 +81,7 @@ def _told(
     runtime: Runtime,
     question: Sequence[Sequence[str]],
     arguments: Sequence[str],
+    timeout_s: float,
 ) -> dict[str, Any]:
     """The answer of a container that lives for it alone."""
     container = f"lem-asked-{uuid.uuid4().hex[:12]}"
@@ -92,7 +94,7 @@ def _told(
             command,
             question,
             wrong=f"{name} has no python3 that answers",
-            timeout_s=TIMEOUT_S,
+            timeout_s=timeout_s,
         )
     except BaseException:
         runtime.remove(container)

@@ -55,14 +55,21 @@ def find(name: str) -> str:
     return os.path.abspath(found)
 
 
-def ask(path: str, *, modules: Sequence[str], packages: Sequence[str]) -> Interpreter:
+def ask(
+    path: str,
+    *,
+    modules: Sequence[str],
+    packages: Sequence[str],
+    timeout_s: float = TIMEOUT_S,
+) -> Interpreter:
     """What that Python has of these modules and packages; imports no engine there.
 
     ConfigError where it is no Python, one that is too old, or one whose pytest-lem
     speaks another protocol; EngineNotAvailable where it has none.
     """
     question = [list(modules), list(packages)]
-    told = answer([path, str(QUESTION)], question, wrong=f"{path} is no Python")
+    command, wrong = [path, str(QUESTION)], f"{path} is no Python"
+    told = answer(command, question, wrong=wrong, timeout_s=timeout_s)
     version = python_version(told, path)
     plugin = told["plugin"]
     if plugin is None:
