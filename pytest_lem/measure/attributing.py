@@ -1,6 +1,6 @@
 """What each request of a window is given of its energy, and by which method."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pytest_lem.analysis.attribution import (
@@ -9,12 +9,10 @@ from pytest_lem.analysis.attribution import (
     by_phase_tokens,
     by_tokens,
 )
-from pytest_lem.analysis.latency import Stamps, distribution
-from pytest_lem.analysis.split import split
+from pytest_lem.analysis.latency import distribution
 from pytest_lem.engines import Completion, Generation
-from pytest_lem.measure.phases import Cut, read
+from pytest_lem.measure.phases import Cut
 from pytest_lem.meters.energy import EnergyReading
-from pytest_lem.meters.metering import Metering
 
 REQUEST_ROWS = 1000
 """Of so many requests at most a window has each; of more, their distribution alone."""
@@ -23,22 +21,22 @@ REQUEST_ROWS = 1000
 def attribution(
     generation: Generation,
     whole: EnergyReading,
-    metering: Metering,
-    devices: Collection[str],
+    cut: Cut | str,
     *,
     rows: int = REQUEST_ROWS,
 ) -> dict[str, Any]:
     """The window's energy divided over all its requests, or why it cannot be.
 
     `method` is `by_phase_tokens` where stamps cut the window into prefill and decode,
-    else `by_tokens`. `closure_pct` is by how much the shares' sum is above the gross.
+    which `cut` tells, else `by_tokens`. `closure_pct` is by how much the shares' sum is
+    above the gross.
     """
     done = generation.completions
     reason = _why_not(done, whole)
     if reason is not None or whole.gross_j is None:
         return {"method": None, "reason": reason}
     flights = [_flight(one) for one in done]
-    parts = list(_parts(generation, metering, devices))
+    parts = list(_parts(cut, range(len(done))))
     shares = by_phase_tokens(parts, flights) if parts else None
     method = "by_tokens" if shares is None else "by_phase_tokens"
     shares = by_tokens(whole.gross_j, flights) if shares is None else shares
@@ -70,25 +68,13 @@ def _flight(one: Completion) -> Flight:
     )
 
 
-def _parts(
-    generation: Generation, metering: Metering, devices: Collection[str]
-) -> Iterator[Drawn]:
-    """The window in phases with the energy of each; nothing where one is not known.
-
-    The first requests of a latency window are no part of its phases, and are requests.
-    """
-    stamps = [
-        Stamps(one.sent_ns, one.ended_ns, one.token_ns)
-        for one in generation.completions
-    ]
-    found = split(generation.start_ns, generation.end_ns, stamps)
-    cut: Cut | None = None if found.reason else read(found, metering, devices)
-    if cut is None or any(one.gross_j is None for _, one in cut.read):
+def _parts(cut: Cut | str, everyone: Sequence[int]) -> Iterator[Drawn]:
+    """The window in phases with the energy of each; nothing where one is not known."""
+    if isinstance(cut, str) or any(one.gross_j is None for _, one in cut.read):
         return
-    everyone = range(len(stamps))
     for piece, reading in cut.read:
         assert reading.gross_j is not None
-        among = everyone if piece.span is None else found.members[piece.span]
+        among = everyone if piece.span is None else cut.split.members[piece.span]
         yield Drawn(phase=piece.phase, energy_j=reading.gross_j, requests=among)
 
 

@@ -1,8 +1,7 @@
 """The spans of a cycle by name, for the trace of the session."""
 
-from pytest_lem.analysis.latency import Stamps
-from pytest_lem.analysis.split import split
 from pytest_lem.measure.notebook import Notebook
+from pytest_lem.measure.phases import split_of
 from pytest_lem.measure.window import Pass
 from pytest_lem.meters.metering import Metering
 
@@ -28,9 +27,7 @@ def mark_cycle(metering: Metering, notes: Notebook) -> None:
 
 
 def _mark_phases(metering: Metering, run: Pass, devices: frozenset[str]) -> None:
-    done, generation = run.generation.completions, run.generation
-    stamps = [Stamps(one.sent_ns, one.ended_ns, one.token_ns) for one in done]
-    for piece in split(generation.start_ns, generation.end_ns, stamps).pieces:
+    for piece in split_of(run.generation).pieces:
         if piece.phase != "other":
             metering.mark(
                 piece.phase,

@@ -35,32 +35,50 @@ class Cut:
         return [reading for piece, reading in self.read if piece.phase == phase]
 
 
-def phases(
+def split_of(generation: Generation, *, left_out: int = 0) -> Split:
+    """A pass in phases by its stamps; the `left_out` first requests are in neither."""
+    stamps = [
+        Stamps(one.sent_ns, one.ended_ns, one.token_ns)
+        for one in generation.completions
+    ]
+    return split(generation.start_ns, generation.end_ns, stamps, left_out=left_out)
+
+
+def cut_of(
     generation: Generation,
     metering: Metering,
     devices: Collection[str],
     *,
     left_out: int = 0,
+) -> Cut | str:
+    """A pass in phases with the energy of each, or why it cannot be cut."""
+    found = split_of(generation, left_out=left_out)
+    return found.reason or read(found, metering, devices)
+
+
+def phases(
+    cut: Cut | str,
+    generation: Generation,
+    *,
+    period_s: float,
+    left_out: int = 0,
     unstamped: str = "no_token_stamps",
 ) -> tuple[dict[str, Any], list[str]]:
     """What prefill and decode took in a pass, or why that is not known; and flags.
 
-    The `left_out` first requests, which warm up, are no part of either phase;
-    `unstamped` is the reason where there are no stamps.
+    `cut` is without the `left_out` first requests, which warm up; `unstamped` is the
+    reason where there are no stamps, `period_s` that of the meter.
     """
+    if isinstance(cut, str):
+        bare = cut == "no_token_stamps"
+        return {"available": False, "reason": unstamped if bare else cut}, []
     done = generation.completions
-    stamps = [Stamps(one.sent_ns, one.ended_ns, one.token_ns) for one in done]
-    found = split(generation.start_ns, generation.end_ns, stamps, left_out=left_out)
-    if found.reason is not None:
-        bare = found.reason == "no_token_stamps"
-        return {"available": False, "reason": unstamped if bare else found.reason}, []
-    cut = read(found, metering, devices)
     block = measured(
         cut,
         input_tokens=sum(one.input_tokens for one in done[left_out:]),
         output_tokens=sum(one.output_tokens - 1 for one in done[left_out:]),
     )
-    return block, list(_flags(cut, block, metering.period_s))
+    return block, list(_flags(cut, block, period_s))
 
 
 def read(found: Split, metering: Metering, devices: Collection[str]) -> Cut:

@@ -13,7 +13,7 @@ from pytest_lem.analysis.net import IdleWatts, Net, net_energy
 from pytest_lem.analysis.split import covered_ns
 from pytest_lem.engines import Generation
 from pytest_lem.measure.attributing import REQUEST_ROWS, attribution
-from pytest_lem.measure.phases import phases
+from pytest_lem.measure.phases import cut_of, phases
 from pytest_lem.measure.thermal import thermal, thermal_flags
 from pytest_lem.meters.energy import EnergyReading
 from pytest_lem.meters.metering import Metering
@@ -73,10 +73,14 @@ def cost(
     flags = [*reading.flags, *thermal_flags(heat), *generation.native.get("flags", ())]
     if duration_s - inference_s > HOST_OVERHEAD * duration_s:
         flags.append("host_overhead")
+    # Requests that warm up are in no phase; of the energy they have their share.
+    cut = counted = cut_of(generation, metering, devices)
+    if run.left_out:
+        counted = cut_of(generation, metering, devices, left_out=run.left_out)
     split, doubts = phases(
+        counted,
         generation,
-        metering,
-        devices,
+        period_s=metering.period_s,
         left_out=run.left_out,
         unstamped=run.unstamped,
     )
@@ -106,9 +110,7 @@ def cost(
         thermal=heat,
         memory=generation.memory,
         flags=flags,
-        attribution=attribution(
-            generation, reading, metering, devices, rows=request_rows
-        ),
+        attribution=attribution(generation, reading, cut, rows=request_rows),
         speculation=_drafts(generation),
         scheduler=generation.native.get("scheduler"),
     )

@@ -9,7 +9,7 @@ import pytest
 from pytest_lem.analysis.split import Piece, Split
 from pytest_lem.engines import Completion, Generation
 from pytest_lem.engines.registry import EngineEntry
-from pytest_lem.measure.phases import measured, phases, read
+from pytest_lem.measure.phases import cut_of, measured, phases, read
 from pytest_lem.meters.fake import FakeMeter
 from pytest_lem.meters.metering import Metering
 from pytest_lem.meters.replay import ReplayMeter
@@ -18,6 +18,13 @@ TRACE = Path(__file__).parents[1] / "data" / "h100_llm_trace.json.gz"
 RECORDED = json.loads(gzip.decompress(TRACE.read_bytes()))
 MARKS = RECORDED["marks"]
 STREAMED = [mark for mark in MARKS if mark["name"] == "stream_b1"]
+
+
+def found_in(run, metering, **how):
+    """What phases of a pass are told, and its flags."""
+    left_out = how.get("left_out", 0)
+    cut = cut_of(run, metering, ["cpu"], left_out=left_out)
+    return phases(cut, run, period_s=metering.period_s, **how)
 
 
 def ns(time_s):
@@ -78,7 +85,7 @@ def recorded():
 def test_two_requests_on_a_known_curve(curve):
     """600 J and 800 J each; the first token is prefill's, so 4 and 2 are decoded."""
     run = generation(109.0, 121.0, [FIRST, SECOND])
-    found, flags = phases(run, curve, ["cpu"])
+    found, flags = found_in(run, curve)
     assert found["prefill"] == {
         "duration_s": pytest.approx(2.0),
         "input_tokens": 60,
@@ -112,7 +119,7 @@ def test_two_requests_on_a_known_curve(curve):
 
 def test_requests_of_one_batch_share_their_span(curve):
     """Seconds and joules are there once, tokens for each; no request has its own."""
-    found, _ = phases(generation(110.0, 115.0, [FIRST] * 3), curve, ["cpu"])
+    found, _ = found_in(generation(110.0, 115.0, [FIRST] * 3), curve)
     assert found["prefill"]["energy_j"] == pytest.approx(600.0)
     assert found["decode"]["duration_s"] == pytest.approx(4.0)
     assert (found["prefill"]["input_tokens"], found["decode"]["output_tokens"]) == (
@@ -126,7 +133,7 @@ def test_requests_of_one_batch_share_their_span(curve):
 def test_requests_left_out_are_no_part_of_a_phase(curve):
     """They warm up: their time and energy are other, and the sum is still the gross."""
     run = generation(110.0, 120.0, [FIRST, SECOND])
-    found, _ = phases(run, curve, ["cpu"], left_out=1)
+    found, _ = found_in(run, curve, left_out=1)
     assert found["prefill"]["energy_j"] == pytest.approx(600.0)
     assert found["prefill"]["input_tokens"] == 30
     assert (found["decode"]["duration_s"], found["decode"]["output_tokens"]) == (4.0, 2)
@@ -137,7 +144,7 @@ def test_requests_left_out_are_no_part_of_a_phase(curve):
 def test_a_request_of_one_token_decodes_none(curve):
     """No tokens, no energy per token; what came after the token is still told."""
     one = completion(110.0, 112.0, 111.0)
-    found, _ = phases(generation(110.0, 112.0, [one]), curve, ["cpu"])
+    found, _ = found_in(generation(110.0, 112.0, [one]), curve)
     assert found["decode"]["output_tokens"] == 0
     assert found["decode"]["energy_j"] == pytest.approx(200.0)
     assert found["decode"]["energy_per_output_token_j"] is None
@@ -147,8 +154,8 @@ def test_a_request_of_one_token_decodes_none(curve):
 
 def test_without_energy_there_are_still_times_and_rates():
     """Each null has its reason; nothing is zero that is not known."""
-    found, flags = phases(
-        generation(110.0, 115.0, [FIRST]), Metering([], absent="no_meter"), ["cpu"]
+    found, flags = found_in(
+        generation(110.0, 115.0, [FIRST]), Metering([], absent="no_meter")
     )
     assert found["prefill"]["input_tps"] == pytest.approx(30.0)
     assert found["decode"]["output_tps"] == pytest.approx(1.0)
@@ -170,7 +177,7 @@ def test_without_energy_there_are_still_times_and_rates():
 def test_without_stamps_there_are_no_phases(curve, unstamped):
     """Only the reason, which the pass knows."""
     run = generation(110.0, 115.0, [completion(110.0, 115.0)])
-    found = phases(run, curve, ["cpu"], unstamped=unstamped)
+    found = found_in(run, curve, unstamped=unstamped)
     assert found == ({"available": False, "reason": unstamped}, [])
 
 
@@ -179,7 +186,7 @@ def test_phases_within_a_step_of_the_counter_are_flagged(cranked):
     cranked.wait(10.0)
     assert cranked.metering.settle(110.0)
     short = completion(105.0, 106.0, 105.05, 106.0)
-    _, flags = phases(generation(105.0, 106.0, [short]), cranked.metering, ["cpu"])
+    _, flags = found_in(generation(105.0, 106.0, [short]), cranked.metering)
     assert flags == ["phases_unresolved"]
 
 
@@ -190,7 +197,7 @@ def test_recorded_requests_close_with_the_counter(recorded):
         for m in STREAMED
     ]
     run = generation(STREAMED[0]["start"], STREAMED[-1]["end"], requests)
-    found, _ = phases(run, recorded, ["cpu"])
+    found, _ = found_in(run, recorded)
     assert abs(found["closure"]["error_pct"]) < 2.0
     assert found["closure"]["counter_j"] == pytest.approx(
         sum(found[name]["energy_j"] for name in ("prefill", "decode", "other"))
