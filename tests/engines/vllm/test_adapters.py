@@ -9,6 +9,7 @@ from pytest_lem.engines.vllm.adapters import lora_arguments
 from pytest_lem.errors import ConfigError, EngineLoadError
 
 
+@pytest.mark.proves("adapter", "vllm.adapters", "vllm.request_adapters")
 def test_each_request_is_computed_with_the_adapter_that_it_names(
     start, ask, rows, bare, alone, adapters
 ):

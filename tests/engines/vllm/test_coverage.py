@@ -7,11 +7,9 @@ in the configuration that the real library resolves.
 import ast
 from pathlib import Path
 
-from pytest_lem.engines.driven import VLLM, drives
-from pytest_lem.spec import catalogue
-from pytest_lem.spec.parameters.about import HARNESS
+from pytest_lem.engines.driven import VLLM
+from tests.engines.coverage import Coverage
 
-HERE = Path(__file__).parent
 GPU = "needs a GPU: a CPU refuses or ignores it"
 FILES = "needs a checkpoint that was made for it"
 EXPERTS = "needs a mixture of experts on several GPUs"
@@ -35,18 +33,6 @@ ELSEWHERE = {
 """Parameters that no test on a CPU can show, and why."""
 
 
-def proven():
-    """The paths that `proves` marks and the tables of cases name in this folder."""
-    found = set()
-    for path in HERE.glob("test_*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("proves"):
-                found |= {ast.literal_eval(one) for one in node.args}
-            elif isinstance(node, ast.Assign):
-                found |= {*cases(ast.unparse(node.targets[0]), node.value)}
-    return found
-
-
 def cases(name, table):
     """The paths of a table: its first column, or that and the third one."""
     if name not in ("CASES", "NESTED"):
@@ -57,35 +43,25 @@ def cases(name, table):
         yield ".".join(f"vllm.{first}{inner}".split(".")[:3])
 
 
-def parameters():
-    """Every parameter that reaches an object of vLLM's."""
-    universal = (
-        row
-        for row in catalogue.rows(catalogue.UNIVERSAL)
-        if row.targets.get("vllm", HARNESS) != HARNESS
-    )
-    return {row.path for row in (*universal, *catalogue.rows("vllm"))}
+COVERAGE = Coverage(
+    backend="vllm",
+    folder=Path(__file__).parent,
+    driven=VLLM,
+    elsewhere=ELSEWHERE,
+    cases=cases,
+)
 
 
 def test_nearly_every_parameter_reaches_the_real_vllm():
     """At least 90 % of those that a CPU can show; the others have a reason."""
-    paths, shown = parameters(), proven()
-    possible = paths - {*ELSEWHERE}
-    left = sorted(possible - shown)
-    share = 1 - len(left) / len(possible)
-    print(f"{len(possible - {*left})} of {len(possible)} parameters ({share:.1%})")
-    print(*(f"not shown: {path}" for path in left), sep="\n")
-    print(*(f"{path}: {why}" for path, why in ELSEWHERE.items()), sep="\n")
-    assert share >= 0.90, left
+    COVERAGE.check_share(0.90)
 
 
 def test_marks_and_reasons_name_parameters():
     """A name that is misspelt would count as nothing."""
-    assert proven() <= parameters()
-    assert {*ELSEWHERE} <= parameters()
+    COVERAGE.check_names()
 
 
 def test_what_is_shown_is_driven():
     """No engine is said to obey what collection refuses."""
-    for path in proven():
-        assert drives(path, VLLM, section="vllm"), path
+    COVERAGE.check_driven()
