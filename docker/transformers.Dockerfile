@@ -9,7 +9,7 @@ RUN python3 -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_CONSTRAINT=/src/constraints.txt
 COPY docker/constraints/transformers.txt /src/constraints.txt
 RUN pip install torch transformers accelerate peft
-# Its dependencies apart from itself, which changes more often.
+# What pytest-lem depends on apart from itself, which changes more often.
 COPY pyproject.toml README.md LICENSE /src/
 COPY pytest_lem/__init__.py /src/pytest_lem/
 RUN pip install "/src[transformers]" && pip uninstall --yes pytest-lem
