@@ -197,7 +197,7 @@ def _cuda(backend: str, one: image.Image, subject: Subject, gpu: str) -> Check:
             check=False,
         )
         seen = done.stdout.split()
-        why = (done.stderr.strip().splitlines() or ["it gives no reason"])[-1]
+        why = (done.stderr.strip().splitlines() or ["it sees no GPU"])[-1]
     except subprocess.TimeoutExpired:
         one.runtime.remove(container)
         seen, why = [], f"no answer within {_CUDA_WITHIN_S:.0f} s"

@@ -127,7 +127,7 @@ def test_device_files_that_are_missing_are_named(driver, tmp_path):
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev/nvidiactl").touch()
     assert told(gpus.files(subject)) == [
-        ("failed", "/dev/nvidia-uvm is missing, /dev/nvidia3 is missing")
+        ("warning", "/dev/nvidia-uvm is missing, /dev/nvidia3 is missing")
     ]
     for name in ("nvidia-uvm", "nvidia3"):
         (tmp_path / "dev" / name).touch()
@@ -147,7 +147,11 @@ def test_a_gpu_on_which_cuda_starts_is_told():
     """By the very UUID that a worker of it would be given."""
     uuid = f"GPU-{'-'.join('28' * n for n in (4, 2, 2, 2, 6))}"
     one = Gpu(index=0, uuid=uuid, name="H100")
-    assert told(gpus.cuda(Subject(gpus=[one]))) == [("ok", f"starts on {uuid}")]
+    hidden = Gpu(index=1, uuid="GPU-63", name="H100")
+    assert told(gpus.cuda(Subject(gpus=[one, hidden]))) == [
+        ("ok", f"starts on {uuid}"),
+        ("failed", "does not start on GPU-63: it sees no GPU"),
+    ]
 
 
 @pytest.mark.gpu
