@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -56,12 +57,16 @@ def workers(subject: Subject) -> Iterator[Check]:
 
 
 def _all(proc: Path) -> Iterator[_Process]:
+    """Processes of this namespace: in a container's, numbers mean other processes."""
+    ours = os.readlink(proc / "self/ns/pid")
     for folder in proc.glob("[0-9]*"):
         try:
+            if os.readlink(folder / "ns/pid") != ours:
+                continue
             stat = (folder / "stat").read_text(errors="replace")
             line = (folder / "cmdline").read_bytes().decode(errors="replace")
         except OSError:
-            continue  # it has ended
+            continue  # it has ended, or is somebody else's
         parent = int(stat[stat.rindex(")") + 2 :].split()[1])
         arguments = line.rstrip("\0").split("\0") if line else []
         yield _Process(pid=int(folder.name), parent=parent, arguments=arguments)
