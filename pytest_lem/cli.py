@@ -343,8 +343,12 @@ def params(
     diff: Annotated[
         bool, typer.Option("--diff", help="Compare with the engine that is installed.")
     ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Write down what the engine that is installed takes."),
+    ] = None,
     python: Annotated[
-        str, typer.Option(help="With --diff: the Python that has the engine.")
+        str, typer.Option(help="With --diff, --record: the Python with the engine.")
     ] = sys.executable,
 ) -> None:
     """List every parameter, or what an installed engine takes beside them."""
@@ -352,7 +356,9 @@ def params(
 
     try:
         chosen = parameters.chosen(backend)
-        if diff:
+        if record is not None:
+            told = parameters.record_lines(chosen, record, python)
+        elif diff:
             told = parameters.difference_lines(chosen, python, as_json=as_json)
         else:
             told = parameters.listing(chosen, as_json=as_json, as_schema=as_schema)

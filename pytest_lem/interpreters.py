@@ -127,15 +127,10 @@ def missing(config: pytest.Config, names: Iterable[str]) -> Iterator[str]:
 
 def version_of(config: pytest.Config, backend: str) -> str | None:
     """The version of the engine's library where it runs; None where not known."""
-    from importlib.metadata import PackageNotFoundError, version
+    from pytest_lem.spec.compat import installed, package_of
 
-    other = elsewhere(config, backend)
-    if other is not None:
-        return other.packages[backend]
-    try:
-        return version(backend)
-    except PackageNotFoundError:
-        return None
+    other, package = elsewhere(config, backend), package_of(backend)
+    return installed(package) if other is None else other.packages[package]
 
 
 def warn(config: pytest.Config, notes: "Iterable[Note]") -> Iterator[str]:

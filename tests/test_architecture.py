@@ -52,7 +52,9 @@ ROOMS = (
 )
 FRONT_DOOR = next(room for room in ROOMS if "plugin" in room)
 ENGINE_LIBRARIES = {"torch", "transformers", "vllm", "tensorrt_llm"}
-DRIVERS = tuple(f"pytest_lem.engines.{name}." for name in ("transformers", "vllm"))
+DRIVERS = tuple(
+    f"pytest_lem.engines.{name}." for name in ("transformers", "vllm", "tensorrt")
+)
 ENGINE_NAMES = re.compile(r"\b(transformers|pytorch|vllm|tensorrt|trt)\b")
 RUNS = re.compile(r'^if __name__ == "__main__":$', re.MULTILINE)
 HEAVY = {

@@ -1,11 +1,12 @@
-"""What an installed engine takes, against what its parameters were written for."""
+"""What an engine takes, against what its parameters were written for."""
 
 import difflib
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from pytest_lem.engines.recorded import recorded
 from pytest_lem.engines.signatures import Signatures, read
 from pytest_lem.spec import catalogue
 
@@ -17,10 +18,12 @@ class Difference:
     `gone` are targets of parameters that the engine does not take, `renamed` those of
     them that have a likely successor, `new` are arguments that no parameter reaches and
     that are not left out on purpose. `absent` are objects that were not found at all,
-    of which nothing else is said. `version` is None where it is not installed.
+    of which nothing else is said. `version` is None where it is not known; `recorded`
+    tells that it is not installed, and that its signatures were written down.
     """
 
     backend: str
+    recorded: bool = False
     written_for: str
     version: str | None
     same: int
@@ -37,13 +40,16 @@ class Difference:
 def difference(backend: str, python: str = sys.executable) -> Difference:
     """Compare a backend's parameters with the engine that this Python has.
 
-    Raises EngineNotAvailable where the engine is there and cannot be imported.
+    Where it has none, with the newest signatures that were written down. Raises
+    EngineNotAvailable where the engine is there and cannot be imported.
     """
     found = read(catalogue.native(backend), python)
+    written = recorded(backend) if found.version is None else None
     left_out = {
         name for names in catalogue.not_covered(backend).values() for name in names
     }
-    return compare(backend, found, catalogue.targets(backend), left_out)
+    told = compare(backend, written or found, catalogue.targets(backend), left_out)
+    return replace(told, recorded=written is not None)
 
 
 def compare(

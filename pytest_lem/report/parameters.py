@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 
 from pytest_lem.engines.difference import Difference, difference
 from pytest_lem.engines.driven import drives
+from pytest_lem.engines.recorded import check_backend, record
 from pytest_lem.engines.registry import BUILT_IN
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec import catalogue
@@ -60,6 +62,20 @@ def difference_lines(
             yield from [json.dumps(found.to_json())] if as_json else _told(found)
 
 
+def record_lines(lists: Iterable[str], file: Path, python: str) -> Iterator[str]:
+    """Write down what one installed engine takes, and tell which version that was.
+
+    Raises ConfigError unless one backend was named, EngineNotAvailable without it.
+    """
+    (backend, *others) = lists
+    if others:
+        raise ConfigError("--record needs --backend: one engine's are written down")
+    check_backend(backend)
+    version = record(backend, file, python)
+    name = NAMES.get(backend, backend)
+    yield f"{file}: what {name} {version} takes"
+
+
 def _told(found: Difference) -> list[str]:
     name = NAMES.get(found.backend, found.backend)
     if found.version is None:
@@ -69,7 +85,11 @@ def _told(found: Difference) -> list[str]:
     gone = [f"  gone     {one}" for one in found.gone if one not in found.renamed]
     late = {*found.renamed.values()}
     new = [f"  new      {one}" for one in found.new if one not in late]
-    head = f"{name} {found.version}; parameters were written for {found.written_for}"
+    there = "recorded, for it is not installed here; " if found.recorded else ""
+    head = (
+        f"{name} {found.version}; {there}parameters were written for "
+        f"{found.written_for}"
+    )
     return [head, f"  same     {found.same} arguments", *absent, *gone, *renamed, *new]
 
 

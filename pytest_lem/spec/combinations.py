@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pytest_lem.spec import tensorrt_combinations
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.workload import Workload
 
@@ -76,6 +77,8 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
             yield from _continuous(spec.engine, workload)
         for way in sorted(_DRAFTS & {*spec.engine}):
             yield from _drafts(way, spec.engine, workload)
+    if spec.backend == "tensorrt":
+        yield from tensorrt_combinations.conflicts(spec, workload)
     if spec.backend == "vllm":
         yield from _vllm_adapters(spec)
         yield from _vllm_several(spec)

@@ -36,6 +36,11 @@ def packages() -> tuple[Package, ...]:
     return tuple(Package(name=name, **entry) for name, entry in table.items())
 
 
+def package_of(backend: str) -> str:
+    """The package that is this backend's engine; of an unknown one its own name."""
+    return next((one.name for one in packages() if one.engine == backend), backend)
+
+
 def beside(backend: str) -> list[str]:
     """The packages that are this backend's engine, or that it uses."""
     return [one.name for one in packages() if backend in (one.engine, one.beside)]

@@ -69,7 +69,7 @@ class EngineSpec(BaseModel):
         {
             "transformers": "PeftModel.from_pretrained",
             "vllm": "LoRARequest.lora_path",
-            "tensorrt": "LoRARequest.lora_ckpt_path",
+            "tensorrt": "LoRARequest.lora_path",
         },
         "LoRA adapter on top of the model: hub id or path.",
         effect="E+ T- L+ M+",

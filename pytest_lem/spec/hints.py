@@ -12,15 +12,29 @@ ORIGIN = "batch_size"
 def hinted(spec: EngineSpec, workload: Workload, origins: dict[str, str]) -> EngineSpec:
     """The spec with what follows from the workload; `origins` gets where it is from.
 
-    vLLM batches by itself: `batch_size` is how many requests it may run at once.
+    vLLM and TensorRT-LLM batch by themselves: `batch_size` is how many requests they
+    may run at once.
     """
     found: dict[str, Any] = {}
+    if spec.backend == "tensorrt":
+        found = _tensorrt(spec.engine, workload)
     if spec.backend == "vllm" and spec.engine.get("max_num_seqs") is None:
         found["max_num_seqs"] = workload.batch_size * _texts(spec.engine, workload)
     if not found:
         return spec
     origins |= {f"{spec.backend}.{key}": ORIGIN for key in found}
     return spec.model_copy(update={"engine": {**spec.engine, **found}})
+
+
+def _tensorrt(section: Mapping[str, Any], workload: Workload) -> dict[str, Any]:
+    """How many texts at once, how wide a beam search; a given engine has its own."""
+    if section.get("engine_path") is not None:
+        return {}
+    texts = max(section.get("best_of") or 1, _texts(section, workload))
+    wanted = {"max_batch_size": workload.batch_size * texts}
+    if (beams := workload.decoder.num_beams or 1) > 1:
+        wanted |= {"max_beam_width": beams}
+    return {key: one for key, one in wanted.items() if section.get(key) is None}
 
 
 def _texts(section: Mapping[str, Any], workload: Workload) -> int:

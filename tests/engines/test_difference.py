@@ -1,13 +1,20 @@
 """Parameters against the arguments that an installed engine takes."""
 
 import importlib.util
+import json
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
 from pytest_lem.engines.difference import compare, difference
-from pytest_lem.engines.signatures import Signatures, arguments, read
+from pytest_lem.engines.recorded import record, recorded, recordings
+from pytest_lem.engines.signatures import Signatures, arguments, read, types
 from pytest_lem.errors import EngineNotAvailable
+from pytest_lem.spec.catalogue import not_covered, targets
+
+SCRIPTED = Path(__file__).parents[1] / "data" / "scripted_tensorrt"
 
 
 def test_gone_renamed_and_new_are_told_apart():
@@ -24,12 +31,90 @@ def test_gone_renamed_and_new_are_told_apart():
     assert told.new == ["Args.extra", "Args.page_size", "Other.blocks"]
 
 
-def test_of_an_engine_that_is_not_installed_nothing_is_gone():
-    """Nothing is claimed about what was not looked at."""
-    if importlib.util.find_spec("tensorrt_llm"):
-        pytest.skip("TensorRT-LLM is installed here")
-    told = difference("tensorrt")
-    assert (told.version, told.gone, told.new) == (None, [], [])
+@pytest.fixture
+def bare(tmp_path):
+    """A Python without any engine."""
+    script = tmp_path / "python"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    script.chmod(0o755)
+    return str(script)
+
+
+def test_of_an_engine_that_is_not_installed_nothing_is_gone(bare):
+    """Nothing is claimed about what was neither looked at nor written down."""
+    told = difference("vllm", bare)
+    assert (told.version, told.recorded, told.gone, told.new) == (None, False, [], [])
+
+
+def test_what_was_written_down_stands_in_for_an_engine_that_is_not_installed(bare):
+    """And every argument of it is a parameter, or left out by name."""
+    told = difference("tensorrt", bare)
+    assert told.recorded
+    assert told.version.startswith("1.4")
+    assert told.new == []
+    assert told.same > 90
+
+
+def test_each_recording_is_accounted_for():
+    """Older versions lack what is newer; nothing of theirs is forgotten."""
+    left_out = {n for one in not_covered("tensorrt").values() for n in one}
+    for version in recordings("tensorrt"):
+        found = recorded("tensorrt", version)
+        told = compare("tensorrt", found, targets("tensorrt"), left_out)
+        assert told.new == [], version
+        everything = sum(map(len, found.arguments.values()))
+        print(f"{found.version}: {told.same} of {everything} arguments are parameters")
+    assert [*recordings("tensorrt")] == ["1.3", "1.4"]
+
+
+class Model:
+    """As pydantic tells of a class, by name."""
+
+    def __init__(self, size: int = 3, *, name: str):
+        """Nothing is kept."""
+
+
+def test_what_is_installed_can_be_written_down(tmp_path, monkeypatch):
+    """Types and defaults beside the names, as the files that ship have them."""
+    assert types(Model) == {
+        "size": {"type": "int", "default": 3},
+        "name": {"type": "str"},
+    }
+    pydantic = pytest.importorskip("pydantic")
+    made = pydantic.create_model(
+        "Made",
+        few=(int, pydantic.Field(2, ge=1)),
+        rest=(list[int] | None, pydantic.Field(default_factory=list)),
+    )
+    assert types(made) == {
+        "few": {"type": "int", "default": 2, "limits": {"ge": 1}},
+        "rest": {"type": "list[int] | None", "made": "list"},
+    }
+
+
+def test_the_signatures_of_an_installed_engine_are_written_to_a_file(tmp_path, bare):
+    """One engine's, in the shape that ships; without the engine there is no file."""
+    file = tmp_path / "found.json"
+    with pytest.raises(EngineNotAvailable, match="there is nothing to record"):
+        record("tensorrt", file, bare)
+    assert not file.exists()
+    here = os.pathsep.join([str(SCRIPTED), os.environ.get("PYTHONPATH", "")])
+    script = tmp_path / "with"
+    script.write_text(
+        f'#!/bin/sh\nexport PYTHONPATH="{here}"\nexec {sys.executable} "$@"\n'
+    )
+    script.chmod(0o755)
+    assert record("tensorrt", file, str(script)) == "1.3.0rc0+scripted"
+    told = json.loads(file.read_text())
+    assert told["library"] == "tensorrt_llm"
+    shipped = json.loads(recordings("tensorrt")["1.3"].read_text())
+    for name in ("TorchLlmArgs", "KvCacheConfig", "SamplingParams"):
+        found, wanted = told["objects"][name], shipped["objects"][name]
+        assert {**found["arguments"]}.keys() == wanted["arguments"].keys()
+        assert found["target"] == wanted["target"]
+    fraction = told["objects"]["KvCacheConfig"]["arguments"]["free_gpu_memory_fraction"]
+    assert fraction["default"] == 0.9
+    assert fraction["limits"] == {"ge": 0, "le": 1}
 
 
 @pytest.mark.slow

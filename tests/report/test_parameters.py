@@ -1,6 +1,7 @@
 """The pages on parameters are those that the models make."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,10 +48,41 @@ def test_an_unknown_backend_is_told_with_the_nearest():
     assert "did you mean 'transformers'?" in result.output
 
 
-def test_the_difference_says_when_an_engine_is_not_installed():
+@pytest.fixture
+def bare(tmp_path):
+    """A Python without any engine."""
+    script = tmp_path / "python"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    script.chmod(0o755)
+    return f"--python={script}"
+
+
+def test_the_difference_says_when_an_engine_is_not_installed(bare):
     """Nothing is compared with nothing; JSON says null."""
-    result = run("--backend=tensorrt", "--diff")
-    if "TensorRT-LLM is not installed here" not in result.output:
-        pytest.skip("TensorRT-LLM is installed here")
-    told = json.loads(run("--backend=tensorrt", "--diff", "--json").output)
+    told = run("--backend=vllm", "--diff", bare).output
+    assert told == "vLLM is not installed here: nothing to compare with\n"
+    told = json.loads(run("--backend=vllm", "--diff", "--json", bare).output)
     assert told["version"] is None
+
+
+def test_the_difference_with_what_was_written_down_says_so(bare):
+    """Where that is all there is."""
+    head, *lines = run("--backend=trt", "--diff", bare).output.splitlines()
+    assert head.startswith("TensorRT-LLM 1.4")
+    assert "recorded, for it is not installed here" in head
+    assert lines[0].startswith("  same ")
+    assert not [line for line in lines if line.startswith("  new ")]
+
+
+def test_signatures_are_recorded_of_one_engine_that_is_there(bare, tmp_path):
+    """In one line each, with the code of a usage error."""
+    file = tmp_path / "x.json"
+    several = run(f"--record={file}")
+    assert several.exit_code == 2
+    assert "--record needs --backend" in several.output
+    absent = run("--backend=trt", f"--record={file}", bare)
+    assert absent.exit_code == 2
+    assert "tensorrt is not installed in" in absent.output
+    universal = run("--backend=universal", f"--record={file}")
+    assert "backend 'universal' is unknown" in universal.output
+    assert not file.exists()

@@ -99,7 +99,7 @@ class Decoder(Section):
         ge=0,
     )
     num_beams: Int | None = parameter(
-        _to("num_beams", "BeamSearchParams.beam_width", "SamplingParams.n"),
+        _to("num_beams", "BeamSearchParams.beam_width", "SamplingParams.best_of"),
         "Texts that a beam search follows at once.",
         effect="E+ T- L+ M+",
         own="1",

@@ -29,12 +29,6 @@ class Loading(Section):
     checkpoint_format: str | None = _engine(
         "Whose format the weights have.", effect="", own="HF"
     )
-    kv_cache_quant_algo: str | None = into("QuantConfig")(
-        "Type of cached keys and values, as the checkpoint's quantisation names it.",
-        effect="E- T+ L- M-",
-        own="the checkpoint's",
-        advice="kv_cache_config.dtype says it without a quantised checkpoint.",
-    )
     force_dynamic_quantization: Bool | None = _engine(
         "Find scales while running.", effect="E~ T~ L~", own="false"
     )
@@ -106,6 +100,12 @@ class Parallel(Section):
         effect="E~ T+ L~",
         own="false",
         needs="a model with latent attention.",
+    )
+    attention_dp_config: dict[str, Any] | None = _engine(
+        "How requests are spread over them.",
+        effect="T~ L~",
+        choices="enable_balance, timeout_iters, batching_wait_iters, ...",
+        needs="enable_attention_dp.",
     )
     moe_tensor_parallel_size: Int | None = _engine(
         "GPUs that share each expert.", effect="E~ T~ L~", ge=1
@@ -187,14 +187,22 @@ class KvCache(Section):
         "Disk for blocks that were put off.",
         effect="E~ L~",
         unit="bytes",
+        needs="disk_cache_path.",
         versions=">=1.3",
         ge=0,
+    )
+    disk_cache_path: str | None = _cache(
+        "Directory of these blocks.", effect="", versions=">=1.3"
     )
     max_attention_window: list[Int] | None = _cache(
         "Tokens that each layer attends to.", effect="E- T+ L- M-"
     )
     sink_token_length: Int | None = _cache(
-        "First tokens that are always kept.", effect="M+", unit="tokens", ge=0
+        "First tokens that are always kept.",
+        effect="M+",
+        unit="tokens",
+        advice="The PyTorch backend ignores it.",
+        ge=0,
     )
     use_uvm: Bool | None = _cache(
         "A cache in managed memory.", effect="E+ T- L+", own="false"
@@ -225,6 +233,15 @@ class Scheduler(Section):
         effect="E~ T~ L~",
         own="none",
         advice="Off: it changes the work during a measurement.",
+    )
+    use_python_scheduler: Bool | None = _schedule(
+        "Schedule in Python.", effect="E+ T- L+", own="false", versions=">=1.3"
+    )
+    enable_prefix_aware_scheduling: Bool | None = _schedule(
+        "Count what the cache has when requests are admitted.",
+        effect="T~ L~",
+        own="true",
+        versions=">=1.3",
     )
 
 

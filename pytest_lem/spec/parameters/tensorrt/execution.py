@@ -55,6 +55,17 @@ class Execution(Section):
     prefill_cuda_graph_backend: Literal["disabled", "piecewise", "breakable"] | None = (
         _engine("Graphs for prompts.", effect="E- L- M+", versions=">=1.3")
     )
+    prefill_capture_num_tokens: list[Int] | None = _engine(
+        "Numbers of tokens of prompts that have a graph.",
+        effect="L- M+",
+        versions=">=1.3",
+    )
+    enable_in_graph_sampling: Bool | None = _engine(
+        "Sample within the graphs.",
+        effect="E- T+ L- M+",
+        own="false",
+        versions=">=1.3",
+    )
     attn_backend: str | None = _engine(
         "Attention kernel.",
         effect="E~ T~ L~",
@@ -114,12 +125,25 @@ class Execution(Section):
 class Speculation(Section):
     """`speculative_config`."""
 
-    decoding_type: str | None = _draft(
+    decoding_type: (
+        Literal[
+            "Draft_Target",
+            "Eagle",
+            "Eagle3",
+            "MTP",
+            "NGram",
+            "PARD",
+            "SA",
+            "DFlash",
+            "DSpark",
+            "AUTO",
+        ]
+        | None
+    ) = _ngram(
         "Who drafts tokens.",
         effect="E~ T~ L-",
         own="none",
-        choices="Draft_Target, Eagle3, MTP, NGram, PARD, SA, DFlash, DSpark, AUTO, "
-        "User_Provided",
+        advice="Which there are, the installed version tells.",
     )
     speculative_model: str | None = _draft(
         "The drafting model.",
@@ -136,7 +160,7 @@ class Speculation(Section):
     )
     max_matching_ngram_size: Int | None = _ngram(
         "Longest run of tokens looked for.",
-        effect="",
+        effect="T~ L~",
         own="2",
         needs="decoding_type NGram.",
         ge=1,
@@ -165,13 +189,39 @@ class Speculation(Section):
         advice="Changes the work during a measurement.",
     )
     acceptance_window: Int | None = _draft(
-        "Requests over which acceptance is averaged.", effect="T~", ge=1
+        "Requests over which acceptance is averaged.",
+        effect="T~",
+        versions="<1.3",
+        ge=1,
     )
     acceptance_length_threshold: Float | None = _draft(
         "Below this acceptance drafting ends.",
         effect="E~ T~ L~",
         advice="Changes the work during a measurement.",
+        versions="<1.3",
         ge=0,
+    )
+    acceptance_rate_window_size: Int | None = _draft(
+        "Steps over which acceptance is averaged.",
+        effect="T~",
+        unit="steps",
+        versions=">=1.3",
+        ge=1,
+    )
+    acceptance_rate_threshold: Float | None = _draft(
+        "Below this share of accepted drafts drafting ends.",
+        effect="E~ T~ L~",
+        advice="Changes the work during a measurement.",
+        versions=">=1.3",
+        ge=0,
+        le=1,
+    )
+    num_nextn_predict_layers: Int | None = into("MTPDecodingConfig")(
+        "Layers of the model that draft.",
+        effect="E~ T~ L~",
+        own="1",
+        needs="decoding_type MTP.",
+        ge=1,
     )
     allow_advanced_sampling: Bool | None = _draft(
         "Draft for sampled requests as well.", effect="L~", own="false"
@@ -227,6 +277,12 @@ class Sampling(Section):
         effect="E~ L~",
         own="set where the length is forced",
     )
+    stop: list[str] | None = _sample(
+        "Texts that end a request.", effect="E~ L~", needs="min_output_tokens=0."
+    )
+    stop_token_ids: list[Int] | None = _sample(
+        "Tokens that end a request.", effect="E~ L~", needs="min_output_tokens=0."
+    )
     end_id: Int | None = _sample(
         "The id that ends a request.", effect="E~ L~", own="the model's"
     )
@@ -275,13 +331,18 @@ class Observation(Section):
     """What TensorRT-LLM says of itself; each costs a little on the host."""
 
     return_perf_metrics: Bool | None = _engine(
-        "Times of each request; of SamplingParams as well.", effect="L+", own="false"
+        "Times of each request; of SamplingParams as well.",
+        effect="L+",
+        own="true, set by pytest-lem",
     )
     perf_metrics_max_requests: Int | None = _engine(
         "Requests whose times are kept.", effect="M+", own="0", ge=0
     )
     enable_iter_perf_stats: Bool | None = _engine(
-        "Figures of each step.", effect="L+", own="false"
+        "Figures of each step.",
+        effect="L+",
+        own="true, set by pytest-lem",
+        advice="False costs the host less, and leaves cache and queue untold.",
     )
     enable_iter_req_stats: Bool | None = _engine(
         "Figures of each request in each step.",
@@ -293,7 +354,11 @@ class Observation(Section):
         "Steps whose figures are kept.", effect="M+", ge=1
     )
     max_stats_len: Int | None = _engine(
-        "Most figures kept.", effect="M+", own="1000", ge=1
+        "Most steps whose figures are kept.",
+        effect="M+",
+        own="100000, set by pytest-lem",
+        unit="steps",
+        ge=1,
     )
     enable_energy_metrics: Bool | None = _engine(
         "Energy by NVML, of trtllm-serve only.",
@@ -313,8 +378,19 @@ class Extra(Section):
     """`extra`: arguments passed on as they are, none of which is a parameter here."""
 
     engine: dict[str, Any] | None = _engine(
-        "Further arguments of the engine.", called="**", effect="E~ T~ L~ M~"
+        "Further arguments of the engine.",
+        called="**",
+        effect="E~ T~ L~ M~",
+        older=("extra_runtime_args",),
     )
     sampling: dict[str, Any] | None = _sample(
         "Further fields of sampling.", called="**", effect="E~ T~ L~ M~"
+    )
+    build: dict[str, Any] | None = into("BuildConfig")(
+        "Further fields of a build.",
+        called="**",
+        effect="E~ T~ L~ M~",
+        needs="backend tensorrt.",
+        versions="<1.3",
+        older=("extra_build_args",),
     )

@@ -1,0 +1,110 @@
+"""TensorRT-LLM with a stamp for each token: `generate_async`, in a loop of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_lem.engines import Completion, GenerateOptions
+from pytest_lem.engines.tensorrt.requests import Flight, Span, completion
+from pytest_lem.errors import ConfigError, GenerationError
+
+
+@dataclass(slots=True, eq=False)
+class Heard:
+    """One request as its tokens come out; `chunks` has (when, how many) of each event.
+
+    Drafts that are right, and a consumer that is late, give several tokens at once.
+    """
+
+    sent_ns: int = 0
+    chunks: list[tuple[int, int]] = field(default_factory=list)
+    output: Any = None
+
+    def take(self, output: Any, at_ns: int) -> None:
+        """Note an event of the request's one text."""
+        count = len(output.outputs[0].token_ids_diff)
+        if count:
+            self.chunks.append((at_ns, count))
+        self.output = output
+
+    @property
+    def stamps(self) -> list[int]:
+        """As many stamps as tokens."""
+        return [at_ns for at_ns, count in self.chunks for _ in range(count)]
+
+    @property
+    def in_chunks(self) -> bool:
+        """Whether tokens came several at a time."""
+        return any(count > 1 for _, count in self.chunks)
+
+    def whole(self) -> Any:
+        """The request with all its tokens; GenerationError where the stream broke."""
+        if self.output is None or not self.output.finished:
+            count = len(self.stamps)
+            msg = f"a stream ended after {count} tokens, before its request did"
+            raise GenerationError(msg)
+        return self.output
+
+
+def fly(llm: Any, flight: Flight, loop: asyncio.Runner) -> list[Any]:
+    """One flight: `RequestOutput`s, or `Heard` where tokens are timed, in that loop."""
+    if not flight.stamps:
+        made = llm.generate(
+            flight.prompts, flight.params, use_tqdm=False, **flight.more
+        )
+        return list(made)
+    heard = [Heard() for _ in flight.prompts]
+    loop.run(_all(llm, flight, heard))
+    return heard
+
+
+def flights(whole: Flight, batch_size: int, section: Mapping[str, Any]) -> list[Flight]:
+    """A stamped flight, or one for each request where they go one at a time.
+
+    Raises ConfigError for what has no time for each token.
+    """
+    if whole.params.best_of > 1:
+        msg = "token times need one text: no decoder.num_beams, tensorrt.n, best_of"
+        raise ConfigError(msg)
+    if section.get("num_postprocess_workers"):
+        msg = "token times need tensorrt.num_postprocess_workers=0: others hold them up"
+        raise ConfigError(msg)
+    if batch_size > 1:
+        return [whole]
+    return [whole.only(place) for place in range(len(whole.prompts))]
+
+
+def streamed(
+    heard: Sequence[Heard], span: Span, options: GenerateOptions
+) -> list[Completion]:
+    """Requests with their own times; one alone in its flight has those of the call."""
+    alone = len(heard) == 1
+    return [
+        completion(
+            one.whole(),
+            span if alone else (one.sent_ns, one.stamps[-1]),
+            options,
+            one.stamps,
+        )
+        for one in heard
+    ]
+
+
+async def _all(llm: Any, flight: Flight, heard: Sequence[Heard]) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+            for prompt, one in zip(flight.prompts, heard, strict=True):
+                group.create_task(_one(llm, flight, prompt, one))
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from several
+
+
+async def _one(llm: Any, flight: Flight, prompt: list[int], one: Heard) -> None:
+    one.sent_ns = time.monotonic_ns()
+    events = llm.generate_async(prompt, flight.params, streaming=True, **flight.more)
+    async for output in events:
+        one.take(output, time.monotonic_ns())

@@ -1,0 +1,86 @@
+"""What parameters of TensorRT-LLM and the workload cannot be together."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pytest_lem.spec.engine import EngineSpec
+from pytest_lem.spec.parameters.tensorrt import TensorrtParameters
+from pytest_lem.spec.workload import Workload
+
+_OF_LORA = ("max_lora_rank", "max_loras", "max_cpu_loras", "peft_cache_config")
+_OF_BEAMS = ("length_penalty", "early_stopping", "beam_search_diversity_rate")
+
+
+def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
+    """A line for each parameter that this workload, or another one, rules out."""
+    section = spec.engine
+    yield from _sizes(section, workload)
+    yield from _texts(section, workload)
+    yield from _adapters(spec)
+    if workload.streaming:
+        yield from _streaming(section)
+    forced = workload.forced_min_tokens == workload.output_tokens
+    for name in ("stop", "stop_token_ids"):
+        if forced and section.get(name) is not None:
+            yield f"tensorrt.{name} means nothing without min_output_tokens=0"
+    if TensorrtParameters.model_validate(section).compiles:
+        if spec.adapter is not None:
+            yield (
+                "adapter: a compiled engine takes none; merge it into the weights "
+                "first, or leave out what is about builds"
+            )
+        if section.get("speculative_config"):
+            yield (
+                "tensorrt.speculative_config and compiled engines exclude each other: "
+                "leave out what is about builds"
+            )
+
+
+def _sizes(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:
+    limits = {
+        "max_batch_size": ("batch_size", workload.batch_size),
+        "max_input_len": ("input_tokens", workload.input_tokens),
+        "max_beam_width": ("decoder.num_beams", workload.decoder.num_beams),
+    }
+    for name, (path, wanted) in limits.items():
+        there = section.get(name)
+        if there is not None and wanted is not None and wanted > there:
+            yield f"tensorrt.{name}={there} is below {path}={wanted}"
+
+
+def _texts(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:
+    beams, texts = workload.decoder.num_beams or 1, section.get("n") or 1
+    if beams > 1:
+        if section.get("best_of") is not None:
+            yield "decoder.num_beams and tensorrt.best_of exclude each other"
+        if texts > beams:
+            yield f"tensorrt.n={texts} is above decoder.num_beams={beams}"
+        if workload.decoder.draws:
+            yield "decoder.num_beams and decoder.do_sample exclude each other"
+        return
+    for name in (one for one in _OF_BEAMS if section.get(one) is not None):
+        yield f"tensorrt.{name} means nothing without decoder.num_beams above 1"
+    if max(texts, section.get("best_of") or 1) > 1 and not workload.decoder.draws:
+        yield (
+            "tensorrt.n and best_of above 1 need decoder.do_sample=True: else all "
+            "texts are alike"
+        )
+
+
+def _adapters(spec: EngineSpec) -> Iterator[str]:
+    room = spec.engine.get("enable_lora")
+    if room is False and spec.adapter is not None:
+        yield "tensorrt.enable_lora=False and adapter exclude each other"
+    if not room and spec.adapter is None:
+        for name in (one for one in _OF_LORA if spec.engine.get(one) is not None):
+            yield f"tensorrt.{name} needs tensorrt.enable_lora=True, or adapter"
+
+
+def _streaming(section: Mapping[str, Any]) -> Iterator[str]:
+    if max(section.get("n") or 1, section.get("best_of") or 1) > 1:
+        yield "tensorrt.n and best_of need streaming off: tokens are timed of one text"
+    if section.get("num_postprocess_workers"):
+        yield (
+            "tensorrt.num_postprocess_workers needs streaming off: tokens are timed "
+            "where they come out"
+        )
