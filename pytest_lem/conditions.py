@@ -23,6 +23,7 @@ from pytest_lem.program import Program
 from pytest_lem.settings import Settings
 from pytest_lem.spec.experiment import Experiment
 from pytest_lem.spec.features import FEATURES
+from pytest_lem.worker.client import Limits
 from pytest_lem.worker.devices import environment_for, select
 from pytest_lem.worker.launch.containers import Containers
 from pytest_lem.worker.launch.housing import Housing, paths_in
@@ -100,7 +101,11 @@ def conditions_of(
         throttle_reruns=settings["throttle-reruns"],
         thermal=thermal,
         whole_gpus=whole_gpus(gpus),
-        ends_at_s=limit_s and time.monotonic() + limit_s,
+        limits=Limits(
+            start_s=settings["start-timeout"],
+            silence_s=settings["silence-timeout"],
+            ends_at_s=limit_s and time.monotonic() + limit_s,
+        ),
         bandwidth_bytes_per_s=_bandwidth(gpus),
         require_exclusive=settings["require-exclusive"],
         power_limits_w={

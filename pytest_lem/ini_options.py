@@ -94,6 +94,13 @@ INI_OPTIONS: tuple[Option, ...] = (
         "more than before its load, without a warning (default: 1024)",
     ),
     Option(
+        name="silence-timeout",
+        parse=number(float, 0, above=True),
+        default=60.0,
+        ini_only=True,
+        help="seconds that a worker may give no sign of life (default: 60)",
+    ),
+    Option(
         name="throttle-reruns",
         parse=number(int, 1),
         default=2,

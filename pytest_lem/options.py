@@ -184,6 +184,14 @@ OPTIONS: tuple[Option, ...] = (
         help="limit of each step of a worker: load, generate (default: 600)",
     ),
     Option(
+        name="start-timeout",
+        parse=number(float, 0, above=True),
+        default=120.0,
+        metavar="S",
+        help="limit of a worker's start: its Python, the import of its engine, CUDA "
+        "(default: 120)",
+    ),
+    Option(
         name="session-timeout",
         parse=number(float, 0, above=True),
         default=None,

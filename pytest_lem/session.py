@@ -147,7 +147,8 @@ class LemSession:
 
     def over(self) -> str | None:
         """Why nothing more is measured; None while there is time."""
-        ends_at_s = self._laboratory and self._laboratory.conditions.ends_at_s
+        laboratory = self._laboratory
+        ends_at_s = laboratory and laboratory.conditions.limits.ends_at_s
         if ends_at_s and time.monotonic() >= ends_at_s:
             return f"{self.settings.says('session-timeout')} is over"
         return None

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -64,8 +64,8 @@ class Conditions:
     requests does not list them one by one. `residual_memory_mb` is what an unloaded
     engine may hold. `caching_varied` are the backends whose experiments differ in
     prefix caching. `flops` is how operations are counted, `torch_profile` where
-    profiles go and `save_outputs` texts, `peaks` are the GPUs' by their id. `ends_at_s`
-    is when, on CLOCK_MONOTONIC, the time of the session is over.
+    profiles go and `save_outputs` texts, `peaks` are the GPUs' by their id.
+    `limits` are those of workers but for the steps that an experiment limits itself.
     """
 
     idle: IdlePolicy
@@ -92,7 +92,7 @@ class Conditions:
     require_exclusive: bool = False
     power_limits_w: Mapping[str, float] = field(default_factory=dict)
     bandwidth_bytes_per_s: float | None = None
-    ends_at_s: float | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,10 +262,8 @@ class Laboratory:
             python=self.conditions.pythons.get(entry.name, sys.executable),
             environment=environment_for(gpus if ranks is None else None),
             log_path=self._logs / f"worker-{self._started}.log",
-            limits=Limits(
-                load_s=timeout_s,
-                generate_s=timeout_s,
-                ends_at_s=self.conditions.ends_at_s,
+            limits=replace(
+                self.conditions.limits, load_s=timeout_s, generate_s=timeout_s
             ),
             on_beat=lambda _beat: self.progress.tick(),
             ranks=ranks,

@@ -28,7 +28,14 @@ from pytest_lem.worker.protocol import (
 _BEAT_GAP_S = 0.5
 _JOIN_S = 5.0
 _ENDED_WITHIN_S = 5.0
-_OPTION = "--lem-timeout sets the limit"
+_OPTIONS = {
+    "hello": "--lem-start-timeout",
+    "context": "--lem-start-timeout",
+    "load": "--lem-timeout",
+    "generate": "--lem-timeout",
+    "profile": "--lem-timeout",
+    "silence": "lem_silence_timeout",
+}
 
 OnBeat = Callable[[Beat], None]
 Heard = Message | ProtocolError | None
@@ -112,13 +119,16 @@ class Line:
             try:
                 message = self._heard.get(timeout=max(0, until - time.monotonic()))
             except queue.Empty:
-                what = f"took longer than its limit of {limit_s:g} s; {_OPTION}"
+                step, set_by = request.kind, _OPTIONS.get(request.kind)
+                what = f"took longer than its limit of {limit_s:g} s"
                 if until == silent:
-                    silence = f"{self._limits.silence_s:g} s"
-                    what = f"gave no sign of life for {silence}; {_OPTION}"
+                    what = f"gave no sign of life for {self._limits.silence_s:g} s"
+                    set_by = _OPTIONS["silence"]
                 elif until == over:
                     what = "is not done, and the time of the session is over"
-                raise self._late(request.kind, what) from None
+                    set_by = None
+                what += f"; {set_by} sets the limit" if set_by else ""
+                raise self._late(step, what) from None
             heard = time.monotonic()
             answer = self._judge(message, request)
             if answer.kind != "heartbeat":

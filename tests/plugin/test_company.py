@@ -170,6 +170,21 @@ def test_when_the_session_s_time_is_over_nothing_more_is_begun(run, report, note
     assert cycle.error.kind == "timeout"
 
 
+def test_a_worker_that_does_not_start_in_time_ends_its_experiment(run, extend, project):
+    """However long its loads and passes may take."""
+    extend(
+        "\ndef pytest_lem_register_engines(registry):\n"
+        "    from pytest_lem.engines.registry import EngineEntry\n"
+        "    registry.add(EngineEntry(name='slow', target='slow_engine:Slow'))\n"
+    )
+    project.makepyfile(slow_engine="import time\ntime.sleep(600)\n")
+    source = "def test_it(lem):\n    lem()\n"
+    result = run(source, "--lem-backend=slow", "--lem-start-timeout=1")
+    result.assert_outcomes(failed=1)
+    told = "*slow, hello: the worker took longer than its limit of 1 s; --lem-start-*"
+    result.stdout.fnmatch_lines([told])
+
+
 def test_reruns_are_refused_by_name(run, notes):
     """--reruns with an experiment is a usage error that says why; without, it works."""
     result = run(MIXED, "--reruns=1")

@@ -240,7 +240,8 @@ def test_a_hang_ends_at_the_limit_with_its_stacks(start, step, how):
 def test_silence_ends_before_the_limit(start):
     """A worker that gives no sign of life is not waited for until the limit."""
     client = start(limits=Limits(silence_s=2))
-    with pytest.raises(Timeout, match=r"fake, load: .* no sign of life for 2 s"):
+    told = r"fake, load: .* no sign of life for 2 s; lem_silence_timeout sets"
+    with pytest.raises(Timeout, match=told):
         client.load({"engine": {"hang_at": "load", "hang_how": "gil"}})
     assert group.members(client.pid) == []
 
