@@ -2,13 +2,12 @@
 
 import gc
 import shutil
-import time
 from pathlib import Path
 
 import pytest
 
-from pytest_lem.engines import GenerateOptions
-from pytest_lem.workload import models, prompts
+from pytest_lem.workload import models
+from tests.engines.driving import one_pass, prompts_of, spec
 
 
 @pytest.fixture(scope="session")
@@ -58,19 +57,9 @@ def load(llama):
     def loaded(*, strict=False, adapter=None, **section):
         engine = TransformersEngine()
         made.append(engine)
-        spec = {
-            "model": str(llama),
-            "weights": "checkpoint",
-            "weights_seed": 0,
-            "revision": None,
-            "trust_remote_code": False,
-            "precision": None,
-            "adapter": adapter,
-            "engine": {"device": "cpu", **section},
-            "strict": strict,
-            "gpus_expected": 0,
-        }
-        return engine, engine.load(spec)
+        section = {"device": "cpu", **section}
+        asked = spec(llama, engine=section, strict=strict, adapter=adapter)
+        return engine, engine.load(asked)
 
     yield loaded
     for engine in made:
@@ -102,22 +91,11 @@ def on_hub(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def ask():
-    """One pass in the order of the worker: what `collect` gives, with real spans."""
+    """One pass of a forced length."""
 
     def asked(engine, rows, *, count=12, **changes):
-        options = GenerateOptions(
-            output_tokens=count,
-            **{"min_output_tokens": count, "batch_size": 2, **changes},
-        )
-        batches = engine.prepare(rows, options)
-        engine.synchronize()
-        spans, outcomes = [], []
-        for batch in batches:
-            start_ns = time.monotonic_ns()
-            outcomes.append(engine.run(batch, options))
-            engine.synchronize()
-            spans.append((start_ns, time.monotonic_ns()))
-        return engine.collect(batches, outcomes, spans, options)
+        forced = {"output_tokens": count, "min_output_tokens": count, **changes}
+        return one_pass(engine, rows, **forced)
 
     return asked
 
@@ -125,20 +103,4 @@ def ask():
 @pytest.fixture(scope="session")
 def rows():
     """Prompts of given lengths, none the beginning of another."""
-
-    def made(*lengths):
-        return [
-            prompts.synthetic(
-                1,
-                input_tokens=length,
-                vocab_size=384,
-                seed=5,
-                cycle=0,
-                window=0,
-                first=first,
-                reserved=frozenset({256, 257, 258}),
-            )[0]
-            for first, length in enumerate(lengths)
-        ]
-
-    return made
+    return prompts_of

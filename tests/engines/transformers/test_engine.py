@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from itertools import groupby
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,8 @@ from pytest_lem.errors import (
     GenerationError,
     HardwareError,
 )
-from pytest_lem.workload import models, prompts
+from pytest_lem.workload import models
+from tests.engines.driving import one_pass, prompts_of, spec
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -31,81 +31,29 @@ LENGTHS = (3, 11, 7, 20, 5)
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """Directory of the tiny checkpoint."""
-    cache = tmp_path_factory.mktemp("cache")
-    model = models.resolve(
-        "synthetic:llama-tiny", backend="transformers", cache_dir=cache
-    )
-    return Path(model.path)
-
-
-@pytest.fixture(scope="module")
-def reference(tiny):
+def reference(llama):
     """The same checkpoint, loaded by the library alone."""
-    return transformers.AutoModelForCausalLM.from_pretrained(tiny, dtype="float32")
+    return transformers.AutoModelForCausalLM.from_pretrained(llama, dtype="float32")
 
 
 @pytest.fixture(scope="module")
-def engine(tiny):
+def engine(llama):
     """An engine with the tiny checkpoint loaded in float32."""
     made = room.TransformersEngine()
-    made.load(spec(tiny))
+    made.load(on_cpu(llama))
     yield made
     made.unload()
-
-
-def spec(model, *, engine=None, **changes):
-    """A load request as the worker gets it."""
-    return {
-        "model": str(model),
-        "weights": "checkpoint",
-        "weights_seed": 0,
-        "revision": None,
-        "trust_remote_code": False,
-        "precision": None,
-        "engine": {"device": "cpu", "attn_implementation": None, **(engine or {})},
-        "strict": False,
-        "gpus_expected": 0,
-        **changes,
-    }
 
 
 def loaded(model, **changes):
     """An engine and what its load reported."""
     made = room.TransformersEngine()
-    return made, made.load(spec(model, **changes))
+    return made, made.load(on_cpu(model, **changes))
 
 
-def requests(lengths=LENGTHS):
-    """Prompts of the given lengths."""
-    return [
-        prompts.synthetic(
-            1,
-            input_tokens=length,
-            vocab_size=384,
-            seed=5,
-            cycle=0,
-            window=0,
-            first=first,
-            reserved=frozenset({256, 257, 258}),
-        )[0]
-        for first, length in enumerate(lengths)
-    ]
-
-
-def generate(engine, rows, **options):
-    """One pass in the order of the worker: what `collect` gives, with real spans."""
-    asked = GenerateOptions(**{"output_tokens": 12, "batch_size": 2, **options})
-    batches = engine.prepare(rows, asked)
-    engine.synchronize()
-    spans, outcomes = [], []
-    for batch in batches:
-        start = time.monotonic_ns()
-        outcomes.append(engine.run(batch, asked))
-        engine.synchronize()
-        spans.append((start, time.monotonic_ns()))
-    return engine.collect(batches, outcomes, spans, asked)
+def on_cpu(model, *, engine=None, **changes):
+    """A load request that names the CPU, unless its section names another."""
+    return spec(model, engine={"device": "cpu", **(engine or {})}, **changes)
 
 
 def alone(reference, row, count, **options):
@@ -123,21 +71,23 @@ def alone(reference, row, count, **options):
 
 def frequent_tokens(reference):
     """Ids that the model soon generates: good end tokens for a test."""
-    rows = [alone(reference, row, 12, min_new_tokens=12) for row in requests()]
+    rows = [
+        alone(reference, row, 12, min_new_tokens=12) for row in prompts_of(*LENGTHS)
+    ]
     return [rows[1][3], rows[2][6], rows[3][0]]
 
 
 @pytest.fixture(scope="module")
-def stopping(tiny, reference, tmp_path_factory):
+def stopping(llama, reference, tmp_path_factory):
     """An engine whose model has end tokens that it generates early."""
     folder = tmp_path_factory.mktemp("model") / "stopping"
-    shutil.copytree(tiny, folder)
+    shutil.copytree(llama, folder)
     path = folder / "generation_config.json"
     config = json.loads(path.read_text())
     config["eos_token_id"] = frequent_tokens(reference)
     path.write_text(json.dumps(config))
     made = room.TransformersEngine()
-    made.load(spec(folder))
+    made.load(on_cpu(folder))
     yield made
     made.unload()
 
@@ -147,8 +97,8 @@ def stopping(tiny, reference, tmp_path_factory):
 
 def test_a_padded_batch_generates_what_each_prompt_would_alone(engine, reference):
     """Greedy in float32, unequal lengths in a batch change no token (C07, C08)."""
-    rows = requests()
-    got = generate(engine, rows, min_output_tokens=12, batch_size=5)
+    rows = prompts_of(*LENGTHS)
+    got = one_pass(engine, rows, min_output_tokens=12, batch_size=5)
     outputs = [each.output_ids for each in got["completions"]]
     assert outputs == [alone(reference, row, 12, min_new_tokens=12) for row in rows]
     assert len({tuple(each) for each in outputs}) == 5
@@ -157,7 +107,7 @@ def test_a_padded_batch_generates_what_each_prompt_would_alone(engine, reference
 
 def test_batches_have_exactly_the_size_asked_for(engine):
     """Five prompts in twos: 2, 2, 1, in their order (C03)."""
-    got = generate(engine, requests(), min_output_tokens=12)
+    got = one_pass(engine, prompts_of(*LENGTHS), min_output_tokens=12)
     assert got["batches"] == [2, 2, 1]
     assert [each.input_tokens for each in got["completions"]] == list(LENGTHS)
     assert got["padding_tokens"] == (11 - 3) + (20 - 7)
@@ -173,7 +123,7 @@ def test_pads_are_on_the_left_and_masked_in_the_forward_call(engine):
     )
     try:
         options = GenerateOptions(output_tokens=2, min_output_tokens=2, batch_size=2)
-        (batch,) = engine.prepare(requests((3, 5)), options)
+        (batch,) = engine.prepare(prompts_of(3, 5), options)
         engine.run(batch, options)
     finally:
         hook.remove()
@@ -194,7 +144,7 @@ def test_one_generate_call_for_each_batch_and_nothing_more(engine, monkeypatch):
 
     monkeypatch.setattr(engine._model, "generate", recorded)
     options = GenerateOptions(output_tokens=3, batch_size=2)
-    batches = engine.prepare(requests(), options)
+    batches = engine.prepare(prompts_of(*LENGTHS), options)
     assert not calls
     assert all(isinstance(each.input_ids, torch.Tensor) for each in batches)
     assert len({id(each.generation) for each in batches}) == 1
@@ -213,9 +163,9 @@ def test_one_generate_call_for_each_batch_and_nothing_more(engine, monkeypatch):
 
 def test_a_row_ends_at_its_first_end_token(stopping, reference):
     """Rows of a batch end early and apart; what fills them up is not counted (C08)."""
-    rows = requests()
+    rows = prompts_of(*LENGTHS)
     ends = frequent_tokens(reference)
-    got = generate(stopping, rows, batch_size=5)
+    got = one_pass(stopping, rows, batch_size=5)
     outputs = [each.output_ids for each in got["completions"]]
     expected = [alone(reference, row, 12, eos_token_id=ends) for row in rows]
     assert outputs == expected
@@ -234,21 +184,21 @@ def test_a_row_ends_at_its_first_end_token(stopping, reference):
 @pytest.mark.proves("output_tokens", "min_output_tokens")
 def test_a_forced_length_goes_past_end_tokens(stopping):
     """With minimum and limit equal, every request has all its tokens."""
-    got = generate(stopping, requests(), min_output_tokens=12, batch_size=5)
+    got = one_pass(stopping, prompts_of(*LENGTHS), min_output_tokens=12, batch_size=5)
     assert {each.output_tokens for each in got["completions"]} == {12}
     assert {each.finish_reason for each in got["completions"]} == {"length"}
 
 
-def test_a_model_that_samples_by_default_is_greedy_here(tiny, reference, tmp_path):
+def test_a_model_that_samples_by_default_is_greedy_here(llama, reference, tmp_path):
     """The model's own `do_sample` does not make results random."""
     folder = tmp_path / "sampling"
-    shutil.copytree(tiny, folder)
+    shutil.copytree(llama, folder)
     path = folder / "generation_config.json"
     sampling = {"do_sample": True, "temperature": 5.0, "eos_token_id": 257}
     path.write_text(json.dumps(sampling))
     made, _ = loaded(folder)
-    (row,) = requests((9,))
-    got = generate(made, [row], min_output_tokens=12)["completions"][0]
+    (row,) = prompts_of(9)
+    got = one_pass(made, [row], min_output_tokens=12)["completions"][0]
     assert got.output_ids == alone(reference, row, 12, min_new_tokens=12)
 
 
@@ -262,8 +212,12 @@ def test_sampling_follows_the_seed(engine):
     sampling = {"do_sample": True, "temperature": 2.0, "top_k": 0}
     runs, states = [], []
     for seed in (1, 1, 2):
-        got = generate(
-            engine, requests(), min_output_tokens=12, decoder=sampling, seed=seed
+        got = one_pass(
+            engine,
+            prompts_of(*LENGTHS),
+            min_output_tokens=12,
+            decoder=sampling,
+            seed=seed,
         )
         runs.append([each.output_ids for each in got["completions"]])
         states.append((random.random(), float(np.random.rand())))
@@ -288,7 +242,7 @@ def test_sampling_follows_the_seed(engine):
 )
 def test_decoder_options_reach_the_generation(engine, decoder, expected):
     """Each option is in the config that `generate` gets, and the pass works (C02)."""
-    got = generate(engine, requests((4, 6)), min_output_tokens=12, decoder=decoder)
+    got = one_pass(engine, prompts_of(4, 6), min_output_tokens=12, decoder=decoder)
     generation = got["native"]["generation"]
     assert expected.items() <= generation.items()
     assert generation["max_new_tokens"] == generation["min_new_tokens"] == 12
@@ -297,11 +251,11 @@ def test_decoder_options_reach_the_generation(engine, decoder, expected):
 @pytest.mark.proves("decoder.no_repeat_ngram_size", "decoder.num_beams")
 def test_decoder_options_change_the_tokens(engine):
     """Repetition rules and beams do what their names say."""
-    rows = requests((4, 6))
+    rows = prompts_of(4, 6)
     plain, ngrams, beams = (
         [
             each.output_ids
-            for each in generate(
+            for each in one_pass(
                 engine, rows, output_tokens=40, min_output_tokens=40, decoder=decoder
             )["completions"]
         ]
@@ -317,7 +271,7 @@ def test_decoder_options_change_the_tokens(engine):
 
 def test_each_row_has_a_stamp_for_each_of_its_tokens(stopping):
     """Stamps rise, lie in the batch's span, and end with the row's last token (C19)."""
-    got = generate(stopping, requests(), batch_size=5, stamps=True)
+    got = one_pass(stopping, prompts_of(*LENGTHS), batch_size=5, stamps=True)
     counts = {each.output_tokens for each in got["completions"]}
     assert len(counts) > 1
     for each in got["completions"]:
@@ -329,8 +283,8 @@ def test_each_row_has_a_stamp_for_each_of_its_tokens(stopping):
 
 def test_stamps_change_no_token(engine):
     """Watching a pass gives the same tokens as not watching it."""
-    one = generate(engine, requests(), min_output_tokens=12, stamps=True)
-    two = generate(engine, requests(), min_output_tokens=12)
+    one = one_pass(engine, prompts_of(*LENGTHS), min_output_tokens=12, stamps=True)
+    two = one_pass(engine, prompts_of(*LENGTHS), min_output_tokens=12)
     assert [each.output_ids for each in one["completions"]] == [
         each.output_ids for each in two["completions"]
     ]
@@ -344,7 +298,7 @@ def test_stamps_are_as_many_as_forward_calls(engine):
         lambda *_: forwards.append(time.monotonic_ns())
     )
     try:
-        got = generate(engine, requests((4,)), min_output_tokens=12, stamps=True)
+        got = one_pass(engine, prompts_of(4), min_output_tokens=12, stamps=True)
     finally:
         hook.remove()
     (each,) = got["completions"]
@@ -378,11 +332,11 @@ def test_a_failure_while_stamping_is_raised_and_the_engine_lives(engine, monkeyp
     hook = engine._model.register_forward_pre_hook(broken)
     try:
         with pytest.raises(GenerationError, match=r"RuntimeError: boom$") as caught:
-            generate(engine, requests((4,)), stamps=True)
+            one_pass(engine, prompts_of(4), stamps=True)
     finally:
         hook.remove()
     assert isinstance(caught.value.__cause__, RuntimeError)
-    assert generate(engine, requests((4,)), min_output_tokens=12)["batches"] == [1]
+    assert one_pass(engine, prompts_of(4), min_output_tokens=12)["batches"] == [1]
 
 
 def test_out_of_memory_keeps_its_class(engine):
@@ -394,7 +348,7 @@ def test_out_of_memory_keeps_its_class(engine):
     hook = engine._model.register_forward_pre_hook(full)
     try:
         with pytest.raises(torch.OutOfMemoryError):
-            generate(engine, requests((4,)))
+            one_pass(engine, prompts_of(4))
     finally:
         hook.remove()
 
@@ -469,7 +423,7 @@ def test_more_work_than_asked_is_an_error():
 def test_what_cannot_be_is_refused(engine, rows, options, named):
     """One line names the value and the limit."""
     with pytest.raises(ConfigError) as caught:
-        generate(engine, rows, **options)
+        one_pass(engine, rows, **options)
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -478,12 +432,12 @@ def test_a_value_that_the_library_refuses_is_told(engine):
     """The library checks values when it generates; its own words come through."""
     decoder = {"do_sample": True, "temperature": -1.0}
     with pytest.raises(GenerationError, match="ValueError: `temperature`"):
-        generate(engine, [[1]], decoder=decoder)
+        one_pass(engine, [[1]], decoder=decoder)
 
 
 def test_the_context_may_be_filled_to_the_last_token(engine):
     """Prompt and output together may be exactly as long as the context."""
-    got = generate(engine, [[5] * 4090], output_tokens=6, min_output_tokens=6)
+    got = one_pass(engine, [[5] * 4090], output_tokens=6, min_output_tokens=6)
     assert got["completions"][0].output_tokens == 6
 
 
@@ -501,19 +455,19 @@ def test_the_context_may_be_filled_to_the_last_token(engine):
     ],
 )
 @pytest.mark.parametrize("weights", ["checkpoint", "random"])
-def test_precision_reaches_every_parameter(tiny, precision, dtype, weights):
+def test_precision_reaches_every_parameter(llama, precision, dtype, weights):
     """The dtype is read from the weights; the CPU's default is float32 (PU02)."""
-    made, report = loaded(tiny, precision=precision, weights=weights)
+    made, report = loaded(llama, precision=precision, weights=weights)
     assert {each.dtype for each in made._model.parameters()} == {getattr(torch, dtype)}
     assert report.effective["dtype"] == report.model["dtype"] == dtype
-    got = generate(made, requests(), min_output_tokens=12)
+    got = one_pass(made, prompts_of(*LENGTHS), min_output_tokens=12)
     assert {each.output_tokens for each in got["completions"]} == {12}
 
 
 @pytest.mark.proves("transformers.attn_implementation")
 @pytest.mark.parametrize("weights", ["checkpoint", "random"])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_attention_reaches_the_kernel(tiny, attention, weights, monkeypatch):
+def test_attention_reaches_the_kernel(llama, attention, weights, monkeypatch):
     """With sdpa torch's fused function runs once per layer, with eager never (C01)."""
     calls = []
     original = torch.nn.functional.scaled_dot_product_attention
@@ -524,64 +478,68 @@ def test_attention_reaches_the_kernel(tiny, attention, weights, monkeypatch):
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", counted)
     made, report = loaded(
-        tiny, engine={"attn_implementation": attention}, weights=weights, strict=True
+        llama, engine={"attn_implementation": attention}, weights=weights, strict=True
     )
     assert report.effective["attn_implementation"] == attention
     assert report.flags == []
-    generate(made, requests((4,)), output_tokens=1, min_output_tokens=1)
+    one_pass(made, prompts_of(4), output_tokens=1, min_output_tokens=1)
     assert len(calls) == (2 if attention == "sdpa" else 0)
 
 
-def test_eager_and_sdpa_agree(tiny, reference):
+def test_eager_and_sdpa_agree(llama, reference):
     """The attention implementation changes cost, not greedy tokens."""
-    made, _ = loaded(tiny, engine={"attn_implementation": "eager"})
-    rows = requests()
-    got = generate(made, rows, min_output_tokens=12, batch_size=5)
+    made, _ = loaded(llama, engine={"attn_implementation": "eager"})
+    rows = prompts_of(*LENGTHS)
+    got = one_pass(made, rows, min_output_tokens=12, batch_size=5)
     assert [each.output_ids for each in got["completions"]] == [
         alone(reference, row, 12, min_new_tokens=12) for row in rows
     ]
 
 
 @pytest.mark.parametrize("weights", ["checkpoint", "random"])
-def test_a_missing_attention_kernel_fails_when_strict(tiny, weights):
+def test_a_missing_attention_kernel_fails_when_strict(llama, weights):
     """Strict mode names the kernel in one line (C10)."""
     asked = {"attn_implementation": "flash_attention_2"}
     with pytest.raises(EngineLoadError) as caught:
-        loaded(tiny, engine=asked, weights=weights, strict=True)
+        loaded(llama, engine=asked, weights=weights, strict=True)
     assert "flashattention2" in caught.value.message.lower().replace("_", "")
     assert "\n" not in caught.value.message
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_an_attention_kernel_that_nobody_knows_is_refused(tiny, strict):
+def test_an_attention_kernel_that_nobody_knows_is_refused(llama, strict):
     """A slip of the pen is no kernel that is missing: the nearest one is named."""
     asked = {"attn_implementation": "flash_atention_2"}
     with pytest.raises(ConfigError, match=r"did you mean 'flash_attention_2'\?"):
-        loaded(tiny, engine=asked, strict=strict)
+        loaded(llama, engine=asked, strict=strict)
 
 
 @pytest.mark.parametrize("weights", ["checkpoint", "random"])
-def test_a_missing_attention_kernel_falls_back_with_a_flag(tiny, weights):
+def test_a_missing_attention_kernel_falls_back_with_a_flag(llama, weights):
     """Otherwise the default runs, and the record shows it (C10)."""
     asked = {"attn_implementation": "flash_attention_2"}
-    made, report = loaded(tiny, engine=asked, weights=weights)
+    made, report = loaded(llama, engine=asked, weights=weights)
     assert report.flags == ["attention_fallback"]
     assert report.effective["attn_implementation"] == "sdpa"
-    assert generate(made, requests(), min_output_tokens=12)["batches"] == [2, 2, 1]
+    assert one_pass(made, prompts_of(*LENGTHS), min_output_tokens=12)["batches"] == [
+        2,
+        2,
+        1,
+    ]
 
 
 @pytest.mark.proves("revision")
-def test_a_revision_of_a_local_directory_is_flagged(tiny):
+def test_a_revision_of_a_local_directory_is_flagged(llama):
     """The library ignores it without a word; the record does not."""
-    _, report = loaded(tiny, revision="v1")
+    _, report = loaded(llama, revision="v1")
     assert report.flags == ["revision_ignored_local"]
     assert report.model["revision"] is None
 
 
 @pytest.mark.proves("transformers.device")
-def test_the_cpu_can_be_asked_for(tiny):
+def test_the_cpu_can_be_asked_for(llama):
     """`device: cpu` is the CPU, and the report says where the model is (C22)."""
-    _, report = loaded(tiny, engine={"device": "cpu"})
+    _, report = loaded(llama, engine={"device": "cpu"})
     assert report.effective["device"] == "cpu"
     assert report.devices == ["cpu"]
 
@@ -596,10 +554,10 @@ def test_the_cpu_can_be_asked_for(tiny):
     ],
     ids=["cuda", "index", "expected"],
 )
-def test_a_gpu_that_is_not_there_is_an_error(tiny, engine, expected, error):
+def test_a_gpu_that_is_not_there_is_an_error(llama, engine, expected, error):
     """Nothing lands on the CPU unasked; the line names torch's build (C18)."""
     with pytest.raises(error) as caught:
-        loaded(tiny, engine=engine, gpus_expected=expected)
+        loaded(llama, engine=engine, gpus_expected=expected)
     assert torch.__version__ in caught.value.message
     assert "CUDA" in caught.value.message
     assert "\n" not in caught.value.message
@@ -618,10 +576,10 @@ def test_a_gpu_that_is_not_there_is_an_error(tiny, engine, expected, error):
     ],
     ids=["device", "meta", "typo", "precision"],
 )
-def test_options_that_do_not_exist_are_refused(tiny, changes, named):
+def test_options_that_do_not_exist_are_refused(llama, changes, named):
     """A wrong name or value fails before anything is loaded."""
     with pytest.raises(ConfigError) as caught:
-        loaded(tiny, **changes)
+        loaded(llama, **changes)
     assert named in str(caught.value)
 
 
@@ -635,13 +593,13 @@ class OwnForCausalLM(LlamaForCausalLM):
 
 
 @pytest.fixture
-def remote(tiny, tmp_path, monkeypatch):
+def remote(llama, tmp_path, monkeypatch):
     """A model that brings its own code."""
     monkeypatch.setattr(
         "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules")
     )
     folder = tmp_path / "own"
-    shutil.copytree(tiny, folder)
+    shutil.copytree(llama, folder)
     config = json.loads((folder / "config.json").read_text())
     config["auto_map"] = {"AutoModelForCausalLM": "modeling_own.OwnForCausalLM"}
     (folder / "config.json").write_text(json.dumps(config))
@@ -671,10 +629,10 @@ def test_code_that_must_be_trusted_fails_in_one_line(remote):
     assert "\n" not in caught.value.message
 
 
-def test_a_broken_checkpoint_fails_in_one_line(tiny, tmp_path):
+def test_a_broken_checkpoint_fails_in_one_line(llama, tmp_path):
     """A cut weights file is a load error, whatever class the library raises."""
     folder = tmp_path / "cut"
-    shutil.copytree(tiny, folder)
+    shutil.copytree(llama, folder)
     (folder / "model.safetensors").write_bytes(b"\0" * 100)
     with pytest.raises(EngineLoadError) as caught:
         loaded(folder)
@@ -687,7 +645,7 @@ def test_a_hub_id_without_network_fails_in_one_line(tmp_path):
         "from pytest_lem.engines.transformers.engine import TransformersEngine\n"
         "from pytest_lem.errors import EngineLoadError\n"
         "try:\n"
-        f"    TransformersEngine().load({spec('nobody/no-such-model')!r})\n"
+        f"    TransformersEngine().load({on_cpu('nobody/no-such-model')!r})\n"
         "except EngineLoadError as error:\n"
         "    assert chr(10) not in error.message\n"
         "    assert 'nobody/no-such-model' in error.message\n"
@@ -705,9 +663,9 @@ def test_a_hub_id_without_network_fails_in_one_line(tmp_path):
 # Random weights
 
 
-def test_random_weights_have_the_shape_and_buffers_of_the_real_model(tiny, reference):
+def test_random_weights_have_the_shape_and_buffers_of_the_real_model(llama, reference):
     """Names, shapes and rotary buffers equal those of a normally loaded model."""
-    made, report = loaded(tiny, weights="random")
+    made, report = loaded(llama, weights="random")
     ours = dict(made._model.named_parameters())
     theirs = dict(reference.named_parameters())
     assert {name: each.shape for name, each in ours.items()} == {
@@ -721,19 +679,19 @@ def test_random_weights_have_the_shape_and_buffers_of_the_real_model(tiny, refer
     assert not made._model.training
 
 
-def test_buffers_stay_in_float32_in_half_precision(tiny, reference):
+def test_buffers_stay_in_float32_in_half_precision(llama, reference):
     """Rotary frequencies keep their precision where the weights are 16 bits."""
-    made, _ = loaded(tiny, weights="random", precision="bfloat16")
+    made, _ = loaded(llama, weights="random", precision="bfloat16")
     ours = dict(made._model.named_buffers())
     for name, each in reference.named_buffers():
         assert ours[name].dtype == torch.float32
         assert torch.equal(ours[name], each)
 
 
-def test_random_weights_are_really_random_and_follow_the_seed(tiny):
+def test_random_weights_are_really_random_and_follow_the_seed(llama):
     """Every matrix has the config's spread; equal seeds give equal weights."""
     states = [
-        loaded(tiny, weights="random", weights_seed=seed)[0]._model.state_dict()
+        loaded(llama, weights="random", weights_seed=seed)[0]._model.state_dict()
         for seed in (1, 1, 2)
     ]
     for name, each in states[0].items():
@@ -751,17 +709,17 @@ def test_a_shape_from_the_table_loads_with_random_weights(tmp_path):
     made, report = loaded(model.path, weights=model.weights, precision="bfloat16")
     assert report.model["parameters"] == 134_515_008
     assert report.memory["model_mb"] == pytest.approx(2 * 134.515008, rel=1e-4)
-    got = generate(made, [[5, 6, 7]], output_tokens=2, min_output_tokens=2)
+    got = one_pass(made, [[5, 6, 7]], output_tokens=2, min_output_tokens=2)
     assert got["completions"][0].output_tokens == 2
 
 
 # What is reported
 
 
-def test_model_facts_are_those_of_the_checkpoint(tiny):
+def test_model_facts_are_those_of_the_checkpoint(llama):
     """Size, shape, special ids and hashes, as the files have them (W08)."""
-    _, report = loaded(tiny)
-    config = json.loads((tiny / "config.json").read_text())
+    _, report = loaded(llama)
+    config = json.loads((llama / "config.json").read_text())
     facts = report.model
     assert facts["architecture"] == "LlamaForCausalLM"
     assert facts["parameters"] == 886_016
@@ -773,13 +731,13 @@ def test_model_facts_are_those_of_the_checkpoint(tiny):
     assert facts["tied_embeddings"] is True
     assert (facts["bos_id"], facts["eos_ids"], facts["pad_id"]) == (256, [257], 258)
     assert facts["reserved_ids"] == [256, 257, 258]
-    hashes = models.directory_sha256(tiny)
+    hashes = models.directory_sha256(llama)
     assert hashes.items() <= facts.items()
 
 
-def test_the_effective_configuration_is_read_back(tiny):
+def test_the_effective_configuration_is_read_back(llama):
     """What the objects have, with the library's defaults merged in; plain JSON."""
-    _, report = loaded(tiny)
+    _, report = loaded(llama)
     effective = report.effective
     assert json.loads(json.dumps(effective)) == effective
     assert json.loads(json.dumps(report.model)) == report.model
@@ -791,18 +749,18 @@ def test_the_effective_configuration_is_read_back(tiny):
     assert effective["weights_seed"] is None
 
 
-def test_memory_on_the_cpu_is_the_models_own_bytes(tiny):
+def test_memory_on_the_cpu_is_the_models_own_bytes(llama):
     """Peaks that only a GPU has are null, not zero (P01)."""
-    made, report = loaded(tiny, precision="float16")
+    made, report = loaded(llama, precision="float16")
     buffers = sum(each.nbytes for each in made._model.buffers())
     assert report.memory["model_mb"] == (886_016 * 2 + buffers) / 1e6
     assert report.memory["load_peak_mb"] is None
-    got = generate(made, requests(), output_tokens=2)
+    got = one_pass(made, prompts_of(*LENGTHS), output_tokens=2)
     assert got["memory"]["inference_peak_mb"] is None
     assert got["memory"]["rss_peak_mb"] >= report.memory["rss_peak_mb"] > 100
 
 
-def test_peaks_are_reset_after_the_load_and_read_once(tiny, monkeypatch):
+def test_peaks_are_reset_after_the_load_and_read_once(llama, monkeypatch):
     """Every GPU of the run: read, then reset; reset, pass, read (P02, P03)."""
     log = []
     monkeypatch.setattr(loading, "gpus", lambda model: [0, 1])
@@ -819,7 +777,7 @@ def test_peaks_are_reset_after_the_load_and_read_once(tiny, monkeypatch):
             return size + gpu * 1_000_000
 
         monkeypatch.setattr(torch.cuda, name, noted)
-    made, report = loaded(tiny)
+    made, report = loaded(llama)
     assert [name for name, _ in groupby(log)] == [
         "synchronize",
         "memory_allocated",
@@ -829,7 +787,7 @@ def test_peaks_are_reset_after_the_load_and_read_once(tiny, monkeypatch):
     assert report.memory["model_mb"] == 2.5
     assert report.memory["load_peak_mb"] == 10.5
     log.clear()
-    got = generate(made, requests((4,)), output_tokens=2)
+    got = one_pass(made, prompts_of(4), output_tokens=2)
     assert [(name, len(list(each))) for name, each in groupby(log)] == [
         ("reset_peak_memory_stats", 2),
         ("synchronize", 4),
@@ -853,24 +811,24 @@ def test_text_goes_in_and_comes_out(engine):
     assert engine.detokenize([[*ids[0], 257], [120]]) == ["Grüße", "x"]
 
 
-def test_an_engine_can_load_again_after_unloading(tiny):
+def test_an_engine_can_load_again_after_unloading(llama):
     """Unloading drops the model; a second load works and a third replaces it."""
-    made, _ = loaded(tiny)
+    made, _ = loaded(llama)
     made.unload()
     assert made._model is None
     made.unload()
-    made.load(spec(tiny))
-    report = made.load(spec(tiny, precision="bfloat16"))
+    made.load(on_cpu(llama))
+    report = made.load(on_cpu(llama, precision="bfloat16"))
     assert report.effective["dtype"] == "bfloat16"
     assert math.isfinite(report.duration_s)
     assert report.duration_s > 0
 
 
-def test_loading_is_quiet(tiny):
+def test_loading_is_quiet(llama):
     """Neither progress bars nor warnings of the library reach the log."""
     code = (
         "from pytest_lem.engines.transformers.engine import TransformersEngine\n"
-        f"TransformersEngine().load({spec(tiny)!r})\n"
+        f"TransformersEngine().load({on_cpu(llama)!r})\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -15,6 +15,7 @@ from pytest_lem.worker import group
 from pytest_lem.worker.client import Limits, start_worker
 from pytest_lem.worker.devices import environment_for
 from pytest_lem.worker.launch.ranks import ranks_of
+from tests.engines.driving import spec
 
 LENGTHS = (6, 3, 9, 4, 5)
 
@@ -37,20 +38,15 @@ def crew(llama, tmp_path):
             ranks=ranks,
         )
         clients.append(client)
-        loaded = client.load(
-            {
-                "model": str(llama),
-                "weights": weights,
-                "weights_seed": 0,
-                "revision": None,
-                "trust_remote_code": False,
-                "precision": "float32",
-                "adapter": None,
-                "engine": section,
-                "strict": True,
-                "gpus_expected": len(gpus),
-            }
+        asked = spec(
+            llama,
+            engine=section,
+            weights=weights,
+            precision="float32",
+            strict=True,
+            gpus_expected=len(gpus),
         )
+        loaded = client.load(asked)
         return client, loaded
 
     yield crew

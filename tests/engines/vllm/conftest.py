@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from tests.engines.driving import spec
+
 if importlib.util.find_spec("vllm"):
     os.environ["HF_HUB_OFFLINE"] = "1"  # what is looked for there is not needed
 
@@ -29,19 +31,9 @@ def spec_of(llama):
             "trust_remote_code",
             "gpus_expected",
         }
-        spec = {
-            "model": str(llama),
-            "weights": "checkpoint",
-            "weights_seed": 0,
-            "revision": None,
-            "trust_remote_code": False,
-            "precision": None,
-            "adapter": None,
-            "strict": strict,
-            "gpus_expected": 0,
-        }
         section = {key: value for key, value in changes.items() if key not in own}
-        return {**spec, **{k: changes[k] for k in own & {*changes}}, "engine": section}
+        rest = {key: changes[key] for key in own & {*changes}}
+        return {**spec(llama, engine=section, strict=strict), **rest}
 
     return made
 
