@@ -71,6 +71,10 @@ def _left(subject: Subject) -> Iterator[Check]:
     check = partial(Check, name="leftover containers")
     try:
         by = runtime.find(subject.container)
+    except ConfigError as error:
+        yield check(state="skipped", found=error.message)
+        return
+    try:
         listed = by.ask(
             "ps", "--all", f"--filter=label={_LABEL}", "--format={{.Names}}"
         )
@@ -79,7 +83,11 @@ def _left(subject: Subject) -> Iterator[Check]:
             one: by.ask("container", "inspect", wanted, one) for one in listed.split()
         }
     except ConfigError as error:
-        yield check(state="skipped", found=error.message)
+        yield check(
+            state="warning",
+            found=error.message,
+            remedy=f"see what `{by.command} ps --all` waits for",
+        )
         return
     there = subject.root / "proc"
     gone = [

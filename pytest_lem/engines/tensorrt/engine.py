@@ -158,7 +158,7 @@ class TensorrtEngine:
             },
             model={**model, **facts.origin(spec, folder)},
             memory=facts.load_memory(),
-            devices=[gpu.device for gpu in gpus],
+            devices=[f"cuda:{place}" for place in range(len(gpus))],
             flags=flags + scripted + unlike(found, strict=spec["strict"]),
         )
 

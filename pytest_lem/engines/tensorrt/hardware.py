@@ -20,13 +20,7 @@ class Gpu:
     """A GPU as CUDA shows it to this process."""
 
     name: str
-    uuid: str | None
     capability: tuple[int, int]
-
-    @property
-    def device(self) -> str:
-        """Its UUID, else its name."""
-        return self.name if self.uuid is None else f"GPU-{self.uuid}"
 
 
 def gpus() -> list[Gpu]:
@@ -39,7 +33,6 @@ def gpus() -> list[Gpu]:
     return [
         Gpu(
             name=one.name,
-            uuid=None if getattr(one, "uuid", None) is None else str(one.uuid),
             capability=(one.major, one.minor),
         )
         for one in told

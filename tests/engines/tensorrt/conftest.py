@@ -34,7 +34,7 @@ def gpus(monkeypatch):
 
     def see(*capabilities):
         found = [
-            hardware.Gpu(name=f"GPU {k}", uuid=f"scripted-{k}", capability=one)
+            hardware.Gpu(name=f"GPU {k}", capability=one)
             for k, one in enumerate(capabilities)
         ]
         monkeypatch.setattr(hardware, "gpus", lambda: found)

@@ -34,7 +34,7 @@ def test_a_load_tells_what_there_is(start, llama):
     assert (model["parameters"], model["context_length"]) == (None, 512)
     assert model["reserved_ids"] == [256, 257, 258]
     assert all(model[k] for k in ("config_sha256", "tokenizer_sha256"))
-    assert report.devices == ["GPU-scripted-0"]
+    assert report.devices == ["cuda:0"]
     assert report.flags == ["fake_engine"]
     told = report.effective
     assert (told["max_batch_size"], told["dtype"]) == (3, "float16")

@@ -12,7 +12,7 @@ def pretend():
 
     major, minor = map(int, capability.split("."))
     properties = SimpleNamespace(
-        name="scripted", uuid="scripted", major=major, minor=minor, total_memory=8e10
+        name="scripted", major=major, minor=minor, total_memory=8e10
     )
     torch.cuda.is_available = lambda: True
     torch.cuda.device_count = lambda: 1
