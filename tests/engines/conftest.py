@@ -54,11 +54,11 @@ def load(llama):
     gc.freeze()  # what libraries hold for good would be looked through at every load
     made = []
 
-    def loaded(*, strict=False, adapter=None, **section):
+    def loaded(*, strict=False, adapter=None, model=llama, **section):
         engine = TransformersEngine()
         made.append(engine)
         section = {"device": "cpu", **section}
-        asked = spec(llama, engine=section, strict=strict, adapter=adapter)
+        asked = spec(model, engine=section, strict=strict, adapter=adapter)
         return engine, engine.load(asked)
 
     yield loaded
@@ -66,6 +66,8 @@ def load(llama):
         engine.unload()
     gc.unfreeze()
 
+
+pytest.register_assert_rewrite("tests.engines.contract")
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 

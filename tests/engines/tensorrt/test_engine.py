@@ -305,10 +305,3 @@ def test_a_start_that_fails_says_why_in_one_line(start):
         start(model="/nowhere/")
     with pytest.raises(EngineLoadError, match="max_seq_len: Input should be a valid"):
         start(extra={"engine": {"max_seq_len": "long"}})
-
-
-def test_texts_become_tokens_and_back(start):
-    """By the model's own tokenizer, without the special tokens."""
-    engine, _ = start()
-    (ids,) = engine.tokenize(["hello there"])
-    assert engine.detokenize([ids]) == ["hello there"]
