@@ -187,7 +187,7 @@ def _cuda(backend: str, one: image.Image, subject: Subject, gpu: str) -> Check:
     container = f"lem-doctor-{uuid.uuid4().hex[:12]}"
     told = {**granted([gpu]), **environment_for([gpu])}
     command = [
-        *(one.runtime.command, "run", "--rm", "--pull=never", "--network=none"),
+        *(one.runtime.command, "run", "--rm", "--pull=never"),
         *("--security-opt=no-new-privileges", f"--name={container}"),
         *one.runtime.user(),
         *one.runtime.gpus([gpu]),
