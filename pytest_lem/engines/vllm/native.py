@@ -1,8 +1,8 @@
 """What vLLM's scheduler tells of each step: queues, cache, drafts, operations.
 
-It stands in the place of vLLM's own loggers and hears what they would, step by step, on
-every path: what a gauge shows afterwards is 0, and what a window had is not. Fields that
-a version lacks are null with a reason.
+It stands in the place of vLLM's own loggers and hears what they would, step by step,
+on every path: what a gauge shows afterwards is 0, and what a window had is not. Fields
+that a version lacks are null with a reason.
 """
 
 from __future__ import annotations
