@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from pytest_lem.machine.gpu import discover
+
 pytestmark = pytest.mark.slow
 
 SOURCE = """
 import json, time
 from pathlib import Path
 import pytest
+
+from pytest_lem.machine.gpu import discover
 
 @pytest.mark.lem
 def test_it(lem):
@@ -32,6 +36,8 @@ def test_tokens(engine):
 """
 LONG = """
 import pytest
+
+from pytest_lem.machine.gpu import discover
 
 @pytest.mark.lem(output_tokens=500, fake={"token_s": 1, "spawn_child": True})
 def test_long(lem):
@@ -196,3 +202,25 @@ def command_lines(pid):
         found[one] = argv.replace(b"\0", b" ").decode()
         todo += below.split()
     return found
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("backend", ["transformers", "vllm", "tensorrt"])
+def test_a_container_has_the_gpus_of_the_run_and_no_others(begin, runtime, backend):
+    """Each GPU of the machine in turn, and all of them; the engine measures on it."""
+    name = os.environ.get(f"LEM_TEST_GPU_{backend.upper()}")
+    if not name:
+        pytest.skip(f"LEM_TEST_GPU_{backend.upper()} names no image for GPUs")
+    uuids = [one.uuid for one in discover()]
+    for chosen in [*([one] for one in uuids), uuids][: len(uuids) + 1]:
+        session = begin(
+            *(SOURCE.partition("@pytest.mark.lem\ndef test_tokens")[0],),
+            *(f"--lem-backend={backend}", f"--lem-image={backend}={name}"),
+            *(f"--lem-gpus={','.join(chosen)}", "--lem-meter=nvml"),
+        )
+        code, output = session.end()
+        assert code == 0, output
+        (cycle,) = session.report().experiments[0].cycles
+        print(backend, "saw", cycle.worker["devices"])
+        assert cycle.worker["devices"] == chosen
+        assert cycle.windows[0].energy.gross_j > 0
