@@ -36,14 +36,14 @@ def select_gpus(settings: Settings, program: Program) -> list[gpu.Gpu]:
     there = {one.uuid: one for one in gpu.discover()}
     on_cpu = [_cpu_asked(one) for one in program.experiments.values()]
     cpu_asked = bool(on_cpu) and all(on_cpu)
+    if not there and not cpu_asked and (problem := gpu.refusal()):
+        raise ConfigError(f"{problem}; `lem doctor` helps, or ask for the CPU")
     chosen = select(
         {uuid: one.name for uuid, one in there.items()},
         environ=os.environ,
         asked=settings["gpus"],
         cpu_asked=cpu_asked,
     )
-    if not there and not cpu_asked and (problem := gpu.refusal()):
-        raise ConfigError(f"{problem}; mend that, or ask for the CPU")
     found = [there[uuid] for uuid in chosen]
     return found if settings["gpus"] else found[:1]
 

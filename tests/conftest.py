@@ -236,7 +236,9 @@ def cuda_driver(tmp_path, monkeypatch):
 
 @pytest.fixture
 def driver(monkeypatch):
-    """Put a simulated driver in place of the real one."""
+    """Put a simulated driver in place of the real one, whose GPUs nothing names."""
+    for name in ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
 
     def put(powers_w, **kwargs):
         simulated = Driver(powers_w, **kwargs)

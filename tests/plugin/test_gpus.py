@@ -36,7 +36,7 @@ def test_a_driver_that_does_not_answer_is_no_silent_cpu(refused, driver, monkeyp
     monkeypatch.setattr(simulated, "nvmlInit", mismatch)
     told = refused()
     assert told == (
-        "the NVIDIA driver refuses (code 18); mend that, or ask for the CPU"
+        "the NVIDIA driver refuses (code 18); `lem doctor` helps, or ask for the CPU"
     )
 
 
