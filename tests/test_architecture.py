@@ -41,6 +41,8 @@ ROOMS = (
         "live",
         "program",
         "session",
+        "premises",
+        "findings",
         "conditions",
         "settings",
         "stash",

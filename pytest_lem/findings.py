@@ -1,0 +1,111 @@
+"""What a session found: its cycles as they come, and the record and reports of them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_lem.program import Program
+from pytest_lem.records.assemble import experiment_record
+from pytest_lem.records.export import write_csv, write_json
+from pytest_lem.records.extended import Residue
+from pytest_lem.records.journal import Journal
+from pytest_lem.records.record import Cycle, Plan, Record, Session
+from pytest_lem.records.result import Result
+from pytest_lem.settings import Settings
+from pytest_lem.spec.engine import EngineSpec
+
+
+class Findings:
+    """The cycles of a session, each on disk as soon as it is known.
+
+    `unwritten` has a line for each report that could not be written.
+    """
+
+    def __init__(self, program: Program, settings: Settings, directory: Path) -> None:
+        self.unwritten: list[str] = []
+        self._program = program
+        self._settings = settings
+        self._directory = directory
+        self._journal: Journal | None = None
+        self._cycles: dict[str, list[Cycle]] = {}
+        self._executed: list[dict[str, Any]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._cycles)
+
+    def keep(self, item_id: str, cycle: Cycle) -> None:
+        """Take in a cycle, on disk first."""
+        if self._journal is None:
+            self._journal = Journal(self._directory)
+        self._journal.append(item_id, self._program.identities[item_id], cycle)
+        self._cycles.setdefault(item_id, []).append(cycle)
+        self._executed.append(
+            {
+                "experiment_id": item_id,
+                "cycle": cycle.index,
+                "attempt": cycle.attempt,
+                "status": cycle.status,
+                "started_at": cycle.started_at,
+                "ended_at": cycle.ended_at,
+            }
+        )
+
+    def result(self, item_id: str) -> Result:
+        """The cycles of an experiment so far."""
+        return Result(self._cycles.get(item_id, []))
+
+    def record(
+        self,
+        session: Session,
+        environment: Mapping[str, Any],
+        timeseries: dict[str, Any] | None,
+        residue: Callable[[EngineSpec], Residue],
+    ) -> Record:
+        """All of it; `residue` tells what engines of a spec left in memory of GPUs."""
+        program = self._program
+        return Record(
+            session=session,
+            environment=dict(environment),
+            plan=Plan(
+                order=program.order,
+                seed=program.seed,
+                planned=len(program.steps),
+                executed=self._executed,
+                skipped=program.skipped,
+            ),
+            timeseries=timeseries,
+            experiments=[
+                experiment_record(
+                    one,
+                    program.identities[name],
+                    self._cycles[name],
+                    residue(one.spec),
+                )
+                for name, one in program.experiments.items()
+                if name in self._cycles
+            ],
+        )
+
+    def publish(self, record: Record) -> None:
+        """Show the record to those who asked for it, and write the reports."""
+        items = self._program.items
+        for one in record.experiments:
+            items[one.id].ihook.pytest_lem_record(record=one, item=items[one.id])
+        self._write(write_json, record, self._settings["json"])
+        self._write(write_csv, record, self._settings["csv"])
+
+    def _write(
+        self,
+        write: Callable[[Record, Path], None],
+        record: Record,
+        path: Path | None,
+    ) -> None:
+        """Write a report; where that fails the journal still has every cycle."""
+        try:
+            if path is not None:
+                write(record, path)
+        except OSError as error:
+            self.unwritten.append(
+                f"report {path} could not be written: {error}; every cycle is in "
+                f"{self._directory / 'cycles.jsonl'}"
+            )

@@ -1,0 +1,164 @@
+"""Where a session measures: its GPUs, locks and meters, and the laboratory there."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_lem.conditions import (
+    check_ranks,
+    conditions_of,
+    containers_for,
+    measured_gpus,
+    select_gpus,
+    tenants_before,
+    thermal_policy,
+)
+from pytest_lem.errors import ConfigError
+from pytest_lem.interpreters import elsewhere, version_of
+from pytest_lem.items import registry_of
+from pytest_lem.machine import environment, gpu
+from pytest_lem.machine.locks import GpuLocks
+from pytest_lem.machine.processes import Tenancy
+from pytest_lem.measure.laboratory import Laboratory, Progress
+from pytest_lem.meters.metering import Metering
+from pytest_lem.meters.opening import open_meters
+from pytest_lem.program import Program
+from pytest_lem.settings import SETTINGS, meters_of
+from pytest_lem.traces import Traces
+from pytest_lem.worker.launch.image import Image
+from pytest_lem.worker.launch.interpreter import Interpreter
+
+
+class Premises:
+    """The machine as a session uses it, from the first need of it to `close`.
+
+    `gpus` are those of the run, `environment` the facts of the machine: both are empty
+    and `laboratory` is None until then.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        program: Program,
+        traces: Traces,
+        directory: Path,
+        progress: Progress,
+    ) -> None:
+        self.gpus: list[gpu.Gpu] = []
+        self.environment: dict[str, Any] = {}
+        self.laboratory: Laboratory | None = None
+        self._config = config
+        self._settings = config.stash[SETTINGS]
+        self._program = program
+        self._traces = traces
+        self._directory = directory
+        self._progress = progress
+        self._tenancies: dict[str, Tenancy] = {}
+        self._locks = GpuLocks()
+
+    def open(self) -> Laboratory:
+        """The laboratory, ready; raises ConfigError, MeterError at the first time."""
+        if self.laboratory is None:
+            settings = self._settings
+            self.gpus = select_gpus(settings, self._program)
+            check_ranks(self._program, registry_of(self._config), self.gpus)
+            self._tenancies = tenants_before(settings, self.gpus)
+            thermal = thermal_policy(settings, self.gpus)
+            metering = open_meters(
+                settings["meter"],
+                gpus=self.gpus,
+                registry=meters_of(self._config),
+                telemetry_s=settings["sample-interval"],
+            )
+            self._reserve(metering)
+            others = self._others().items()
+            experiments = self._program.experiments.values()
+            self.laboratory = Laboratory(
+                metering=metering,
+                conditions=conditions_of(
+                    settings,
+                    self.gpus,
+                    metering,
+                    thermal,
+                    {k: one.path for k, one in others if isinstance(one, Interpreter)},
+                    experiments,
+                ),
+                registry=registry_of(self._config),
+                log_directory=self._directory,
+                progress=self._progress,
+                containers=containers_for(
+                    {k: one for k, one in others if isinstance(one, Image)},
+                    settings,
+                    experiments,
+                    self.gpus,
+                    self._directory,
+                ),
+            )
+            self.laboratory.check_thermal()
+        return self.laboratory
+
+    def measuring(self) -> Laboratory:
+        """The laboratory, with the facts of the machine taken down before."""
+        laboratory = self.open()
+        if not self.environment:
+            self._progress.phase("environment")
+            found = environment.collect()
+            found["gpu"] = [
+                one.to_json() | self._tenancies[one.mig_parent or one.uuid].to_json()
+                for one in self.gpus
+            ]
+            self._config.hook.pytest_lem_environment(environment=found)
+            self.environment = found
+        return laboratory
+
+    @property
+    def metering(self) -> Metering | None:
+        """The meters; None where nothing was opened."""
+        return self.laboratory.metering if self.laboratory else None
+
+    def over(self) -> bool:
+        """Whether the time of the session is."""
+        if self.laboratory is None:
+            return False
+        ends_at_s = self.laboratory.conditions.limits.ends_at_s
+        return ends_at_s is not None and time.monotonic() >= ends_at_s
+
+    def with_version(self, backend: str) -> str:
+        """The backend with its library's version, and where it is, if elsewhere."""
+        version, other = version_of(self._config, backend), self._others().get(backend)
+        named = f"{backend} {version}" if version else backend
+        return f"{named} ({other})" if other else named
+
+    def close(self) -> None:
+        """End the laboratory and free the GPUs; whatever interrupts that kills it."""
+        try:
+            if self.laboratory is not None:
+                self.laboratory.close()
+        except BaseException:
+            if self.laboratory is not None:
+                self.laboratory.kill()
+            raise
+        finally:
+            self._locks.release()
+
+    def _others(self) -> dict[str, Interpreter | Image]:
+        """Where the backends that are run are, if not here."""
+        backends = {one.spec.backend for one in self._program.experiments.values()}
+        found = {name: elsewhere(self._config, name) for name in backends}
+        return {name: one for name, one in found.items() if one is not None}
+
+    def _reserve(self, metering: Metering) -> None:
+        """Record the meters, and keep other sessions off the GPUs that are measured.
+
+        Closes the meters where that cannot be.
+        """
+        try:
+            self._traces.begin(metering)
+            if not self._settings["no-lock"]:
+                gpus = dict.fromkeys(measured_gpus(metering))
+                self._locks.take(gpus, session=self._directory.name)
+        except ConfigError:
+            metering.stop()
+            raise
