@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import pytest_lem
-from pytest_lem.errors import LemError, MeterError
+from pytest_lem.errors import ConfigError, LemError, MeterError
 
 if TYPE_CHECKING:
     from pytest_lem.records.record import Record
@@ -119,7 +119,7 @@ def _work(gpus: Sequence[str], *, wanted: bool) -> Iterator["Exercise | str | No
         return
     try:
         exercise = Exercise(_EXERCISE, gpus)
-    except MeterError as error:
+    except (ConfigError, MeterError) as error:
         yield error.message
         return
     with exercise:

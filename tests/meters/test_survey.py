@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from pytest_lem.cli import app
 from pytest_lem.machine import gpu
 from pytest_lem.meters.survey import METERS, survey
 from pytest_lem.report.meters import lines
@@ -110,3 +112,13 @@ def test_a_self_check_of_a_recorded_trace_says_all_that_it_can():
     assert load["reason"] == "replayed energy does not depend on what runs here"
     assert check["overhead"]["pairs"] >= 3
     assert check["overhead"]["low_pct"] < check["overhead"]["high_pct"]
+
+
+def test_several_mig_instances_are_checked_without_work(driver, monkeypatch, tmp_path):
+    """No process can load them all; the rest of the check is done."""
+    driver([300.0], mig={0})
+    monkeypatch.setenv("LEM_CACHE_DIR", str(tmp_path))
+    arguments = ["meters", "--meter=nvml", "--self-check", "--seconds=1"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0
+    assert "CUDA gives a process one MIG instance, not 2" in result.stdout
