@@ -96,6 +96,8 @@ def untimed(spec: EngineSpec, workload: Workload, asked: str) -> Iterator[str]:
             f"decoder.num_beams={workload.decoder.num_beams} needs {asked} off: there "
             "are no tokens until it ends"
         )
+    if spec.backend == "tensorrt":
+        yield from tensorrt_combinations.untimed(spec.engine, asked)
     texts = {"transformers": "num_return_sequences", "vllm": "n"}.get(spec.backend)
     if texts and (spec.engine.get(texts) or 1) > 1:
         yield f"{spec.backend}.{texts} needs {asked} off: a step has a token of each"

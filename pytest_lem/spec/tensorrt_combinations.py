@@ -17,8 +17,6 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
     yield from _sizes(section, workload)
     yield from _texts(section, workload)
     yield from _adapters(spec)
-    if workload.streaming:
-        yield from _streaming(section)
     forced = workload.forced_min_tokens == workload.output_tokens
     for name in ("stop", "stop_token_ids"):
         if forced and section.get(name) is not None:
@@ -76,11 +74,12 @@ def _adapters(spec: EngineSpec) -> Iterator[str]:
             yield f"tensorrt.{name} needs tensorrt.enable_lora=True, or adapter"
 
 
-def _streaming(section: Mapping[str, Any]) -> Iterator[str]:
+def untimed(section: Mapping[str, Any], asked: str) -> Iterator[str]:
+    """A line for each parameter that leaves tokens without the times that are asked."""
     if max(section.get("n") or 1, section.get("best_of") or 1) > 1:
-        yield "tensorrt.n and best_of need streaming off: tokens are timed of one text"
+        yield f"tensorrt.n and best_of need {asked} off: tokens are timed of one text"
     if section.get("num_postprocess_workers"):
         yield (
-            "tensorrt.num_postprocess_workers needs streaming off: tokens are timed "
+            f"tensorrt.num_postprocess_workers needs {asked} off: tokens are timed "
             "where they come out"
         )

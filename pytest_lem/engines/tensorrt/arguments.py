@@ -13,6 +13,7 @@ from pytest_lem.engines.tensorrt.sampling import KEYS as OF_SAMPLING
 from pytest_lem.engines.tensorrt.steps import KEPT
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec.nearest import unknown
+from pytest_lem.workload.adapters import located
 
 OF_BUILDS = (
     "backend",
@@ -158,7 +159,7 @@ def _lora(spec: Mapping[str, Any], section: Mapping[str, Any]) -> dict[str, Any]
     adapter = spec.get("adapter")
     values = {key: section[key] for key in _OF_LORA if section.get(key) is not None}
     if adapter is not None:
-        values = {"lora_dir": [str(adapter)], "max_loras": 1, **values}
+        values = {"lora_dir": [str(located(adapter).folder)], "max_loras": 1, **values}
     if not values:
         return {}
     made = native("LoraConfig", values, "tensorrt.lora_config")

@@ -38,6 +38,7 @@ from pytest_lem.engines.tensorrt.requests import (
 from pytest_lem.engines.tensorrt.sampling import plain, sampling
 from pytest_lem.engines.tensorrt.streaming import Heard, flights, fly, streamed
 from pytest_lem.errors import ConfigError, EngineNotAvailable, LemError
+from pytest_lem.workload.adapters import located
 
 _PACKAGES = ("torch", "transformers", "tensorrt", "flashinfer-python", "triton")
 _SALTS = itertools.count()
@@ -153,6 +154,7 @@ class TensorrtEngine:
                 "weights": spec["weights"],
                 "weights_seed": None,
                 "adapter": spec.get("adapter"),
+                "adapter_revision": _revision(spec.get("adapter")),
                 "trust_remote_code": spec["trust_remote_code"],
                 "ranks": hardware.ranks_of(spec["engine"]),
             },
@@ -381,4 +383,9 @@ def _lora(adapter: str | None) -> Any:
     if adapter is None:
         return None
     requests = importlib.import_module("tensorrt_llm.executor.request")
-    return requests.LoRARequest("adapter", 1, str(Path(adapter).expanduser()))
+    return requests.LoRARequest("adapter", 1, str(located(adapter).folder))
+
+
+def _revision(adapter: str | None) -> str | None:
+    """The commit of an adapter of the hub; None for one that is not of it."""
+    return None if adapter is None else located(adapter).revision

@@ -222,6 +222,18 @@ def test_an_adapter_goes_with_every_request(start, ask, rows, llms, tmp_path):
         start(adapter="/nowhere")
 
 
+def test_an_adapter_of_the_hub_is_fetched_before_the_start(
+    start, llms, on_hub, tmp_path
+):
+    """TensorRT-LLM gets a directory, the record the commit."""
+    (tmp_path / "adapter").mkdir()
+    commit = on_hub(tmp_path / "adapter", "owner/lora")
+    effective = start(adapter="owner/lora@v1")[1].effective
+    assert effective["adapter_revision"] == commit
+    (folder,) = llms()[-1].args.lora_config.lora_dir
+    assert folder.endswith(commit)
+
+
 def test_a_shape_without_weights_gets_made_up_ones(start, llms):
     """TensorRT-LLM's own, so the seed is not told as if it had been used."""
     _, report = start(weights="random", weights_seed=7)
