@@ -144,15 +144,16 @@ def tell(item: pytest.Item, notes: "Iterable[Note]") -> None:
 def located(item: pytest.Item, workload: "Workload") -> "Workload":
     """The workload with its prompt file, if it has one, found beside the test file.
 
-    Raises ConfigError where the file cannot be read.
+    Raises ConfigError where prompts cannot be read as they are asked for.
     """
-    from pytest_lem.workload.prompts import read_text
+    from pytest_lem.workload.sources import given
 
-    path = workload.prompt_file(item.path.parent)
-    if path is None:
+    if workload.prompts is None:
         return workload
-    read_text(path)
-    return workload.model_copy(update={"prompts": str(path)})
+    path = workload.prompt_file(item.path.parent)
+    found = workload.prompts if path is None else str(path)
+    given(found, workload.prompt_options, workload.seed)
+    return workload.model_copy(update={"prompts": found})
 
 
 def refusals(config: pytest.Config, found: Sequence[pytest.Item]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy  # noqa: F401
+import pyarrow.parquet  # noqa: F401
 import pytest
 import rich.console
 import rich.table  # noqa: F401

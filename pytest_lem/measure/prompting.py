@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_lem.errors import ConfigError
 from pytest_lem.spec.workload import Workload
-from pytest_lem.workload.prompts import read_text, recipe_sha256, synthetic, take
+from pytest_lem.workload.prompts import recipe_sha256, synthetic, take
+from pytest_lem.workload.sources import Given, given
 
 if TYPE_CHECKING:
     from pytest_lem.measure.laboratory import Bench
@@ -62,41 +64,67 @@ def prompts_for(
 
 
 def recipe(workload: Workload) -> dict[str, Any]:
-    """How the prompts were made, and the hash of that; texts enter by content."""
-    texts = _texts(workload)
+    """How the prompts were made, and the hash of that; texts enter by content.
+
+    `count` is the number of given prompts, out of `available` ones in a source of that
+    `format`; nothing depends on the source beyond its texts.
+    """
+    found = _given(workload)
     how: dict[str, Any] = {
-        "source": "synthetic" if texts is None else "text",
-        "input_tokens": workload.input_tokens
-        if texts is not None
-        else workload.synthetic_input_tokens,
+        "source": "synthetic" if found is None else "text",
+        "input_tokens": workload.synthetic_input_tokens
+        if found is None
+        else workload.input_tokens,
         "requests": workload.request_count,
         "seed": workload.seed,
     }
-    if texts is not None:
-        how["texts"] = texts
-    digest = recipe_sha256(how)
-    how.pop("texts", None)
-    return {**how, "count": len(texts) if texts else None, "recipe_sha256": digest}
+    cut = workload.prompt_options.truncation
+    if found is None:
+        return {**how, "count": None, "recipe_sha256": recipe_sha256(how)}
+    if cut is not None:
+        how["truncation"] = cut
+    return {
+        **how,
+        "count": len(found.texts),
+        "available": found.available,
+        "format": found.format,
+        "column": found.column,
+        "order": workload.prompt_options.order or "given",
+        "recipe_sha256": recipe_sha256({**how, "texts": found.texts}),
+    }
 
 
 def _tokenised(
     workload: Workload, bench: "Bench"
 ) -> tuple[list[list[int]], float, int]:
     """Ids of the texts, how long that took, and how many were cut."""
-    key = f"{workload.prompts!r}:{workload.input_tokens}"
+    key = f"{workload.prompts!r}:{workload.prompt_options!r}:{workload.seed}"
+    key += f":{workload.input_tokens}"
     if key not in bench.texts:
-        texts = _texts(workload) or []
+        found = _given(workload)
         start = time.monotonic()
-        ids = bench.client.tokenize(texts)
-        kept = [one[: workload.input_tokens] for one in ids]
+        ids = bench.client.tokenize(found.texts if found else [])
+        kept = [_cut(one, k, workload) for k, one in enumerate(ids)]
         shorter = sum(len(one) < len(all_) for one, all_ in zip(kept, ids, strict=True))
         bench.texts[key] = (kept, time.monotonic() - start, shorter)
     return bench.texts[key]
 
 
-def _texts(workload: Workload) -> list[str] | None:
+def _cut(ids: list[int], place: int, workload: Workload) -> list[int]:
+    """The ids within the limit, from the end that is kept."""
+    limit, truncation = workload.input_tokens, workload.prompt_options.truncation
+    if limit is None or len(ids) <= limit:
+        return ids
+    if truncation == "refuse":
+        msg = (
+            f"prompt {place + 1} has {len(ids)} tokens, above input_tokens={limit}, "
+            "and prompt_options.truncation is refuse"
+        )
+        raise ConfigError(msg)
+    return ids[-limit:] if truncation == "start" else ids[:limit]
+
+
+def _given(workload: Workload) -> Given | None:
     if workload.prompts is None:
         return None
-    if isinstance(workload.prompts, str):
-        return read_text(workload.prompts)
-    return [text for text in workload.prompts if text.strip()]
+    return given(workload.prompts, workload.prompt_options, workload.seed)

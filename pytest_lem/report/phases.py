@@ -15,7 +15,14 @@ CAPTION = (
 )
 PHASES = ("prefill", "decode")
 
-_LENGTHS = ("input_tokens", "output_tokens", "min_output_tokens", "seed", "prompts")
+_LENGTHS = (
+    "input_tokens",
+    "output_tokens",
+    "min_output_tokens",
+    "seed",
+    "prompts",
+    "prompt_options",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

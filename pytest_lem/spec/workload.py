@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pytest_lem.spec.parameters.about import HARNESS, parameter
+from pytest_lem.spec.parameters.prompts import PromptOptions
 from pytest_lem.spec.parameters.universal import Decoder
 
 Count = Annotated[int, Field(ge=1, strict=True)]
@@ -24,8 +25,8 @@ class Workload(BaseModel):
     """The requests of one window: how many, how long, how batched.
 
     Without `prompts`, prompts are synthetic token ids of exactly `input_tokens`. With
-    `prompts` (a text file's path, or a list of texts), `input_tokens` is a limit that
-    longer prompts are cut to, and unset means no cut.
+    `prompts` (a file's path, or a list of texts), `input_tokens` is a limit that longer
+    prompts are cut to, and unset means no cut; `prompt_options` says how they are read.
 
     The output length is forced to `output_tokens` so that engines do equal work;
     `min_output_tokens` below it (0 for none) lets an end token stop earlier.
@@ -78,9 +79,12 @@ class Workload(BaseModel):
     )
     prompts: str | list[str] | None = parameter(
         HARNESS,
-        "A text file, one prompt a line, or a list of texts.",
+        "A list of texts, or a file: JSON, JSONL, CSV, TSV, Parquet, or text by lines.",
         effect="E~ T~ L~",
         own="synthetic",
+    )
+    prompt_options: PromptOptions = Field(
+        default=PromptOptions(), description="How given prompts are read."
     )
     streaming: bool = parameter(
         HARNESS,
@@ -119,6 +123,17 @@ class Workload(BaseModel):
             raise ValueError(msg)
         if isinstance(self.prompts, list) and not any(p.strip() for p in self.prompts):
             msg = "prompts is a list without any text"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _options_have_prompts(self) -> "Workload":
+        options = self.prompt_options.model_dump(exclude_none=True)
+        if options and self.prompts is None:
+            msg = f"prompt_options.{next(iter(options))} needs prompts"
+            raise ValueError(msg)
+        if "truncation" in options and self.input_tokens is None:
+            msg = "prompt_options.truncation needs input_tokens"
             raise ValueError(msg)
         return self
 

@@ -71,10 +71,11 @@ def synthetic(
     return prompts
 
 
-def read_text(path: str | Path) -> list[str]:
-    """Prompts of a UTF-8 file, one a line; blank lines are skipped."""
+def read_text(path: str | Path) -> str:
+    """A file's UTF-8 text; raises ConfigError where there is none."""
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8-sig")
+        data = Path(path).expanduser().read_bytes()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         msg = f"prompt file {path} is not UTF-8 text: byte {error.start} cannot be read"
         raise ConfigError(msg) from error
@@ -84,7 +85,12 @@ def read_text(path: str | Path) -> list[str]:
     if "\0" in text:
         msg = f"prompt file {path} is not text: it holds a NUL character"
         raise ConfigError(msg)
-    lines = [line for line in text.split("\n") if line.strip()]
+    return text
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Prompts of a UTF-8 file, one a line; blank lines are skipped."""
+    lines = [line for line in read_text(path).split("\n") if line.strip()]
     if not lines:
         msg = f"prompt file {path} is empty: write one prompt a line"
         raise ConfigError(msg)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pytest_lem.errors import ConfigError
 from pytest_lem.measure.prompting import prompts_for, recipe
 from pytest_lem.spec.workload import Workload
 
@@ -45,6 +46,21 @@ def test_long_texts_are_cut_to_the_input_length(bench):
     assert prompts_for(Workload(), bench, 0, 0, 2).cut is None
 
 
+def test_the_start_can_be_cut_off_instead_or_nothing_may_be(bench):
+    """Where a question stands at the end, or where a cut would be another question."""
+    workload = Workload(
+        prompts=["xy", "abcdef"],
+        input_tokens=4,
+        prompt_options={"truncation": "start"},
+    )
+    assert texts(workload, bench, 0, 2) == ["xy", "cdef"]
+    strict = workload.model_dump() | {"prompt_options": {"truncation": "refuse"}}
+    with pytest.raises(
+        ConfigError, match="prompt 2 has 6 tokens, above input_tokens=4"
+    ):
+        texts(Workload(**strict), bench, 0, 2)
+
+
 def test_blank_texts_are_left_out(bench):
     """There is nothing to ask."""
     assert texts(Workload(prompts=["a", " ", "b"]), bench, 0, 2) == ["a", "b"]
@@ -80,6 +96,7 @@ def test_a_recipe_says_how_prompts_are_made_and_never_what_they_say(tmp_path):
     }
     told = recipe(Workload(prompts=["my secret", "b"]))
     assert (told["source"], told["count"], told["input_tokens"]) == ("text", 2, None)
+    assert (told["format"], told["column"], told["order"]) == ("list", None, "given")
     assert "secret" not in json.dumps(told)
 
 
@@ -95,8 +112,9 @@ def test_recipes_differ_as_their_prompts_do(tmp_path):
         recipe(Workload(prompts=["b", "a"])),
         recipe(Workload(prompts=["a", "b"], input_tokens=1)),
         recipe(Workload(prompts=["a", "b"], requests=2)),
+        recipe(Workload(prompts=["a", "b"], prompt_options={"count": 1})),
         recipe(Workload()),
         recipe(Workload(seed=1)),
     ]
     hashes = {listed, *(one["recipe_sha256"] for one in others)}
-    assert len(hashes) == 7
+    assert len(hashes) == 8

@@ -1,5 +1,7 @@
 """Bad input: one clear line each, all together, exit code 4, nothing lost."""
 
+import json
+
 import pytest
 
 SOURCE = """
@@ -155,6 +157,27 @@ def test_a_prompt_file_is_found_beside_the_test(run, project, report):
     run(None, *arguments).assert_outcomes(passed=1)
     window = report().experiments[0].cycles[0].windows[0]
     assert window.tokens.input == len("one") + len("three")
+
+
+def test_a_column_of_a_table_is_asked_and_told(run, project, report):
+    """The record has the column, and how many prompts there were and were taken."""
+    rows = [{"question": "a" * k, "answer": "b"} for k in range(1, 6)]
+    lines = "\n".join(json.dumps(row) for row in rows)
+    (project.path / "asked.jsonl").write_text(lines)
+    options = "{'count': 2, 'order': 'shuffled'}"
+    marked = f"mark.lem(prompts='asked.jsonl', prompt_options={options}, batch_size=2)"
+    source = SOURCE.replace("mark.lem", marked)
+    run(source, "--lem-set=input_tokens=9", "--lem-json=r.json").assert_outcomes(
+        passed=1
+    )
+    told = report().experiments[0].cycles[0].prompts
+    assert (told["format"], told["column"]) == ("jsonl", "question")
+    assert (told["count"], told["available"]) == (2, 5)
+    result = run(source, "--lem-set=prompt_options.column=anser")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: *asked.jsonl: column 'anser' is unknown; *answer*"]
+    )
 
 
 def test_an_unusable_meter_asked_for_by_name_is_refused(run, project):

@@ -70,6 +70,22 @@ def test_a_list_without_any_text_is_refused(prompts):
         Workload(prompts=prompts)
 
 
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"prompt_options": {"count": 3}}, "prompt_options.count needs prompts"),
+        (
+            {"prompts": ["a"], "prompt_options": {"truncation": "start"}},
+            "prompt_options.truncation needs input_tokens",
+        ),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(values, line):
+    """It was meant to do something."""
+    with pytest.raises(ValidationError, match=line):
+        Workload(**values)
+
+
 def test_the_least_may_not_be_above_the_most():
     """Both numbers are told."""
     with pytest.raises(

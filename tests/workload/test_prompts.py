@@ -168,7 +168,7 @@ def test_text_files_are_read_one_prompt_a_line(tmp_path):
     """Blank lines go, spaces inside stay, and both line endings are understood."""
     file = tmp_path / "prompts.txt"
     file.write_bytes("\ufeffEins zwei\n\n  drei \r\n\t\nvier 世界\x85x".encode())
-    assert prompts.read_text(file) == ["Eins zwei", "  drei ", "vier 世界\x85x"]
+    assert prompts.read_lines(file) == ["Eins zwei", "  drei ", "vier 世界\x85x"]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_bad_text_files_are_refused(tmp_path, content, reason):
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
-        prompts.read_text(file)
+        prompts.read_lines(file)
     assert str(file) in str(caught.value)
     assert reason in str(caught.value)
 
@@ -196,7 +196,7 @@ def test_bad_text_files_are_refused(tmp_path, content, reason):
 def test_a_directory_is_no_prompt_file(tmp_path):
     """A directory is refused like any unreadable file."""
     with pytest.raises(ConfigError, match="Is a directory"):
-        prompts.read_text(tmp_path)
+        prompts.read_lines(tmp_path)
 
 
 def test_take_goes_round():
