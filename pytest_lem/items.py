@@ -111,6 +111,7 @@ def experiment_of(item: pytest.Item, config: pytest.Config) -> "Experiment":
     if driven is not None and (left := undriven(wire, driven, section=spec.backend)):
         raise ConfigError("\n".join(left))
     check_times(experiment, config)
+    check_arrivals(experiment)
     tell(item, experiment.notes)
     return replace(experiment, workload=located(item, experiment.workload))
 
@@ -141,19 +142,35 @@ def tell(item: pytest.Item, notes: "Iterable[Note]") -> None:
         item.warn(LemConfigWarning(note))
 
 
-def located(item: pytest.Item, workload: "Workload") -> "Workload":
-    """The workload with its prompt file, if it has one, found beside the test file.
+def check_arrivals(experiment: "Experiment") -> None:
+    """Raise ConfigError for a schedule, which no engine is driven by yet."""
+    if experiment.workload.arrivals is not None:
+        raise ConfigError(
+            "arrivals is not driven yet by this version: the requests of a window are "
+            "sent at once"
+        )
 
-    Raises ConfigError where prompts cannot be read as they are asked for.
+
+def located(item: pytest.Item, workload: "Workload") -> "Workload":
+    """The workload with its files, if it has any, found beside the test file.
+
+    Raises ConfigError where prompts cannot be read as they are asked for, and where a
+    file has too few times of arrival.
     """
+    from pytest_lem.workload.arrivals import schedule
     from pytest_lem.workload.sources import given
 
-    if workload.prompts is None:
-        return workload
-    path = workload.prompt_file(item.path.parent)
-    found = workload.prompts if path is None else str(path)
-    given(found, workload.prompt_options, workload.seed)
-    return workload.model_copy(update={"prompts": found})
+    if workload.prompts is not None:
+        path = workload.prompt_file(item.path.parent)
+        found = workload.prompts if path is None else str(path)
+        given(found, workload.prompt_options, workload.seed)
+        workload = workload.model_copy(update={"prompts": found})
+    if (arrivals := workload.arrivals) is not None:
+        if times := workload.arrival_file(item.path.parent):
+            arrivals = arrivals.model_copy(update={"file": str(times)})
+            workload = workload.model_copy(update={"arrivals": arrivals})
+        schedule(arrivals, workload.request_count, seed=workload.seed)
+    return workload
 
 
 def refusals(config: pytest.Config, found: Sequence[pytest.Item]) -> Iterator[str]:

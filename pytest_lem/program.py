@@ -14,6 +14,7 @@ from pytest_lem.interpreters import elsewhere, missing, notes_on, warn
 from pytest_lem.items import (
     LemConfigWarning,
     backend_of,
+    check_arrivals,
     check_times,
     excluded,
     experiment_of,
@@ -32,6 +33,7 @@ from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.experiment import Experiment, identity
 from pytest_lem.spec.workload import Workload
 from pytest_lem.workload.adapters import fingerprint
+from pytest_lem.workload.arrivals import by_times
 from pytest_lem.workload.drafts import by_content
 from pytest_lem.workload.models import Model, resolve
 
@@ -69,6 +71,7 @@ class Program:
         item = self.items[item_id]
         late = self.experiments[item_id].with_workload(located(item, workload))
         check_times(late, item.config)
+        check_arrivals(late)
         known, found = self.identities[item_id], self._identify(late)
         if cycle > 0 and found != known:
             raise ConfigError(
@@ -127,7 +130,7 @@ class Program:
         spec = experiment.spec
         return identity(
             spec.model_copy(update={"engine": by_content(spec.engine)}),
-            experiment.workload,
+            by_times(experiment.workload),
             model.fingerprint,
             texts["recipe_sha256"] if texts else None,
             self._adapter(spec.adapter),

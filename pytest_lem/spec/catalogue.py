@@ -21,7 +21,7 @@ BACKENDS = tuple(n for n, one in SECTIONS.items() if issubclass(one, Section))
 _GONE = {
     "sharding": "each engine has its own; set transformers.distributed_config, "
     "vllm.tensor_parallel_size or tensorrt.tensor_parallel_size",
-    "traffic_simulation": "this version sends whole batches",
+    "traffic_simulation": "say arrivals, or leave it out for whole batches",
     "gpus": "GPUs are the run's and not the experiment's; say --lem-gpus",
     "save_outputs": "texts are the run's and not the experiment's; say "
     "--lem-save-outputs",

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pytest_lem.spec.parameters.about import HARNESS, parameter
+from pytest_lem.spec.parameters.arrivals import Arrivals
 from pytest_lem.spec.parameters.prompts import PromptOptions
 from pytest_lem.spec.parameters.universal import Decoder
 
@@ -100,6 +101,7 @@ class Workload(BaseModel):
         unit="requests",
         default=5,
     )
+    arrivals: Arrivals | None = Field(default=None, description="When they are sent.")
     decoder: Decoder = Field(default=Decoder(), description="How tokens are chosen.")
     seed: Annotated[int, Field(ge=0, strict=True)] = parameter(
         {
@@ -123,6 +125,9 @@ class Workload(BaseModel):
             raise ValueError(msg)
         if isinstance(self.prompts, list) and not any(p.strip() for p in self.prompts):
             msg = "prompts is a list without any text"
+            raise ValueError(msg)
+        if self.arrivals is not None and self.request_count < 2:
+            msg = "arrivals needs requests above 1: there is no gap before a first one"
             raise ValueError(msg)
         return self
 
@@ -157,3 +162,8 @@ class Workload(BaseModel):
     def prompt_file(self, root: Path) -> Path | None:
         """The prompt file, taken relative to `root`; None for lists and synthetic."""
         return root / self.prompts if isinstance(self.prompts, str) else None
+
+    def arrival_file(self, root: Path) -> Path | None:
+        """The file of recorded times, taken relative to `root`; None for none."""
+        file = self.arrivals and self.arrivals.file
+        return root / file if file else None

@@ -120,7 +120,7 @@ def token_sha256(prompts: Sequence[Sequence[int]]) -> str:
     digest = hashlib.sha256()
     for prompt in prompts:
         digest.update(len(prompt).to_bytes(8, "little"))
-        digest.update(_little_endian(array("Q", prompt)).tobytes())
+        digest.update(little_endian(array("Q", prompt)).tobytes())
     return digest.hexdigest()
 
 
@@ -163,10 +163,10 @@ def _scramble(seed: int, size: int, modulus: int) -> tuple[int, int]:
 def _words(key: str, count: int) -> array[int]:
     """`count` 32-bit words that follow from the key (SHAKE-256), none if negative."""
     drawn = hashlib.shake_256(f"prompt:{key}".encode()).digest(4 * max(0, count))
-    return _little_endian(array("I", drawn))
+    return little_endian(array("I", drawn))
 
 
-def _little_endian(words: array[int]) -> array[int]:
+def little_endian(words: array[int]) -> array[int]:
     """The same words where bytes are read in little-endian order."""
     if sys.byteorder == "big":
         words.byteswap()

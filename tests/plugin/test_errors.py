@@ -96,6 +96,14 @@ def test_a_wrong_value_names_item_and_key(run, project, argument, line):
             "min_output_tokens=9, output_tokens=8",
             "min_output_tokens=9 is above output_tokens=8",
         ),
+        (
+            "requests=2, arrivals={'mode': 'gamma', 'rate_rps': 5}",
+            "arrivals: mode=gamma needs burstiness",
+        ),
+        (
+            "requests=2, arrivals={'rate_rps': 5}",
+            "arrivals is not driven yet by this version*",
+        ),
     ],
 )
 def test_a_wrong_marker_names_item_key_and_choice(run, mark, line):

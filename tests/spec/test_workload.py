@@ -156,3 +156,38 @@ def test_what_greedy_decoding_does_not_look_at_is_dormant(decoder, dormant):
     assert [one.path for one in found.doubts()] == (
         [", ".join(found.dormant())] if dormant else []
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({}, "mode=poisson needs rate_rps"),
+        ({"mode": "gamma", "rate_rps": 1}, "=gamma needs burstiness"),
+        ({"mode": "trace"}, "mode=trace needs file"),
+        ({"rate_rps": 1, "burstiness": 2}, "burstiness means nothing"),
+        ({"rate_rps": 1, "file": "a"}, "file means nothing with mode=poisson"),
+        ({"rate_rps": 1, "ramp": "linear"}, "needs end_rate_rps"),
+        ({"mode": "trace", "file": "a", "seed": 1}, "seed means nothing"),
+        ({"rate_rps": float("inf")}, "finite"),
+        ({"rate_rps": 0}, "greater than 0"),
+    ],
+)
+def test_arrivals_have_what_their_law_needs_and_nothing_else(values, told):
+    """What would be ignored is refused."""
+    with pytest.raises(ValidationError, match=told):
+        Workload(requests=2, arrivals=values)
+
+
+def test_a_schedule_needs_two_requests():
+    """There is no gap before the first."""
+    with pytest.raises(ValidationError, match="arrivals needs requests above 1"):
+        Workload(arrivals={"rate_rps": 1})
+    assert Workload(batch_size=2, arrivals={"rate_rps": 1}).arrivals.mode == "poisson"
+
+
+def test_an_arrival_file_is_taken_relative_to_a_root(tmp_path):
+    """As that of prompts."""
+    recorded = Workload(requests=2, arrivals={"mode": "trace", "file": "a.txt"})
+    assert recorded.arrival_file(tmp_path) == tmp_path / "a.txt"
+    assert Workload().arrival_file(tmp_path) is None
+    assert Workload(requests=2, arrivals={"rate_rps": 1}).arrival_file(tmp_path) is None
