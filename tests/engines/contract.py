@@ -21,7 +21,13 @@ def tokens(got):
 
 
 class EngineContract:
-    """An engine of this house, tried with forced work, stamps, and bad requests."""
+    """An engine of this house, tried with forced work, stamps, and bad requests.
+
+    Where sums depend on what is summed at once, as in half precision on a GPU, tokens
+    are not `exact`: those of a batch may be others than those of a prompt alone.
+    """
+
+    exact = True
 
     @pytest.fixture
     def begun(self, begin):
@@ -57,7 +63,7 @@ class EngineContract:
         prompts = rows(*LENGTHS)
         alone = [tokens(ask(engine, [one], batch_size=1))[0] for one in prompts]
         got = ask(engine, prompts, batch_size=3)
-        assert tokens(got) == alone
+        assert tokens(got) == alone or not self.exact
         assert [one.input_tokens for one in got["completions"]] == list(LENGTHS)
         assert {one.output_tokens for one in got["completions"]} == {12}
         assert {one.finish_reason for one in got["completions"]} == {"length"}
@@ -81,7 +87,7 @@ class EngineContract:
         bare = ask(engine, prompts)
         assert not any(one.token_ns for one in bare["completions"])
         got = ask(engine, prompts, batch_size=size, stamps=True)
-        assert tokens(got) == tokens(bare)
+        assert tokens(got) == tokens(bare) or not self.exact
         for one in got["completions"]:
             assert len(one.token_ns) == one.output_tokens
             times = [one.sent_ns, *one.token_ns, one.ended_ns]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines.driving import spec
+
 SCRIPTED = Path(__file__).parents[2] / "data" / "scripted_tensorrt"
 
 
@@ -77,21 +79,10 @@ def spec_of(llama):
     """The spec of the tiny model with a section, as the laboratory sends it."""
 
     def made(*, strict=False, **changes):
-        spec = {
-            "model": str(llama),
-            "weights": "checkpoint",
-            "weights_seed": 0,
-            "revision": None,
-            "trust_remote_code": False,
-            "precision": None,
-            "adapter": None,
-            "strict": strict,
-            "gpus_expected": 0,
-        }
-        section = {key: value for key, value in changes.items() if key not in spec}
-        return {**spec, **{k: changes[k] for k in spec if k in changes}} | {
-            "engine": section
-        }
+        common = spec(llama, strict=strict)
+        told = {key: changes[key] for key in common.keys() & changes.keys()}
+        section = {key: one for key, one in changes.items() if key not in common}
+        return {**common, **told, "engine": section}
 
     return made
 
