@@ -61,3 +61,18 @@ def test_attention_of_vllm(lem, vllm):
     """The same with vLLM; `effective` of the report says which kernel it was."""
     result = lem()
     assert result.output_throughput_tps > 0
+
+
+@pytest.mark.lem(backends=["tensorrt"])
+@pytest.mark.parametrize(
+    "tensorrt",
+    [
+        pytest.param({}, id="default"),
+        pytest.param({"attn_backend": "FLASHINFER"}, id="flashinfer"),
+        pytest.param({"attn_backend": "VANILLA"}, id="vanilla"),
+    ],
+)
+def test_attention_of_tensorrt(lem, tensorrt):
+    """The same with TensorRT-LLM."""
+    result = lem()
+    assert result.output_throughput_tps > 0

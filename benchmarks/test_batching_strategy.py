@@ -63,3 +63,25 @@ def test_scheduling(lem, vllm):
     """The same texts, scheduled by vLLM: how many at once, and how much in a step."""
     result = lem()
     assert result.output_throughput_tps > 0
+
+
+@pytest.mark.lem(backends=["tensorrt"])
+@pytest.mark.parametrize(
+    "tensorrt",
+    [
+        pytest.param({"max_batch_size": 4}, id="four"),
+        pytest.param({"max_batch_size": 8}, id="all"),
+        pytest.param(
+            {
+                "max_batch_size": 8,
+                "max_num_tokens": 128,
+                "enable_chunked_prefill": True,
+            },
+            id="chunks",
+        ),
+    ],
+)
+def test_scheduling_of_tensorrt(lem, tensorrt):
+    """The same with TensorRT-LLM."""
+    result = lem()
+    assert result.output_throughput_tps > 0

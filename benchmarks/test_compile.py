@@ -60,3 +60,18 @@ def test_compile_of_vllm(lem, vllm):
     """The same with vLLM, which compiles while it loads unless told otherwise."""
     result = lem()
     assert result.output_throughput_tps > 0
+
+
+@pytest.mark.lem(backends=["tensorrt"])
+@pytest.mark.parametrize(
+    "tensorrt",
+    [
+        pytest.param({"extra": {"engine": {"cuda_graph_config": None}}}, id="eager"),
+        pytest.param({}, id="graphs"),
+        pytest.param({"torch_compile_config": {}}, id="compiled"),
+    ],
+)
+def test_compile_of_tensorrt(lem, tensorrt):
+    """The same with TensorRT-LLM, which has CUDA graphs unless told otherwise."""
+    result = lem()
+    assert result.output_throughput_tps > 0

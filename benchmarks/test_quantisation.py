@@ -61,3 +61,17 @@ def test_quantised_while_loading(lem, vllm):
     """The same work with weights, or a cache, of 16 and 8 bits."""
     result = lem()
     assert result.output_throughput_tps > 0
+
+
+@pytest.mark.lem(backends=["tensorrt"], precision="bfloat16")
+@pytest.mark.parametrize(
+    "tensorrt",
+    [
+        pytest.param({}, id="unquantised"),
+        pytest.param({"kv_cache_config": {"dtype": "fp8"}}, id="fp8_cache"),
+    ],
+)
+def test_cache_of_tensorrt(lem, tensorrt):
+    """The same work with a cache of 16 and 8 bits; weights come from checkpoints."""
+    result = lem()
+    assert result.output_throughput_tps > 0

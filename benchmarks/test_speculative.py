@@ -8,7 +8,10 @@ give a real model with --lem-model.
 import pytest
 
 pytestmark = pytest.mark.lem(
-    backends=["transformers", "vllm"], input_tokens=64, output_tokens=16, cycles=1
+    backends=["transformers", "vllm", "tensorrt"],
+    input_tokens=64,
+    output_tokens=16,
+    cycles=1,
 )
 
 PROMPT_LOOKUP = pytest.mark.lem(
@@ -19,6 +22,13 @@ PROMPT_LOOKUP = pytest.mark.lem(
             "num_speculative_tokens": 4,
             "prompt_lookup_min": 2,
             "prompt_lookup_max": 4,
+        }
+    },
+    tensorrt={
+        "speculative_config": {
+            "decoding_type": "NGram",
+            "max_draft_len": 4,
+            "max_matching_ngram_size": 4,
         }
     },
 )
@@ -45,6 +55,13 @@ def test_speculative(lem, drafts):
             "method": "draft_model",
             "model": "synthetic:llama-tiny@1",
             "num_speculative_tokens": 4,
+        }
+    },
+    tensorrt={
+        "speculative_config": {
+            "decoding_type": "Draft_Target",
+            "speculative_model": "synthetic:llama-tiny@1",
+            "max_draft_len": 4,
         }
     },
 )
