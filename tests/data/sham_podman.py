@@ -75,6 +75,8 @@ def main(arguments):
     match arguments:
         case ["--version"]:
             print("podman version 4.9.3")
+        case ["version", _]:
+            print("4.9.3")
         case ["image", "inspect", _, name] if name in IMAGES:
             print("sha256:feed")
         case ["run", *rest]:

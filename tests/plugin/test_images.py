@@ -142,6 +142,18 @@ def test_a_token_goes_in_as_a_file_and_leaves_no_trace(
         assert b"markermarker" not in path.read_bytes()
 
 
+def test_a_token_is_in_nothing_that_a_session_writes(run, project, monkeypatch):
+    """Nor in what it prints; a container or none."""
+    monkeypatch.setenv("HF_TOKEN", "hf_markermarker")
+    more = "--lem-json=r.json", "--lem-csv=r.csv", "--lem-traces=t", "-v"
+    done = run(SOURCE, *more, "--lem-meter=fake:9", "--lem-save-outputs=texts")
+    done.assert_outcomes(passed=1)
+    assert "markermarker" not in done.stdout.str() + done.stderr.str()
+    written = [path for path in project.path.rglob("*") if path.is_file()]
+    assert {".json", ".csv", ".jsonl", ".log"} < {path.suffix for path in written}
+    assert not [one for one in written if b"markermarker" in one.read_bytes()]
+
+
 def test_a_token_of_the_environment_is_warned_of(run, monkeypatch):
     """Where an engine would use it: for a model of the hub."""
     monkeypatch.setenv("HF_TOKEN", "hf_markermarker")

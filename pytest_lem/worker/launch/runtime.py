@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import time
@@ -105,16 +104,15 @@ def _known(name: str) -> Runtime:
     path = shutil.which(os.path.expanduser(name))
     if path is None:
         raise ConfigError(f"{name} is not installed")
-    runtime = Runtime(command=path, kind="docker", version="")
-    told = runtime.ask("--version")
-    version = re.search(r"(\d+\.[\w.]+)", told)
-    if version is None:
+    alone = Runtime(command=path, kind="docker", version="")
+    told = alone.ask("--version").lower()
+    kind = next((one for one in KNOWN if one in told), None)
+    if kind is None:
         raise ConfigError(f"{name} is neither docker nor podman")
-    if "podman" in told.lower():
-        return Runtime(command=path, kind="podman", version=version[1])
-    # A client alone runs nothing.
-    runtime.ask("version", "--format={{.Server.Version}}")
-    return Runtime(command=path, kind="docker", version=version[1])
+    # Of docker the daemon counts: its client alone runs nothing.
+    part = "Client" if kind == "podman" else "Server"
+    version = alone.ask("version", f"--format={{{{.{part}.Version}}}}")
+    return Runtime(command=path, kind=kind, version=version)
 
 
 def _last_words(done: subprocess.CompletedProcess[str]) -> str:
