@@ -75,9 +75,9 @@ COMMIT = "0123456789abcdef" * 2 + "01234567"
 @pytest.fixture
 def on_hub(tmp_path, monkeypatch):
     """Have a directory in the hub's cache as `owner/name`, tag `v1`; its commit."""
-    hub = pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     from pytest_lem.workload.adapters import located
 
     def put(folder, name):
