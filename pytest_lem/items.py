@@ -160,6 +160,7 @@ def located(item: pytest.Item, workload: "Workload") -> "Workload":
     from pytest_lem.workload.arrivals import schedule
     from pytest_lem.workload.sources import given
 
+    workload = _measured_out(item, workload)
     if workload.prompts is not None:
         path = workload.prompt_file(item.path.parent)
         found = workload.prompts if path is None else str(path)
@@ -171,6 +172,21 @@ def located(item: pytest.Item, workload: "Workload") -> "Workload":
             workload = workload.model_copy(update={"arrivals": arrivals})
         schedule(arrivals, workload.request_count, seed=workload.seed)
     return workload
+
+
+def _measured_out(item: pytest.Item, workload: "Workload") -> "Workload":
+    """The workload with the file of its lengths found, and read once."""
+    from pytest_lem.spec.lengths import Lengths
+    from pytest_lem.workload.lengths import read_lengths
+
+    found = {}
+    if workload.input_lengths is not None:
+        how = Lengths.parse(workload.input_lengths)
+        if how.kind == "file":
+            path = str(item.path.parent / how.path)
+            read_lengths(path, "input")
+            found["input_lengths"] = f"file:{path}"
+    return workload.model_copy(update=found)
 
 
 def refusals(config: pytest.Config, found: Sequence[pytest.Item]) -> Iterator[str]:

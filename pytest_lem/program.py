@@ -26,7 +26,7 @@ from pytest_lem.items import (
 )
 from pytest_lem.measure.custom import Work
 from pytest_lem.measure.cycle import LEAST_SECONDS
-from pytest_lem.measure.prompting import recipe
+from pytest_lem.measure.prompting import lengths_by_content, recipe
 from pytest_lem.schedule.plan import Entry, Step, estimate_s, make_plan
 from pytest_lem.settings import SETTINGS
 from pytest_lem.spec.effort import Effort
@@ -130,7 +130,7 @@ class Program:
         spec = experiment.spec
         return identity(
             spec.model_copy(update={"engine": by_content(spec.engine)}),
-            by_times(experiment.workload),
+            lengths_by_content(by_times(experiment.workload)),
             model.fingerprint,
             texts["recipe_sha256"] if texts else None,
             self._adapter(spec.adapter),
@@ -231,12 +231,13 @@ def _window_s(effort: Effort) -> float:
 
 def _check_context(config: dict[str, Any] | None, workload: Workload) -> None:
     limit = (config or {}).get("max_position_embeddings")
-    if limit is None or workload.prompts is not None:
+    longest = workload.longest_input
+    if limit is None or longest is None or workload.prompts is not None:
         return
-    asked = workload.synthetic_input_tokens + workload.output_tokens
+    asked = longest + workload.output_tokens
     if asked > limit:
+        name = "input_lengths up to " if workload.input_lengths else "input_tokens="
         raise ConfigError(
-            f"input_tokens={workload.synthetic_input_tokens} and "
-            f"output_tokens={workload.output_tokens} make {asked}; the model's context "
-            f"holds {limit}"
+            f"{name}{longest} and output_tokens={workload.output_tokens} make {asked}; "
+            f"the model's context holds {limit}"
         )

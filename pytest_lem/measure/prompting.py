@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_lem.errors import ConfigError
+from pytest_lem.spec.lengths import Lengths
 from pytest_lem.spec.workload import Workload
+from pytest_lem.workload.lengths import digest, drawn
 from pytest_lem.workload.prompts import recipe_sha256, synthetic, take
 from pytest_lem.workload.sources import Given, given
 
@@ -49,7 +51,7 @@ def prompts_for(
         facts = bench.loaded.model
         made = synthetic(
             count,
-            input_tokens=workload.synthetic_input_tokens,
+            input_tokens=_lengths(workload, count),
             vocab_size=facts["vocab_size"],
             seed=workload.seed,
             cycle=cycle,
@@ -63,6 +65,14 @@ def prompts_for(
     return Requests(prompts=prompts, tokenise_s=tokenise_s, texts=len(ids), cut=cut)
 
 
+def lengths_by_content(workload: Workload) -> Workload:
+    """The same with the content of files in place of their names."""
+    if workload.input_lengths is None:
+        return workload
+    told = digest(Lengths.parse(workload.input_lengths))
+    return workload.model_copy(update={"input_lengths": told})
+
+
 def recipe(workload: Workload) -> dict[str, Any]:
     """How the prompts were made, and the hash of that; texts enter by content.
 
@@ -73,12 +83,14 @@ def recipe(workload: Workload) -> dict[str, Any]:
     how: dict[str, Any] = {
         "source": "synthetic" if found is None else "text",
         "input_tokens": workload.synthetic_input_tokens
-        if found is None
+        if found is None and workload.input_lengths is None
         else workload.input_tokens,
         "requests": workload.request_count,
         "seed": workload.seed,
     }
     cut = workload.prompt_options.truncation
+    if workload.input_lengths is not None:
+        how["input_lengths"] = lengths_by_content(workload).input_lengths
     if found is None:
         return {**how, "count": None, "recipe_sha256": recipe_sha256(how)}
     if cut is not None:
@@ -92,6 +104,14 @@ def recipe(workload: Workload) -> dict[str, Any]:
         "order": workload.prompt_options.order or "given",
         "recipe_sha256": recipe_sha256({**how, "texts": found.texts}),
     }
+
+
+def _lengths(workload: Workload, count: int) -> int | list[int]:
+    """Tokens of each synthetic prompt of a window."""
+    if workload.input_lengths is None:
+        return workload.synthetic_input_tokens
+    how = Lengths.parse(workload.input_lengths)
+    return drawn(how, "input", count, workload.seed)
 
 
 def _tokenised(

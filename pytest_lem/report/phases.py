@@ -17,6 +17,7 @@ PHASES = ("prefill", "decode")
 
 _LENGTHS = (
     "input_tokens",
+    "input_lengths",
     "output_tokens",
     "min_output_tokens",
     "seed",

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from pytest_lem.spec.lengths import Lengths
 from pytest_lem.spec.parameters.about import HARNESS, parameter
 from pytest_lem.spec.parameters.arrivals import Arrivals
 from pytest_lem.spec.parameters.prompts import PromptOptions
@@ -42,6 +43,16 @@ class Workload(BaseModel):
         own="128 for synthetic prompts",
         unit="tokens",
         older=("/max_input_tokens",),
+    )
+    input_lengths: str | None = parameter(
+        HARNESS,
+        "Lengths of synthetic prompts, drawn by the seed: `fixed:128`, "
+        "`uniform:low=64,high=512`, `normal:mean=256,std=64`, "
+        "`lognormal:mean=256,std=200,high=2048`, or rows of `file:lengths.csv`.",
+        effect="E~ T~ L~ M~",
+        own="all input_tokens",
+        unit="tokens",
+        needs="no input_tokens, no prompts.",
     )
     output_tokens: Count = parameter(
         _to("max_new_tokens", "max_tokens"),
@@ -131,6 +142,19 @@ class Workload(BaseModel):
             raise ValueError(msg)
         return self
 
+    @field_validator("input_lengths")
+    @classmethod
+    def _lengths_are_known(cls, text: str | None) -> str | None:
+        return None if text is None else str(Lengths.parse(text))
+
+    @model_validator(mode="after")
+    def _lengths_are_drawn_once(self) -> "Workload":
+        for name in ("input_tokens", "prompts"):
+            if self.input_lengths is not None and getattr(self, name) is not None:
+                msg = f"input_lengths and {name} exclude each other: give one of them"
+                raise ValueError(msg)
+        return self
+
     @model_validator(mode="after")
     def _options_have_prompts(self) -> "Workload":
         options = self.prompt_options.model_dump(exclude_none=True)
@@ -149,7 +173,7 @@ class Workload(BaseModel):
 
     @property
     def synthetic_input_tokens(self) -> int:
-        """Length of synthetic prompts: `input_tokens`, or 128."""
+        """Length of synthetic prompts of one length: `input_tokens`, or 128."""
         return self.input_tokens or 128
 
     @property
@@ -158,6 +182,13 @@ class Workload(BaseModel):
         if self.min_output_tokens is None:
             return self.output_tokens
         return self.min_output_tokens
+
+    @property
+    def longest_input(self) -> int | None:
+        """The most tokens of a synthetic prompt; None where nothing limits them."""
+        if self.input_lengths is None:
+            return self.synthetic_input_tokens
+        return Lengths.parse(self.input_lengths).high
 
     def prompt_file(self, root: Path) -> Path | None:
         """The prompt file, taken relative to `root`; None for lists and synthetic."""

@@ -27,7 +27,7 @@ Prompt = TypeVar("Prompt")
 def synthetic(
     count: int,
     *,
-    input_tokens: int,
+    input_tokens: int | Sequence[int],
     vocab_size: int,
     seed: int,
     cycle: int,
@@ -37,6 +37,7 @@ def synthetic(
 ) -> list[list[int]]:
     """Prompts of exactly `input_tokens` ids below `vocab_size`, none `reserved`.
 
+    `input_tokens` is one length for all, or that of each.
     Request `first + i` of a window is always the same prompt, on every platform. Each
     opens with a nonce: (cycle, window, request) as one number, scrambled by the seed
     without collisions and written in base V, where V counts the ids allowed. The nonce
@@ -49,7 +50,9 @@ def synthetic(
     Windows count from 0; warm-up passes use -1, -2, ... The text after the nonce also
     depends on `input_tokens`, so a prompt never begins with a shorter one.
     """
-    _check(count, input_tokens=input_tokens, cycle=cycle, window=window, first=first)
+    lengths = [input_tokens] * count if isinstance(input_tokens, int) else input_tokens
+    least = min(lengths, default=1)
+    _check(count, input_tokens=least, cycle=cycle, window=window, first=first)
     allowed = [token for token in range(vocab_size) if token not in reserved]
     size = len(allowed)
     if size < 2:
@@ -62,12 +65,12 @@ def synthetic(
     multiplier, offset = _scramble(seed, size, size**digits)
     start = (cycle * _WINDOWS + window % _WINDOWS) * _REQUESTS + first
     prompts = []
-    for number in range(start, start + count):
+    for number, length in enumerate(lengths, start):
         mixed = (multiplier * number + offset) % size**digits
         nonce = [mixed // size**place % size for place in range(digits)]
-        words = _words(f"{seed}:{number}:{input_tokens}", input_tokens - digits)
+        words = _words(f"{seed}:{number}:{length}", length - digits)
         body = [allowed[word * size >> 32] for word in words]
-        prompts.append([allowed[digit] for digit in nonce[:input_tokens]] + body)
+        prompts.append([allowed[digit] for digit in nonce[:length]] + body)
     return prompts
 
 
@@ -77,13 +80,13 @@ def read_text(path: str | Path) -> str:
         data = Path(path).expanduser().read_bytes()
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        msg = f"prompt file {path} is not UTF-8 text: byte {error.start} cannot be read"
+        msg = f"file {path} is not UTF-8 text: byte {error.start} cannot be read"
         raise ConfigError(msg) from error
     except OSError as error:
-        msg = f"prompt file {path} cannot be read: {error.strerror or error}"
+        msg = f"file {path} cannot be read: {error.strerror or error}"
         raise ConfigError(msg) from error
     if "\0" in text:
-        msg = f"prompt file {path} is not text: it holds a NUL character"
+        msg = f"file {path} is not text: it holds a NUL character"
         raise ConfigError(msg)
     return text
 
@@ -92,7 +95,7 @@ def read_lines(path: str | Path) -> list[str]:
     """Prompts of a UTF-8 file, one a line; blank lines are skipped."""
     lines = [line for line in read_text(path).split("\n") if line.strip()]
     if not lines:
-        msg = f"prompt file {path} is empty: write one prompt a line"
+        msg = f"file {path} is empty: write one prompt a line"
         raise ConfigError(msg)
     return [line.removesuffix("\r") for line in lines]
 

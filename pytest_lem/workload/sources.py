@@ -32,7 +32,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Table:
+class Table:
     """Rows as pairs of the place that errors name and the row; all names of columns."""
 
     rows: Iterable[tuple[str, Any]]
@@ -50,7 +50,7 @@ def given(prompts: str | Sequence[str], options: PromptOptions, seed: int) -> Gi
     if isinstance(prompts, str):
         form = _FORMATS.get(Path(prompts).suffix.lower(), "text")
         if form == "text":
-            _refuse_column(options, f"prompt file {prompts}")
+            _refuse_column(options, f"file {prompts}")
             texts = read_lines(prompts)
         else:
             column, texts = _of_table(_READERS[form](prompts), prompts, options.column)
@@ -59,10 +59,19 @@ def given(prompts: str | Sequence[str], options: PromptOptions, seed: int) -> Gi
         _refuse_column(options, "prompts is a list, which")
         texts = [text for text in prompts if text.strip()]
     if not texts:
-        msg = f"prompt file {prompts} is empty: column {column!r} holds no text"
+        msg = f"file {prompts} is empty: column {column!r} holds no text"
         raise ConfigError(msg)
     taken = _taken(texts, options, seed)
     return Given(texts=taken, format=form, column=column, available=len(texts))
+
+
+def table(path: str) -> Table:
+    """A file as rows and columns; raises ConfigError where it is no table."""
+    form = _FORMATS.get(Path(path).suffix.lower())
+    if form is None:
+        msg = f"file {path} is no table: its name ends in none of {', '.join(_FORMATS)}"
+        raise ConfigError(msg)
+    return _READERS[form](path)
 
 
 def _taken(texts: list[str], options: PromptOptions, seed: int) -> list[str]:
@@ -91,23 +100,21 @@ def _refuse_column(options: PromptOptions, what: str) -> None:
         raise ConfigError(msg)
 
 
-def _of_table(table: _Table, path: str, wanted: str | None) -> tuple[str, list[str]]:
+def _of_table(found: Table, path: str, wanted: str | None) -> tuple[str, list[str]]:
     """The column's name and its texts, blank ones left out."""
-    column = _column(table.columns, path, wanted)
-    return column, list(_texts(table.rows, column, path))
+    column = _column(found.columns, path, wanted)
+    return column, list(_texts(found.rows, column, path))
 
 
 def _column(columns: Sequence[str], path: str, wanted: str | None) -> str:
     if wanted is not None:
         if wanted not in columns:
-            raise ConfigError(
-                f"prompt file {path}: {unknown('column', wanted, columns)}"
-            )
+            raise ConfigError(f"file {path}: {unknown('column', wanted, columns)}")
         return wanted
     found = next((name for name in COLUMNS if name in columns), None)
     if found is None:
         msg = (
-            f"prompt file {path} has no column {', '.join(COLUMNS)}: name one of "
+            f"file {path} has no column {', '.join(COLUMNS)}: name one of "
             f"{', '.join(columns) or 'none'} with prompt_options.column"
         )
         raise ConfigError(msg)
@@ -121,7 +128,7 @@ def _texts(rows: Iterable[tuple[str, Any]], column: str, path: str) -> Iterator[
             continue
         if not isinstance(value, str):
             msg = (
-                f"prompt file {path}, {place}: {column!r} is "
+                f"file {path}, {place}: {column!r} is "
                 f"{type(value).__name__} and no text"
             )
             raise ConfigError(msg)
@@ -129,7 +136,7 @@ def _texts(rows: Iterable[tuple[str, Any]], column: str, path: str) -> Iterator[
             yield value
 
 
-def _jsonl(path: str) -> _Table:
+def _jsonl(path: str) -> Table:
     lines = read_text(path).split("\n")
     rows = [
         (f"line {number}", _parsed(line, path, f", line {number}"))
@@ -139,10 +146,10 @@ def _jsonl(path: str) -> _Table:
     return _objects(rows, path)
 
 
-def _json(path: str) -> _Table:
+def _json(path: str) -> Table:
     found = _parsed(read_text(path), path, "")
     if not isinstance(found, list):
-        msg = f"prompt file {path} is no JSON list of objects"
+        msg = f"file {path} is no JSON list of objects"
         raise ConfigError(msg)
     return _objects([(f"item {k}", one) for k, one in enumerate(found, 1)], path)
 
@@ -151,40 +158,40 @@ def _parsed(text: str, path: str, where: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        msg = f"prompt file {path}{where} is not JSON: {error}"
+        msg = f"file {path}{where} is not JSON: {error}"
         raise ConfigError(msg) from error
 
 
-def _objects(rows: list[tuple[str, Any]], path: str) -> _Table:
+def _objects(rows: list[tuple[str, Any]], path: str) -> Table:
     columns: dict[str, None] = {}
     for place, row in rows:
         if not isinstance(row, dict):
-            msg = f"prompt file {path}, {place} is no JSON object"
+            msg = f"file {path}, {place} is no JSON object"
             raise ConfigError(msg)
         columns |= dict.fromkeys(row)
-    return _Table(rows=rows, columns=[*columns])
+    return Table(rows=rows, columns=[*columns])
 
 
-def _separated(delimiter: str) -> Callable[[str], _Table]:
-    def read(path: str) -> _Table:
+def _separated(delimiter: str) -> Callable[[str], Table]:
+    def read(path: str) -> Table:
         # Newlines inside of quotes belong to the text.
         text = io.StringIO(read_text(path), newline="")
         reader = csv.DictReader(text, delimiter=delimiter, strict=True)
         try:
             rows = [(f"line {reader.line_num}", row) for row in reader]
         except csv.Error as error:
-            msg = f"prompt file {path}, line {reader.line_num} is not CSV: {error}"
+            msg = f"file {path}, line {reader.line_num} is not CSV: {error}"
             raise ConfigError(msg) from error
         long = next((place for place, row in rows if None in row), None)
         if long is not None:
-            msg = f"prompt file {path}, {long} has more fields than the first line"
+            msg = f"file {path}, {long} has more fields than the first line"
             raise ConfigError(msg)
-        return _Table(rows=rows, columns=reader.fieldnames or [])
+        return Table(rows=rows, columns=reader.fieldnames or [])
 
     return read
 
 
-def _parquet(path: str) -> _Table:
+def _parquet(path: str) -> Table:
     import pyarrow
     from pyarrow import parquet
 
@@ -192,10 +199,10 @@ def _parquet(path: str) -> _Table:
         table = parquet.ParquetFile(Path(path).expanduser()).read()
     except (OSError, pyarrow.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        msg = f"prompt file {path} cannot be read: {reason}"
+        msg = f"file {path} cannot be read: {reason}"
         raise ConfigError(msg) from error
     rows = ((f"row {k}", row) for k, row in enumerate(table.to_pylist(), 1))
-    return _Table(rows=rows, columns=table.column_names)
+    return Table(rows=rows, columns=table.column_names)
 
 
 _FORMATS = {
@@ -205,7 +212,7 @@ _FORMATS = {
     ".tsv": "tsv",
     ".parquet": "parquet",
 }
-_READERS: dict[str, Callable[[str], _Table]] = {
+_READERS: dict[str, Callable[[str], Table]] = {
     "json": _json,
     "jsonl": _jsonl,
     "csv": _separated(","),

@@ -29,6 +29,18 @@ def test_synthetic_prompts_have_exactly_the_length_asked(bench):
     assert len({tuple(ids) for ids in found.prompts}) == 5
 
 
+def test_drawn_lengths_are_exact_and_those_of_every_window(bench):
+    """Windows do equal work with other tokens; more requests go on where fewer end."""
+    workload = Workload(input_lengths="uniform:low=3,high=30")
+    one, two = (prompts_for(workload, bench, 0, w, 9).prompts for w in (-1, 3))
+    lengths = [len(ids) for ids in one]
+    assert lengths == [len(ids) for ids in two]
+    assert len(set(lengths)) > 3
+    assert not {tuple(ids) for ids in one} & {tuple(ids) for ids in two}
+    more = prompts_for(workload, bench, 0, 0, 20).prompts
+    assert [len(ids) for ids in more][:9] == lengths
+
+
 def test_texts_go_on_from_window_to_window_and_begin_again(bench):
     """In their order; the warm-up begins with the first."""
     workload = Workload(prompts=["a", "bb", "ccc"])
@@ -115,6 +127,7 @@ def test_recipes_differ_as_their_prompts_do(tmp_path):
         recipe(Workload(prompts=["a", "b"], prompt_options={"count": 1})),
         recipe(Workload()),
         recipe(Workload(seed=1)),
+        recipe(Workload(input_lengths="fixed:128")),
     ]
     hashes = {listed, *(one["recipe_sha256"] for one in others)}
-    assert len(hashes) == 8
+    assert len(hashes) == 9

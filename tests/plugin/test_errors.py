@@ -65,7 +65,7 @@ def test_a_wrong_option_is_one_line_before_collection(run, project, argument, li
         ("--lem-set=batch_size=0", "batch_size=0: *greater than or equal to 1"),
         ("--lem-set=output_tokens=0", "output_tokens=0: *greater than or equal to 1"),
         ("--lem-set=input_tokens=5000", "input_tokens=5000*context holds 4096"),
-        ("--lem-set=prompts=nix.txt", "prompt file */nix.txt cannot be read: *"),
+        ("--lem-set=prompts=nix.txt", "file */nix.txt cannot be read: *"),
         ("--lem-set=transformers=3", "transformers=3 is no mapping of parameters"),
         (
             "--lem-set=transformers.devise=cpu",
@@ -186,6 +186,22 @@ def test_a_column_of_a_table_is_asked_and_told(run, project, report):
     result.stderr.fnmatch_lines(
         ["ERROR: *asked.jsonl: column 'anser' is unknown; *answer*"]
     )
+
+
+def test_a_file_of_lengths_is_found_beside_the_test(run, project, report):
+    """Its lengths are asked for, to the token; another content is another identity."""
+    marked = "mark.lem(input_lengths='file:sizes.csv', requests=3)"
+    inner = project.mkdir("inner")
+    (inner / "test_in.py").write_text(SOURCE.replace("mark.lem", marked))
+    arguments = ("inner", "--lem-json=r.json", "-o", "lem_set=output_tokens=4")
+    identities = set()
+    for size in ("7", "9"):
+        (inner / "sizes.csv").write_text(f"input_tokens\n{size}\n")
+        run(None, *arguments).assert_outcomes(passed=1)
+        one = report().experiments[0]
+        identities.add(one.identity)
+        assert one.cycles[0].windows[0].tokens.input == 3 * int(size)
+    assert len(identities) == 2
 
 
 def test_an_unusable_meter_asked_for_by_name_is_refused(run, project):

@@ -78,6 +78,10 @@ def test_a_list_without_any_text_is_refused(prompts):
             {"prompts": ["a"], "prompt_options": {"truncation": "start"}},
             "prompt_options.truncation needs input_tokens",
         ),
+        (
+            {"input_tokens": 5, "input_lengths": "fixed:5"},
+            "input_lengths and input_tokens exclude each other",
+        ),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(values, line):
