@@ -51,17 +51,18 @@ def places_of(config: pytest.Config) -> Mapping[str, Place]:
     for origin in ("ini", "cli"):
         said: dict[str, Place] = {}
         for kind in ("python", "image"):
-            for name, value in settings.said[origin].get(kind, ()):
+            for name, text in settings.said[origin].get(kind, ()):
                 option = f"--lem-{kind}" if origin == "cli" else f"lem_{kind}"
                 try:
-                    backend = registry_of(config).find(name).name
+                    entry = registry_of(config).find(name)
                 except ConfigError as error:
                     raise pytest.UsageError(f"{option}: {error}") from error
-                if said.get(backend, (kind, ""))[0] != kind:
-                    other = said[backend][1]
-                    msg = f"{option} {name}={value}: it runs in {other} already"
+                value = text or entry.image
+                other, where = said.get(entry.name, (kind, value))
+                if other != kind:
+                    msg = f"{option} {name}={value}: it runs in {where} already"
                     raise pytest.UsageError(msg)
-                said[backend] = kind, value
+                said[entry.name] = kind, value
         found |= said
     return found
 

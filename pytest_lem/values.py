@@ -117,12 +117,12 @@ def interpreter(text: str) -> tuple[str, str]:
 
 
 def image(text: str) -> tuple[str, str]:
-    """`BACKEND=IMAGE`, or the backend alone, whose image is then called lem-BACKEND."""
+    """`BACKEND=IMAGE`, or the backend alone, which names its image as well."""
     backend, equals, name = (part.strip() for part in text.partition("="))
     if not backend or (equals and not name):
         msg = "is not BACKEND=IMAGE"
         raise ValueError(msg)
-    return backend, name or f"lem-{backend}"
+    return backend, name
 
 
 def arguments(text: str) -> tuple[str, ...]:

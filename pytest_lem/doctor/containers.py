@@ -41,7 +41,7 @@ def looks(subject: Subject) -> Mapping[str, Look]:
         "leftover containers": partial(_left, subject),
         "GPUs in containers": partial(_toolkit, subject),
         **{
-            f"image {entry.name}": partial(_image, entry, one, subject)
+            f"image {entry.name}": partial(_image, entry, one or entry.image, subject)
             for entry, one in named.items()
         },
     }

@@ -36,6 +36,11 @@ class EngineEntry:
     remedy: str = ""
     driven: Collection[str] | None = None
 
+    @property
+    def image(self) -> str:
+        """What its image is called where nobody says otherwise."""
+        return f"lem-{self.name}"
+
 
 BUILT_IN = (
     EngineEntry(

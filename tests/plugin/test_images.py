@@ -217,6 +217,17 @@ def test_an_image_of_another_version_is_named_before_it_loads(
     assert line in said
 
 
+@pytest.mark.parametrize("backend", ["pytorch", "trt", "vllm"])
+def test_a_backend_names_its_image_whatever_it_is_called(
+    podman, run, errors_of, backend
+):
+    """As its Dockerfile and the service of compose do."""
+    name = {"pytorch": "transformers", "trt": "tensorrt"}.get(backend, backend)
+    result = run(SOURCE, f"--lem-backend={backend}", f"--lem-image={backend}")
+    (said,) = errors_of(result)
+    assert said.startswith(f"--lem-image {name}=lem-{name}: podman has no image lem-")
+
+
 def test_what_an_image_lacks_is_told_by_its_name(podman, run, errors_of):
     """And what to build it with."""
     plugin = {"version": pytest_lem.__version__, "protocol": PROTOCOL}
