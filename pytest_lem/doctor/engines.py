@@ -37,17 +37,18 @@ print(json.dumps(told))
 
 
 def looks(subject: Subject) -> Mapping[str, Look]:
-    """A look for each engine that has a library, where it is to run.
+    """A look for each engine that has a library and no image, where it is to run.
 
     Raises ConfigError for an unknown backend.
     """
     registry = Registry()
     pythons = {registry.find(name).name: path for name, path in subject.pythons.items()}
+    elsewhere = {registry.find(name).name for name in subject.images}
     entries = [registry.find(name) for name in {*registry.names(), *pythons}]
     return {
         f"engine {one.name}": partial(_engine, one, pythons.get(one.name), subject)
         for one in sorted(entries, key=lambda one: one.name)
-        if one.requires and one.name not in subject.images
+        if one.requires and one.name not in elsewhere
     }
 
 

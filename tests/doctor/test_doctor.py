@@ -303,6 +303,13 @@ def test_an_engine_that_is_not_there_matters_where_it_was_named(tmp_path):
     assert "did you mean 'vllm'" in with_plugin_only.stderr
 
 
+def test_an_engine_that_has_an_image_is_not_looked_for_here():
+    """By whichever of its names."""
+    looks = engines.looks(Subject(images={"pytorch": "x"}))
+    assert "engine vllm" in looks
+    assert "engine transformers" not in looks
+
+
 TORCH = """
 class version:
     cuda = {cuda!r}
