@@ -10,6 +10,8 @@ def lines(columns: Sequence[Column], gpus: Sequence[str]) -> Iterator[str]:
     """A line for each feature with its state on each engine, and what states mean."""
     rows = [["", *(NAMES.get(one.backend, one.backend) for one in columns)]]
     rows.append(["installed here", *(one.version or "no" for one in columns)])
+    if any(one.recorded for one in columns):
+        rows.append(["recorded", *(", ".join(one.recorded) for one in columns)])
     rows.append(["written for", *(one.written_for for one in columns)])
     for name in ("launch", "cuda", "streaming", "own_batching"):
         told = [getattr(one.capabilities, name, "no engine yet") for one in columns]

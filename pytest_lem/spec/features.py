@@ -96,6 +96,5 @@ FEATURES: Mapping[str, Mapping[str, str]] = {
     },
     "several LoRA adapters": {
         "vllm": "vllm.adapters",
-        "tensorrt": "tensorrt.max_loras",
     },
 }

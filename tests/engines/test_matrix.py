@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from pytest_lem.cli import app
 from pytest_lem.engines.matrix import STATES, column
+from pytest_lem.engines.recorded import recorded
 from pytest_lem.spec import catalogue
 from pytest_lem.spec.features import ALWAYS, CHECKPOINT, FEATURES
 
@@ -53,6 +54,15 @@ def test_a_feature_of_an_engine_that_is_not_installed_is_not_claimed(interpreter
     found = column("vllm", interpreter())
     assert found.version is None
     assert {*found.features.values()} == {"not looked at", "no"}
+
+
+def test_an_engine_that_is_not_installed_is_looked_up_as_it_was_recorded(interpreter):
+    """Which is not to say that it is here, nor that it was tried."""
+    found = column("tensorrt", interpreter())
+    assert found.version is None
+    assert found.recorded[0] == recorded("tensorrt").version
+    assert found.features["8 bits by bitsandbytes"] == "no"
+    assert {*found.features.values()} == {"recorded", "no"}
 
 
 def test_an_argument_that_an_installed_engine_lacks_is_gone(interpreter):
