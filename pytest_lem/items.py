@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pytest_lem.engines.registry import Registry
     from pytest_lem.spec.experiment import Experiment
     from pytest_lem.spec.notes import Note
+    from pytest_lem.spec.parameters.prompts import PromptOptions
     from pytest_lem.spec.provenance import Layer
     from pytest_lem.spec.workload import Workload
 
@@ -111,6 +112,7 @@ def experiment_of(item: pytest.Item, config: pytest.Config) -> "Experiment":
     if driven is not None and (left := undriven(wire, driven, section=spec.backend)):
         raise ConfigError("\n".join(left))
     check_times(experiment, config)
+    check_chat(experiment, config)
     check_arrivals(experiment)
     tell(item, experiment.notes)
     return replace(experiment, workload=located(item, experiment.workload))
@@ -130,6 +132,14 @@ def check_times(experiment: "Experiment", config: pytest.Config) -> None:
         return
     if problems := list(untimed(spec, experiment.workload, "--lem-phases")):
         raise ConfigError("\n".join(problems))
+
+
+def check_chat(experiment: "Experiment", config: pytest.Config) -> None:
+    """Raise ConfigError for a chat template where the engine has none."""
+    name = experiment.spec.backend
+    able = registry_of(config).find(name).capabilities.chats
+    if experiment.workload.prompt_options.chat_template and not able:
+        raise ConfigError(f"prompt_options.chat_template: {name} has no chat templates")
 
 
 def tell(item: pytest.Item, notes: "Iterable[Note]") -> None:
@@ -164,14 +174,27 @@ def located(item: pytest.Item, workload: "Workload") -> "Workload":
     if workload.prompts is not None:
         path = workload.prompt_file(item.path.parent)
         found = workload.prompts if path is None else str(path)
-        given(found, workload.prompt_options, workload.seed)
-        workload = workload.model_copy(update={"prompts": found})
+        options = _templated(item, workload.prompt_options)
+        given(found, options, workload.seed)
+        changed = {"prompts": found, "prompt_options": options}
+        workload = workload.model_copy(update=changed)
     if (arrivals := workload.arrivals) is not None:
         if times := workload.arrival_file(item.path.parent):
             arrivals = arrivals.model_copy(update={"file": str(times)})
             workload = workload.model_copy(update={"arrivals": arrivals})
         schedule(arrivals, workload.request_count, seed=workload.seed)
     return workload
+
+
+def _templated(item: pytest.Item, options: "PromptOptions") -> "PromptOptions":
+    """The options with the file of a chat template found, and read once."""
+    from pytest_lem.workload.prompts import read_text
+
+    if not isinstance(options.chat_template, str):
+        return options
+    path = str(item.path.parent / options.chat_template)
+    read_text(path)
+    return options.model_copy(update={"chat_template": path})
 
 
 def _measured_out(item: pytest.Item, workload: "Workload") -> "Workload":

@@ -26,7 +26,8 @@ from pytest_lem.items import (
 )
 from pytest_lem.measure.custom import Work
 from pytest_lem.measure.cycle import LEAST_SECONDS
-from pytest_lem.measure.prompting import lengths_by_content, recipe
+from pytest_lem.measure.prompting import by_content as files_by_content
+from pytest_lem.measure.prompting import recipe
 from pytest_lem.schedule.plan import Entry, Step, estimate_s, make_plan
 from pytest_lem.settings import SETTINGS
 from pytest_lem.spec.effort import Effort
@@ -130,7 +131,7 @@ class Program:
         spec = experiment.spec
         return identity(
             spec.model_copy(update={"engine": by_content(spec.engine)}),
-            lengths_by_content(by_times(experiment.workload)),
+            files_by_content(by_times(experiment.workload)),
             model.fingerprint,
             texts["recipe_sha256"] if texts else None,
             self._adapter(spec.adapter),

@@ -17,7 +17,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy  # noqa: F401
-import pyarrow.parquet  # noqa: F401
 import pytest
 import rich.console
 import rich.table  # noqa: F401
@@ -26,6 +25,8 @@ import yaml  # noqa: F401
 
 import pytest_lem.session  # noqa: F401
 
+with suppress(ImportError):
+    import pyarrow.parquet  # noqa: F401
 with suppress(ImportError):
     import codecarbon.output  # noqa: F401
 with suppress(ImportError):

@@ -27,7 +27,7 @@ class Capabilities:
     `launch` says who starts an engine's several processes: with `direct` the engine
     itself, if it has some, with `accelerate` the worker, for copies of a model and for
     shards of one, with `torchrun` for shards only. `copies` and `shards` name the
-    parameters that say how many.
+    parameters that say how many. `chats` says that it is one of `Chats`.
     """
 
     launch: Literal["direct", "accelerate", "torchrun"] = "direct"
@@ -40,6 +40,7 @@ class Capabilities:
     copies: str | None = None
     shards: str | None = None
     streams_apart: bool = False
+    chats: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +207,14 @@ class CountsFlops(Protocol):
         The last two are None where they are not known. Raises Timeout soon after
         `until_s` on the monotonic clock.
         """
+
+
+@runtime_checkable
+class Chats(Protocol):
+    """An engine whose tokenizer is one of transformers, which has chat templates."""
+
+    def chat_tokenizer(self) -> Any:
+        """The tokenizer that is loaded."""
 
 
 @runtime_checkable

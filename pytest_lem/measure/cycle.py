@@ -206,6 +206,7 @@ def _generate(
     notes.tokenise_s = requests.tokenise_s
     notes.tokenise_ms = requests.tokenise_ms
     notes.cut = requests.cut
+    notes.chat_template_sha256 = requests.chat_template_sha256
     generation = bench.client.generate(requests.prompts, options)
     _check_work(requests.prompts, generation, options)
     return generation, token_sha256(requests.prompts)

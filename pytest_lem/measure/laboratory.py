@@ -15,6 +15,7 @@ from pytest_lem.measure.cooling import ThermalPolicy, cool_down, hottest, rest
 from pytest_lem.measure.idle import IdlePolicy, IdleReading
 from pytest_lem.measure.idle_cache import IdleCache
 from pytest_lem.measure.idle_states import CycleIdle, IdleStates
+from pytest_lem.measure.prompting import Tokenised
 from pytest_lem.measure.residue import Leftovers
 from pytest_lem.meters.metering import Metering
 from pytest_lem.records.extended import UNREAD, Residue
@@ -118,7 +119,7 @@ class Bench:
     load_end_s: float
     devices: frozenset[str]
     idle: IdleReading | None = None
-    texts: dict[str, tuple[list[list[int]], float, int]] = field(default_factory=dict)
+    texts: dict[str, Tokenised] = field(default_factory=dict)
     heard: Heard | None = None
 
 

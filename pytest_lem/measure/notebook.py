@@ -41,6 +41,7 @@ class Notebook:
     tokenise_s: float | None = None
     tokenise_ms: float | None = None
     cut: int | None = None
+    chat_template_sha256: str | None = None
     outputs_path: str | None = None
     flags: set[str] = field(default_factory=set)
     nulls: dict[str, str] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """The prompts of one pass, as token ids of the loaded engine's own tokenizer."""
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pytest_lem.errors import ConfigError
 from pytest_lem.spec.lengths import Lengths
 from pytest_lem.spec.workload import Workload
 from pytest_lem.workload.lengths import digest, drawn
-from pytest_lem.workload.prompts import recipe_sha256, synthetic, take
+from pytest_lem.workload.prompts import read_text, recipe_sha256, synthetic, take
 from pytest_lem.workload.sources import Given, given
 
 if TYPE_CHECKING:
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 
 WARMUP = -1
 """The window number of the first warm-up pass; later ones count down from it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokenised:
+    """Given texts as ids, and how many were cut; the template, where one was asked."""
+
+    ids: list[list[int]]
+    tokenise_s: float
+    cut: int
+    chat_template_sha256: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +42,7 @@ class Requests:
     tokenise_s: float | None
     texts: int = 0
     cut: int | None = None
+    chat_template_sha256: str | None = None
 
     @property
     def tokenise_ms(self) -> float | None:
@@ -59,18 +71,26 @@ def prompts_for(
             reserved=frozenset(facts.get("reserved_ids") or ()),
         )
         return Requests(prompts=made, tokenise_s=None)
-    ids, tokenise_s, cut = _tokenised(workload, bench)
-    start = max(0, window) * count
-    prompts = take(ids, count, start)
-    return Requests(prompts=prompts, tokenise_s=tokenise_s, texts=len(ids), cut=cut)
+    found = _tokenised(workload, bench)
+    return Requests(
+        prompts=take(found.ids, count, start=max(0, window) * count),
+        tokenise_s=found.tokenise_s,
+        texts=len(found.ids),
+        cut=found.cut,
+        chat_template_sha256=found.chat_template_sha256,
+    )
 
 
-def lengths_by_content(workload: Workload) -> Workload:
+def by_content(workload: Workload) -> Workload:
     """The same with the content of files in place of their names."""
-    if workload.input_lengths is None:
-        return workload
-    told = digest(Lengths.parse(workload.input_lengths))
-    return workload.model_copy(update={"input_lengths": told})
+    found: dict[str, Any] = {}
+    if workload.input_lengths is not None:
+        found["input_lengths"] = digest(Lengths.parse(workload.input_lengths))
+    options = workload.prompt_options
+    if isinstance(options.chat_template, str):
+        told = hashlib.sha256(read_text(options.chat_template).encode()).hexdigest()
+        found["prompt_options"] = options.model_copy(update={"chat_template": told})
+    return workload.model_copy(update=found)
 
 
 def recipe(workload: Workload) -> dict[str, Any]:
@@ -88,20 +108,23 @@ def recipe(workload: Workload) -> dict[str, Any]:
         "requests": workload.request_count,
         "seed": workload.seed,
     }
-    cut = workload.prompt_options.truncation
+    plain = by_content(workload)
+    options = plain.prompt_options
     if workload.input_lengths is not None:
-        how["input_lengths"] = lengths_by_content(workload).input_lengths
+        how["input_lengths"] = plain.input_lengths
     if found is None:
         return {**how, "count": None, "recipe_sha256": recipe_sha256(how)}
-    if cut is not None:
-        how["truncation"] = cut
+    if options.truncation is not None:
+        how["truncation"] = options.truncation
+    if options.chat_template:
+        how["chat_template"] = options.chat_template
     return {
         **how,
         "count": len(found.texts),
         "available": found.available,
         "format": found.format,
         "column": found.column,
-        "order": workload.prompt_options.order or "given",
+        "order": options.order or "given",
         "recipe_sha256": recipe_sha256({**how, "texts": found.texts}),
     }
 
@@ -114,19 +137,27 @@ def _lengths(workload: Workload, count: int) -> int | list[int]:
     return drawn(how, "input", count, workload.seed)
 
 
-def _tokenised(
-    workload: Workload, bench: "Bench"
-) -> tuple[list[list[int]], float, int]:
-    """Ids of the texts, how long that took, and how many were cut."""
+def _tokenised(workload: Workload, bench: "Bench") -> Tokenised:
+    """Ids of the texts by the engine's own tokenizer, once for each load."""
     key = f"{workload.prompts!r}:{workload.prompt_options!r}:{workload.seed}"
     key += f":{workload.input_tokens}"
     if key not in bench.texts:
         found = _given(workload)
-        start = time.monotonic()
-        ids = bench.client.tokenize(found.texts if found else [])
+        texts = found.texts if found else []
+        chat = workload.prompt_options.chat_template
+        start, told = time.monotonic(), None
+        if chat:
+            template = read_text(chat) if isinstance(chat, str) else None
+            ids, told = bench.client.chat(texts, template)
+        else:
+            ids = bench.client.tokenize(texts)
         kept = [_cut(one, k, workload) for k, one in enumerate(ids)]
-        shorter = sum(len(one) < len(all_) for one, all_ in zip(kept, ids, strict=True))
-        bench.texts[key] = (kept, time.monotonic() - start, shorter)
+        bench.texts[key] = Tokenised(
+            ids=kept,
+            tokenise_s=time.monotonic() - start,
+            cut=sum(len(a) < len(b) for a, b in zip(kept, ids, strict=True)),
+            chat_template_sha256=told,
+        )
     return bench.texts[key]
 
 

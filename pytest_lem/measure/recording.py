@@ -180,8 +180,12 @@ def _native(notes: Notebook) -> dict[str, Any]:
 
 def _prompts(notes: Notebook) -> dict[str, Any]:
     """How the prompts were made, how many were cut, and where the answers are kept."""
-    kept = {"cut": notes.cut, "outputs_path": notes.outputs_path}
-    reasons = {"cut": "not_tokenised", "outputs_path": "not_asked_for"}
+    kept = {
+        "cut": notes.cut,
+        "chat_template_sha256": notes.chat_template_sha256,
+        "outputs_path": notes.outputs_path,
+    }
+    reasons = dict.fromkeys(kept, "not_asked_for") | {"cut": "not_tokenised"}
     for name in (one for one, value in kept.items() if value is None):
         notes.nulls.setdefault(f"prompts.{name}", reasons[name])
     return {**(notes.prompts or recipe(notes.experiment.workload)), **kept}

@@ -164,6 +164,13 @@ class Workload(BaseModel):
         if "truncation" in options and self.input_tokens is None:
             msg = "prompt_options.truncation needs input_tokens"
             raise ValueError(msg)
+        cuts = self.input_tokens is not None and options.get("truncation") != "refuse"
+        if options.get("chat_template") and cuts:
+            msg = (
+                "input_tokens would cut prompt_options.chat_template apart: say "
+                "prompt_options.truncation=refuse beside it, or leave one of them out"
+            )
+            raise ValueError(msg)
         return self
 
     @property

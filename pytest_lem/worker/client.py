@@ -150,6 +150,23 @@ class EngineClient:
             read=lambda answer: unpack_ragged("ids", answer.arrays),
         )
 
+    def chat(
+        self, texts: Sequence[str], template: str | None
+    ) -> tuple[list[list[int]], str]:
+        """Token ids of texts as turns of a user, and the SHA-256 of the template.
+
+        The template is the tokenizer's own where none is given.
+        """
+        return self._ask(
+            "chat",
+            {"texts": list(texts), "template": template},
+            limit_s=self._limits.tokenize_s,
+            read=lambda told: (
+                unpack_ragged("ids", told.arrays),
+                str(told.body["template_sha256"]),
+            ),
+        )
+
     def detokenize(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Texts of token ids, special tokens left out."""
         return self._ask(

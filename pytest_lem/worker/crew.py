@@ -68,6 +68,7 @@ class Crew:
             "context": self._context,
             "load": self._load,
             "tokenize": self._tokenize,
+            "chat": self._chat,
             "detokenize": self._detokenize,
             "generate": self._generate,
             "count_flops": self._count_flops,
@@ -126,6 +127,10 @@ class Crew:
     def _tokenize(self, request: Message) -> Answer:
         ids = self._ranks[0].tokenize(request.body["texts"])
         return {}, pack_ragged("ids", ids)
+
+    def _chat(self, request: Message) -> Answer:
+        ids, digest = self._ranks[0].chat(**request.body)
+        return {"template_sha256": digest}, pack_ragged("ids", ids)
 
     def _detokenize(self, request: Message) -> Answer:
         ids = unpack_ragged("ids", request.arrays)

@@ -21,6 +21,7 @@ _STEP_KINDS: dict[str, type[LemError]] = {
     "hello": EngineNotAvailable,
     "load": EngineLoadError,
     "tokenize": GenerationError,
+    "chat": GenerationError,
     "detokenize": GenerationError,
     "generate": GenerationError,
 }

@@ -26,6 +26,7 @@ from pytest_lem.engines import (
     Generation,
     Profiles,
 )
+from pytest_lem.engines.chatting import chatted
 from pytest_lem.errors import ConfigError, GenerationError
 from pytest_lem.worker import cuda
 from pytest_lem.worker.crew import Crew
@@ -81,6 +82,7 @@ class Worker:
             "context": self._context,
             "load": self._load,
             "tokenize": self._tokenize,
+            "chat": self._chat,
             "detokenize": self._detokenize,
             "generate": self._generate,
             "count_flops": self._count_flops,
@@ -143,6 +145,10 @@ class Worker:
 
     def _tokenize(self, request: Message) -> Answer:
         return {}, pack_ragged("ids", self._ready().tokenize(request.body["texts"]))
+
+    def _chat(self, request: Message) -> Answer:
+        ids, digest = chatted(self._ready(), **request.body)
+        return {"template_sha256": digest}, pack_ragged("ids", ids)
 
     def _detokenize(self, request: Message) -> Answer:
         ids = unpack_ragged("ids", request.arrays)

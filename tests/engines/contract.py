@@ -4,12 +4,14 @@ A folder's `test_contract.py` names it with a fixture `begin`, which loads the t
 model into an engine that takes four requests at once.
 """
 
+import hashlib
 import inspect
 import json
 
 import pytest
 
 from pytest_lem.engines import Engine
+from pytest_lem.engines.chatting import chatted
 from pytest_lem.errors import ConfigError, LemError
 
 LENGTHS = (5, 40, 17, 3, 64)
@@ -71,6 +73,20 @@ class EngineContract:
         assert got["padding_tokens"] >= 0
         plain = [got["native"], got["memory"]]
         assert json.loads(json.dumps(plain)) == plain
+
+    def test_a_text_can_be_a_users_turn(self, begun):
+        """By a template that is given; the tiny model has none of its own."""
+        engine, _ = begun
+        template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+        template += "{% if add_generation_prompt %}<assistant>{% endif %}"
+        ids, told = chatted(engine, ["Was?", "Wo?"], template)
+        said = ["<user>Was?<assistant>", "<user>Wo?<assistant>"]
+        assert engine.detokenize(ids) == said
+        assert told == hashlib.sha256(template.encode()).hexdigest()
+        with pytest.raises(ConfigError, match="tokenizer has no chat template: name a"):
+            chatted(engine, ["Was?"], None)
+        with pytest.raises(ConfigError, match=r"cannot be used: .*Syntax"):
+            chatted(engine, ["Was?"], "{% for %}")
 
     def test_a_length_that_is_free_has_its_bounds(self, begun, ask, rows):
         """Each request has at least the minimum and at most the limit."""

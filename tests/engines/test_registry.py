@@ -37,6 +37,7 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
             {
                 "launch": "accelerate",
                 "streaming": "tokens",
+                "chats": True,
                 "shares_context": True,
                 "tensor_parallel": True,
                 "copies": "num_processes",
@@ -48,6 +49,7 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
             True,
             {
                 "streaming": "tokens",
+                "chats": True,
                 "streams_apart": True,
                 "tensor_parallel": True,
                 "pipeline_parallel": True,
@@ -58,6 +60,7 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
             True,
             {
                 "streaming": "tokens",
+                "chats": True,
                 "tensor_parallel": True,
                 "pipeline_parallel": True,
             },

@@ -1,5 +1,6 @@
 """The prompts of a pass: synthetic, or texts in order, as the engine's own ids."""
 
+import hashlib
 import json
 
 import pytest
@@ -85,6 +86,39 @@ def test_a_file_is_read_line_by_line(bench, tmp_path):
     assert texts(Workload(prompts=str(path)), bench, 0, 3) == ["one", "two", "one"]
 
 
+ODD = """
+class Tokenizer:
+    chat_template = "own"
+    def get_chat_template(self):
+        return self.chat_template
+    def apply_chat_template(self, turns, *, chat_template, **_):
+        return list(f"{chat_template}({turns[0]['content']})".encode())
+
+class Odd(FakeEngine):
+    def chat_tokenizer(self):
+        return Tokenizer()
+"""
+
+
+def test_texts_go_through_the_template_asked_for(
+    make_lab, odd_engine, experiment, measure, tmp_path
+):
+    """The engine's own or a file's, whose hash is in the record; a prompt is whole."""
+    path = tmp_path / "mine.jinja"
+    path.write_text("mine")
+    lab = make_lab(engine=odd_engine(ODD))
+    for template, word in ((True, "own"), (str(path), "mine")):
+        options = {"chat_template": template, "truncation": "refuse"}
+        one = experiment(prompts=["x"], prompt_options=options)
+        cycle = measure(lab, one)
+        assert cycle.windows[0].tokens.input == len(f"{word}(x)")
+        told = cycle.prompts["chat_template_sha256"]
+        assert told == hashlib.sha256(word.encode()).hexdigest()
+    lab = make_lab()
+    with pytest.raises(ConfigError, match="the engine has no chat templates"):
+        measure(lab, one)
+
+
 def test_texts_are_tokenised_once(bench):
     """The time is told with each pass that uses them; another cut is another list."""
     workload = Workload(prompts=["abc"])
@@ -124,10 +158,11 @@ def test_recipes_differ_as_their_prompts_do(tmp_path):
         recipe(Workload(prompts=["b", "a"])),
         recipe(Workload(prompts=["a", "b"], input_tokens=1)),
         recipe(Workload(prompts=["a", "b"], requests=2)),
+        recipe(Workload(prompts=["a", "b"], prompt_options={"chat_template": True})),
         recipe(Workload(prompts=["a", "b"], prompt_options={"count": 1})),
         recipe(Workload()),
         recipe(Workload(seed=1)),
         recipe(Workload(input_lengths="fixed:128")),
     ]
     hashes = {listed, *(one["recipe_sha256"] for one in others)}
-    assert len(hashes) == 9
+    assert len(hashes) == 10

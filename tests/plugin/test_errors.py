@@ -104,6 +104,14 @@ def test_a_wrong_value_names_item_and_key(run, project, argument, line):
             "requests=2, arrivals={'rate_rps': 5}",
             "arrivals is not driven yet by this version*",
         ),
+        (
+            "prompts=['a'], input_tokens=None, prompt_options={'chat_template': True}",
+            "prompt_options.chat_template: fake has no chat templates",
+        ),
+        (
+            "prompts=['a'], prompt_options={'colum': 'text'}",
+            "key 'prompt_options.colum' is unknown; did you mean *.column'?*",
+        ),
     ],
 )
 def test_a_wrong_marker_names_item_key_and_choice(run, mark, line):

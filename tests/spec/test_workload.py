@@ -79,6 +79,14 @@ def test_a_list_without_any_text_is_refused(prompts):
             "prompt_options.truncation needs input_tokens",
         ),
         (
+            {
+                "prompts": ["a"],
+                "input_tokens": 5,
+                "prompt_options": {"chat_template": True},
+            },
+            "input_tokens would cut prompt_options.chat_template apart",
+        ),
+        (
             {"input_tokens": 5, "input_lengths": "fixed:5"},
             "input_lengths and input_tokens exclude each other",
         ),

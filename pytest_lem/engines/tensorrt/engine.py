@@ -183,6 +183,11 @@ class TensorrtEngine:
         encode = self._llm.tokenizer.encode
         return [list(encode(text)) for text in texts]
 
+    def chat_tokenizer(self) -> Any:
+        """The tokenizer of transformers."""
+        own = self._llm.tokenizer
+        return getattr(own, "tokenizer", own)
+
     def detokenize(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Texts of token ids, special tokens left out."""
         decode = self._llm.tokenizer.decode

@@ -151,6 +151,10 @@ class TransformersEngine:
         ids: list[list[int]] = self._tokenizer(list(texts))["input_ids"]
         return ids
 
+    def chat_tokenizer(self) -> Any:
+        """The tokenizer of transformers."""
+        return self._tokenizer
+
     def detokenize(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Texts of token ids, special tokens left out."""
         return [

@@ -161,6 +161,10 @@ class VllmEngine:
         encode = self._llm.get_tokenizer().encode
         return [list(encode(text)) for text in texts]
 
+    def chat_tokenizer(self) -> Any:
+        """The tokenizer of transformers."""
+        return self._llm.get_tokenizer()
+
     def detokenize(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Texts of token ids, special tokens left out."""
         decode = self._llm.get_tokenizer().decode

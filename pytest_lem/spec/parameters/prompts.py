@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pytest_lem.spec.parameters.about import HARNESS, Int, Section, parameter
+from pytest_lem.spec.parameters.about import HARNESS, Bool, Int, Section, parameter
 
 COLUMNS = ("prompt", "text", "instruction", "input", "question")
 """Where prompts are looked for in a table, in this order."""
@@ -38,4 +38,12 @@ class PromptOptions(Section):
         effect="",
         own="end",
         needs="input_tokens.",
+    )
+    chat_template: Bool | str | None = parameter(
+        HARNESS,
+        "Ask each prompt as a user's turn, by the model's own template or a file's.",
+        effect="E+ L+",
+        own="prompts as they are",
+        advice="On for models that were trained to chat.",
+        needs="truncation refuse beside input_tokens.",
     )

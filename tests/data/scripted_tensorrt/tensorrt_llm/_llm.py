@@ -6,13 +6,28 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 from tensorrt_llm._executor import Executor, RequestOutput
 from tensorrt_llm._models import NAMES, RECORDED, RECORDING
 
 MADE = []
 """Every `LLM` of this process, for tests to look at."""
+
+
+class Inner:
+    """What is wrapped: a tokenizer of transformers, made once it is needed."""
+
+    chat_template = None
+
+    def __init__(self, folder, special):
+        self._file = str(folder / "tokenizer.json")
+        self.all_special_ids = special
+
+    def apply_chat_template(self, turns, **more):
+        from transformers import PreTrainedTokenizerFast
+
+        made = PreTrainedTokenizerFast(tokenizer_file=self._file)
+        return made.apply_chat_template(turns, **more)
 
 
 class Tokenizer:
@@ -28,7 +43,7 @@ class Tokenizer:
         self.eos_token_id = told.get("eos_token_id")
         self.pad_token_id = told.get("pad_token_id")
         special = self._reader.get_added_tokens_decoder()
-        self.tokenizer = SimpleNamespace(all_special_ids=sorted(special))
+        self.tokenizer = Inner(folder, sorted(special))
 
     def encode(self, text, **_more):
         return self._reader.encode(text).ids
