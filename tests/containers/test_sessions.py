@@ -160,6 +160,20 @@ def test_engines_of_two_environments_share_a_session(begin, image):
     assert "image" not in cycles["vllm"].worker
 
 
+def test_ranks_live_in_the_container_of_their_worker(begin, image):
+    """Their logs are beside its own, outside."""
+    copies = "--lem-set=transformers.num_processes=2", "--lem-set=batch_size=2"
+    session = begin(
+        *(SOURCE, "--lem-backend=transformers", f"--lem-image=transformers={image}"),
+        *(*copies, "--lem-set=transformers.device=cpu", "-k", "test_it"),
+    )
+    code, output = session.end()
+    assert code == 0, output
+    (cycle,) = session.report().experiments[0].cycles
+    assert len(cycle.worker["ranks"]) == 2
+    assert len([*session.directory.glob(".lem/sessions/*/worker-1-rank*.log")]) == 2
+
+
 def test_paths_of_this_machine_are_the_same_inside(begin, image, tmp_path):
     """A model that lies somewhere is found there, and profiles come out."""
     models = begin(SOURCE, "--lem-backend=transformers", LEM_CACHE_DIR=str(tmp_path))
