@@ -113,7 +113,7 @@ def experiment_of(item: pytest.Item, config: pytest.Config) -> "Experiment":
         raise ConfigError("\n".join(left))
     check_times(experiment, config)
     check_chat(experiment, config)
-    check_arrivals(experiment)
+    check_arrivals(experiment, config)
     tell(item, experiment.notes)
     return replace(experiment, workload=located(item, experiment.workload))
 
@@ -152,13 +152,17 @@ def tell(item: pytest.Item, notes: "Iterable[Note]") -> None:
         item.warn(LemConfigWarning(note))
 
 
-def check_arrivals(experiment: "Experiment") -> None:
-    """Raise ConfigError for a schedule, which no engine is driven by yet."""
-    if experiment.workload.arrivals is not None:
-        raise ConfigError(
-            "arrivals is not driven yet by this version: the requests of a window are "
-            "sent at once"
-        )
+def check_arrivals(experiment: "Experiment", config: pytest.Config) -> None:
+    """Raise ConfigError for a schedule that the engine would not keep to."""
+    backend, registry = experiment.spec.backend, registry_of(config)
+    able = registry.find(backend).capabilities.open_loop
+    if experiment.workload.arrivals is None or able:
+        return
+    others = [n for n in registry.names() if registry.find(n).capabilities.open_loop]
+    raise ConfigError(
+        f"arrivals: {backend} is given all requests of a window at once by this "
+        f"version; {' and '.join(others)} can be given each when it is due"
+    )
 
 
 def located(item: pytest.Item, workload: "Workload") -> "Workload":
@@ -182,7 +186,9 @@ def located(item: pytest.Item, workload: "Workload") -> "Workload":
         if times := workload.arrival_file(item.path.parent):
             arrivals = arrivals.model_copy(update={"file": str(times)})
             workload = workload.model_copy(update={"arrivals": arrivals})
-        schedule(arrivals, workload.request_count, seed=workload.seed)
+        streamed = workload.streaming and workload.latency_request_count
+        most = max(workload.request_count, streamed)
+        schedule(arrivals, most, seed=workload.seed)
     return workload
 
 

@@ -72,7 +72,7 @@ class Program:
         item = self.items[item_id]
         late = self.experiments[item_id].with_workload(located(item, workload))
         check_times(late, item.config)
-        check_arrivals(late)
+        check_arrivals(late, item.config)
         known, found = self.identities[item_id], self._identify(late)
         if cycle > 0 and found != known:
             raise ConfigError(

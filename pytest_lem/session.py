@@ -8,7 +8,7 @@ import pytest
 
 import pytest_lem
 from pytest_lem.conditions import carbon_factors, idle_policy
-from pytest_lem.errors import LemError
+from pytest_lem.errors import ConfigError, LemError
 from pytest_lem.findings import Findings
 from pytest_lem.live import progress_of
 from pytest_lem.machine import environment
@@ -107,6 +107,11 @@ class LemSession:
 
     def custom(self, item_id: str, cycle: int) -> CustomCycle:
         """One cycle of an experiment whose windows its test opens itself."""
+        if self.program.experiments[item_id].workload.arrivals is not None:
+            raise ConfigError(
+                "arrivals and lem.window() exclude each other: a test's own loop says "
+                "itself when it sends"
+            )
         return CustomCycle(
             self._premises.measuring(),
             self.program.experiments[item_id],

@@ -22,7 +22,8 @@ class Capabilities:
     the engine's own afterwards. It may not be opened for an engine that forks: CUDA
     does not work in a child of a process that has used it. `streams_apart` says that
     timed tokens are another object of the engine's than batches: the spec of a load
-    then says under `streams` whether there will be any.
+    then says under `streams` whether there will be any. `open_loop` says that it hands
+    requests over when they are due, as `GenerateOptions.due_ns` asks.
 
     `launch` says who starts an engine's several processes: with `direct` the engine
     itself, if it has some, with `accelerate` the worker, for copies of a model and for
@@ -41,6 +42,7 @@ class Capabilities:
     shards: str | None = None
     streams_apart: bool = False
     chats: bool = False
+    open_loop: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,9 @@ class GenerateOptions:
 
     `output_tokens` is the limit per request; `min_output_tokens` equal to it forces
     the length. `decoder` holds universal sampling options (`do_sample`, `temperature`,
-    `top_p`, `top_k`, ...). `stamps` asks for a time stamp for each token out.
+    `top_p`, `top_k`, ...). `stamps` asks for a time stamp for each token out. `due_ns`
+    has when each request is due, in nanoseconds after the start and in the order of the
+    prompts; where it is empty all are sent as soon as there is room.
     """
 
     output_tokens: int
@@ -58,6 +62,7 @@ class GenerateOptions:
     decoder: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     stamps: bool = False
+    due_ns: Sequence[int] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the wire."""
@@ -66,7 +71,7 @@ class GenerateOptions:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> GenerateOptions:
         """The options as `to_json` wrote them."""
-        return cls(**data)
+        return cls(**{**data, "due_ns": tuple(data["due_ns"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +129,8 @@ class Generation:
     and `accepted_tokens` of drafts, in its `scheduler` what a scheduler did, in its
     `request_times_ms` lists of `queue`, `prefill` and `decode` by its own clock; `work`
     the forward calls it made, `None` where it does not tell, and `padding_told` whether
-    pads are in them.
+    pads are in them. `due_ns` has when each request was due, on the clock of the
+    stamps, and is empty where none was.
     """
 
     start_ns: int
@@ -136,6 +142,7 @@ class Generation:
     native: dict[str, Any]
     work: list[Work] | None = None
     padding_told: bool = True
+    due_ns: list[int] = field(default_factory=list)
 
     @property
     def duration_s(self) -> float:
@@ -188,7 +195,8 @@ class Engine(Protocol):
 
         `spans` has (sent_ns, ended_ns) for each batch. Returns the fields
         `completions`, `batches`, `padding_tokens`, `memory`, `native` of `Generation`,
-        and `work` and `padding_told` where they can be told.
+        `work` and `padding_told` where they can be told, and `due_ns` where options
+        have it.
         """
 
     def unload(self) -> None:

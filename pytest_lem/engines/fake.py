@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import heapq
 import os
 import platform
+import queue
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
+from pytest_lem.engines.dispatch import Dispatch
 from pytest_lem.errors import ConfigError, from_kind
 
 Step = Literal["load", "generate", "unload"]
@@ -27,7 +30,9 @@ class Script:
 
     A run (one batch) takes `prefill_s` to the first token and `token_s` for each
     further one, plus the entry of `jitter_s` whose turn it is; the first runs take
-    the durations of `latency_script_s` instead. `fail_at`, `hang_at` and `die_at`
+    the durations of `latency_script_s` instead. Where requests have times, each is a
+    run, begins when one of `batch_size` places is free, and ends as the script says.
+    `fail_at`, `hang_at` and `die_at`
     name a step (`load`, `generate`, `unload`) that raises an error of `fail_kind`,
     never returns (`hang_how`: `sleep`, `busy`, or `gil`, holding the interpreter's
     lock in C), or kills the worker; for `generate`, after `good_passes` passes.
@@ -59,7 +64,9 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
-    start_ns: int
+    """What became of a request, or of all of a batch, which have it in common."""
+
+    sent_ns: int
     end_ns: int
     token_ns: list[int]
 
@@ -78,6 +85,7 @@ class FakeEngine:
         self._passes = 0
         self._runs = 0
         self._instant_ns: int | None = None
+        self._due_ns: list[int] = []
 
     def version(self) -> str:
         """The version of the script's language."""
@@ -121,10 +129,16 @@ class FakeEngine:
     def prepare(
         self, prompts: Sequence[Sequence[int]], options: GenerateOptions
     ) -> list[_Batch]:
-        """Batches of `batch_size` in the prompts' order, padded to the longest."""
+        """Batches of `batch_size` in the prompts' order, padded to the longest.
+
+        Where requests have times there are no batches, and no pads.
+        """
         self._instant_ns = None
-        size = options.batch_size
         rows = [list(prompt) for prompt in prompts]
+        if options.due_ns:
+            ids = [_output_ids(row, options) for row in rows]
+            return [_Batch(prompts=rows, output_ids=ids, padding_tokens=0)]
+        size = options.batch_size
         return [
             _batch(rows[start : start + size], options)
             for start in range(0, len(rows), size)
@@ -133,27 +147,23 @@ class FakeEngine:
     def synchronize(self) -> None:
         """There is no device."""
 
-    def run(
-        self,
-        batch: _Batch,  # noqa: ARG002 - the script alone says how long it takes
-        options: GenerateOptions,
-    ) -> _Outcome:
-        """Wait until the script says that the batch is done."""
+    def run(self, batch: _Batch, options: GenerateOptions) -> list[_Outcome]:
+        """Wait until the script says that the batch is done, or each request is."""
         if self._script.print_noise:
             _print_noise()
         self._misbehave("generate")
+        if options.due_ns:
+            return self._as_due(options)
         start_ns = self._instant_ns or time.monotonic_ns()
-        steps_ns, total_ns = self._times_ns(options.output_tokens)
-        token_ns = [start_ns + step for step in steps_ns]
-        self._instant_ns = end_ns = start_ns + total_ns
-        self._runs += 1
-        time.sleep(max(0, end_ns - time.monotonic_ns()) / 1e9)
-        return _Outcome(start_ns=start_ns, end_ns=end_ns, token_ns=token_ns)
+        done = self._one(start_ns, start_ns, options)
+        self._instant_ns = done.end_ns
+        _sleep_until(done.end_ns)
+        return [done] * len(batch.prompts)
 
     def collect(
         self,
         batches: Sequence[_Batch],
-        outcomes: Sequence[_Outcome],
+        outcomes: Sequence[list[_Outcome]],
         spans: Sequence[tuple[int, int]],
         options: GenerateOptions,
     ) -> Mapping[str, Any]:
@@ -164,28 +174,59 @@ class FakeEngine:
                 input_tokens=len(prompt),
                 output_ids=ids,
                 finish_reason="length",
-                sent_ns=outcome.start_ns,
-                ended_ns=outcome.end_ns,
-                token_ns=outcome.token_ns if options.stamps else [],
+                sent_ns=one.sent_ns,
+                ended_ns=one.end_ns,
+                token_ns=one.token_ns if options.stamps else [],
             )
-            for batch, outcome in zip(batches, outcomes, strict=True)
-            for prompt, ids in zip(batch.prompts, batch.output_ids, strict=True)
+            for batch, done in zip(batches, outcomes, strict=True)
+            for prompt, ids, one in zip(
+                batch.prompts, batch.output_ids, done, strict=True
+            )
         ]
         start_ns, end_ns = spans[0][0], spans[-1][1]
+        first_ns = min(one.sent_ns for one in completions)
         return {
-            "start_ns": outcomes[0].start_ns,
-            "end_ns": outcomes[-1].end_ns,
+            "start_ns": self._due_ns[0] if options.due_ns else first_ns,
+            "end_ns": max(one.ended_ns for one in completions),
             "completions": completions,
             "batches": [len(batch.prompts) for batch in batches],
             "padding_tokens": sum(batch.padding_tokens for batch in batches),
             "memory": {"inference_peak_mb": None},
             "native": {"passes": self._passes, "slept_ns": end_ns - start_ns},
+            "due_ns": self._due_ns if options.due_ns else [],
         }
 
     def unload(self) -> None:
         """Forget the script, unless it misbehaves here."""
         self._misbehave("unload")
         self._script = Script()
+
+    def _as_due(self, options: GenerateOptions) -> list[_Outcome]:
+        """Requests sent at their times; each takes the first place that frees."""
+        sent: queue.SimpleQueue[int] = queue.SimpleQueue()
+        free_ns = [0] * options.batch_size
+        done = []
+        with Dispatch(
+            options.due_ns, lambda _place: sent.put(time.monotonic_ns())
+        ) as dispatch:
+            for _ in options.due_ns:
+                sent_ns = sent.get()
+                start_ns = max(sent_ns, heapq.heappop(free_ns))
+                done.append(self._one(sent_ns, start_ns, options))
+                heapq.heappush(free_ns, done[-1].end_ns)
+        self._due_ns = dispatch.due_ns
+        _sleep_until(max(free_ns))
+        return done
+
+    def _one(self, sent_ns: int, start_ns: int, options: GenerateOptions) -> _Outcome:
+        """A run of the script; what it waits for is in none of its own times."""
+        steps_ns, total_ns = self._times_ns(options.output_tokens)
+        self._runs += 1
+        return _Outcome(
+            sent_ns=sent_ns,
+            end_ns=start_ns + total_ns,
+            token_ns=[start_ns + step for step in steps_ns],
+        )
 
     def _times_ns(self, tokens: int) -> tuple[list[int], int]:
         """Nanoseconds from a run's start to each of its tokens, and to its end."""
@@ -222,6 +263,10 @@ def _parse(options: Mapping[str, Any]) -> Script:
             msg = f"the fake engine's {name} is {options[name]!r}, not one of its steps"
             raise ConfigError(msg)
     return Script(**options)
+
+
+def _sleep_until(at_ns: int) -> None:
+    time.sleep(max(0, at_ns - time.monotonic_ns()) / 1e9)
 
 
 def _ns(duration_s: float) -> int:

@@ -103,7 +103,9 @@ BUILT_IN = (
     EngineEntry(
         name="fake",
         target="pytest_lem.engines.fake:FakeEngine",
-        capabilities=Capabilities(streaming="tokens", shares_context=True),
+        capabilities=Capabilities(
+            streaming="tokens", shares_context=True, open_loop=True
+        ),
     ),
 )
 

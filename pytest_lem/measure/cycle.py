@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pytest_lem.engines import GenerateOptions, Generation
 from pytest_lem.errors import GenerationError
+from pytest_lem.measure.arriving import check_sent, due_ns
 from pytest_lem.measure.conclusion import broken, conclude
 from pytest_lem.measure.laboratory import Bench, Laboratory
 from pytest_lem.measure.marks import mark_cycle
@@ -23,7 +25,6 @@ LEAST_WINDOWS = 3
 LEAST_SECONDS = 1.0
 LEAST_PERIODS = 20
 LEAST_PERIODS_ESTIMATED = 2
-LEAST_LATENCY_REQUESTS = 10
 UNABLE = "engine_has_no_token_times"
 
 
@@ -130,7 +131,9 @@ def _warm_up(lab: Laboratory, notes: Notebook, bench: Bench) -> Warmed:
 
 def _energy_passes(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
     """Windows one after another until there are enough, or time is up."""
-    options, enough_s = _energy_options(lab, notes), _enough_s(lab)
+    workload, enough_s = notes.experiment.workload, _enough_s(lab)
+    due = due_ns(workload, workload.request_count)
+    options = replace(_energy_options(lab, notes), due_ns=due)
     able = lab.can_stamp(notes.experiment.spec)
     effort = notes.experiment.effort
     began_s, measured_s, count = time.monotonic(), 0.0, 0
@@ -146,6 +149,7 @@ def _energy_passes(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
             token_sha256=digest,
             generation=generation,
             unstamped="no_token_stamps" if able else UNABLE,
+            arrivals=workload.arrivals,
         )
         notes.passes.append(run)
         measured_s += generation.duration_s
@@ -169,11 +173,16 @@ def _enough_s(lab: Laboratory) -> float:
 
 
 def _latency_pass(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
-    """Requests one at a time with a stamp for each token; the first ones left out."""
+    """Requests with a stamp for each token, the first ones left out.
+
+    They are sent one at a time, or when they are due.
+    """
     workload = notes.experiment.workload
     left_out = workload.streaming_warmup_requests
-    count = left_out + max(workload.request_count, LEAST_LATENCY_REQUESTS)
+    count = workload.latency_request_count
     options = _latency_options(notes.experiment)
+    if due := due_ns(workload, count):
+        options = replace(options, batch_size=workload.batch_size, due_ns=due)
     lab.progress.phase(f"latency window, {count} requests")
     index = len(notes.passes)
     generation, digest = _generate(notes, bench, index, options, count=count)
@@ -185,9 +194,10 @@ def _latency_pass(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
         left_out=left_out,
         unstamped=UNABLE,
         tokenise_ms=notes.tokenise_ms,
+        arrivals=workload.arrivals,
     )
     notes.passes.append(run)
-    if workload.batch_size > 1:
+    if workload.batch_size > 1 and not due:
         notes.flags.add("latency_at_batch_1")
 
 
@@ -209,6 +219,7 @@ def _generate(
     notes.chat_template_sha256 = requests.chat_template_sha256
     generation = bench.client.generate(requests.prompts, options)
     _check_work(requests.prompts, generation, options)
+    check_sent(generation, options.due_ns)
     return generation, token_sha256(requests.prompts)
 
 

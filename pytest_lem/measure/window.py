@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Literal
 
+from pytest_lem.analysis.arrivals import doubts as lateness
 from pytest_lem.analysis.bandwidth import least_steps
 from pytest_lem.analysis.latency import Stamps, batched, distribution, streamed
 from pytest_lem.analysis.laws import Account, DeviceEnergy
@@ -12,12 +13,14 @@ from pytest_lem.analysis.metrics import WindowFigures, ratio
 from pytest_lem.analysis.net import IdleWatts, Net, net_energy
 from pytest_lem.analysis.split import covered_ns
 from pytest_lem.engines import Generation
+from pytest_lem.measure.arriving import arrived
 from pytest_lem.measure.attributing import REQUEST_ROWS, attribution
 from pytest_lem.measure.phases import cut_of, phases
 from pytest_lem.measure.thermal import thermal, thermal_flags
 from pytest_lem.meters.energy import EnergyReading
 from pytest_lem.meters.metering import Metering
 from pytest_lem.records.record import Drafts, Energy, Tokens, Window
+from pytest_lem.spec.parameters.arrivals import Arrivals
 
 HOST_OVERHEAD = 0.01
 
@@ -27,7 +30,8 @@ class Pass:
     """A pass that has run and is not yet costed.
 
     `unstamped` is why its tokens have no time stamps, where they have none;
-    `tokenise_ms` is what tokenising one of its prompts took.
+    `tokenise_ms` is what tokenising one of its prompts took; `arrivals` the law by
+    which its requests were sent, None where all were sent at once.
     """
 
     kind: Literal["energy", "latency"]
@@ -37,6 +41,7 @@ class Pass:
     left_out: int = 0
     unstamped: str = "no_token_stamps"
     tokenise_ms: float | None = None
+    arrivals: Arrivals | None = None
 
     @property
     def start_s(self) -> float:
@@ -71,7 +76,10 @@ def cost(
     )
     inference_s = _inference_s(generation)
     flags = [*reading.flags, *thermal_flags(heat), *generation.native.get("flags", ())]
-    if duration_s - inference_s > HOST_OVERHEAD * duration_s:
+    sent = arrived(run.arrivals, generation, run.left_out)
+    if sent is not None:
+        flags += lateness(sent)
+    elif duration_s - inference_s > HOST_OVERHEAD * duration_s:
         flags.append("host_overhead")
     # Requests that warm up are in no phase; of the energy they have their share.
     cut = counted = cut_of(generation, metering, devices)
@@ -113,6 +121,7 @@ def cost(
         attribution=attribution(generation, reading, cut, rows=request_rows),
         speculation=_drafts(generation),
         scheduler=generation.native.get("scheduler"),
+        arrivals=sent,
     )
     return window, reading.reason
 

@@ -99,7 +99,9 @@ class Window(_Part):
     `attribution` divides its energy over its requests: method, closure_pct, and
     `requests[].energy_attributed_j`, which nobody measured. `speculation` is null where
     nothing drafts tokens, or the engine does not count them. `scheduler` is what the
-    engine's own scheduler told of its steps, null where it has none.
+    engine's own scheduler told of its steps, null where it has none. `arrivals` is how
+    requests came that had times, and whether the engine kept up; null where all were
+    sent at once.
     """
 
     kind: Literal["energy", "latency"]
@@ -122,6 +124,7 @@ class Window(_Part):
     attribution: Json | None = None
     speculation: Drafts | None = None
     scheduler: Json | None = None
+    arrivals: Json | None = None
 
 
 class IdlePower(_Part):

@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.records.record import ExperimentRecord, Record
 from pytest_lem.records.result import Metric, Result
-from pytest_lem.report import phases
+from pytest_lem.report import arrivals, phases
 from pytest_lem.report.table import (
     GUESSES,
     NONE,
@@ -44,6 +44,8 @@ FLAGS = {
     "warmup_not_converged": "measured before the engine was steady",
     "max_seconds_reached": "windows ended by --lem-max-seconds",
     "short_cycle": "measured for less than 20 steps of the energy counter",
+    "saturated": "requests came faster than the engine was done with them",
+    "sent_late": "the 99th percentile of requests was sent over 1 ms after it was due",
     "latency_at_batch_1": "latency was measured one request at a time",
     "reading_gap": "the meter missed readings inside a window",
     "ring_gap": "the driver's power samples have a hole inside a window",
@@ -183,7 +185,10 @@ def summary(record: Record, width: int, written: Sequence[Path]) -> list[str]:
         places.append(f"traces: {visible(record.timeseries['trace_path'])}")
     apart = phases.rows(record)
     cut = [phases.CAPTION, *table(apart, width)] if apart else []
-    return [CAPTION, *table(rows(record), width), *cut, *notes, *legend, *places]
+    came = arrivals.rows(record)
+    sent = [arrivals.CAPTION, *table(came, width)] if came else []
+    main = table(rows(record), width)
+    return [CAPTION, *main, *cut, *sent, *notes, *legend, *places]
 
 
 def rows(record: Record) -> list[dict[str, str]]:

@@ -11,6 +11,8 @@ from pytest_lem.spec.parameters.arrivals import Arrivals
 from pytest_lem.spec.parameters.prompts import PromptOptions
 from pytest_lem.spec.parameters.universal import Decoder
 
+LEAST_LATENCY_REQUESTS = 10
+
 Count = Annotated[int, Field(ge=1, strict=True)]
 
 
@@ -177,6 +179,12 @@ class Workload(BaseModel):
     def request_count(self) -> int:
         """Requests in one window: `requests`, or one batch."""
         return self.requests or self.batch_size
+
+    @property
+    def latency_request_count(self) -> int:
+        """Requests in a latency window: at least ten, after those that warm up."""
+        counted = max(self.request_count, LEAST_LATENCY_REQUESTS)
+        return self.streaming_warmup_requests + counted
 
     @property
     def synthetic_input_tokens(self) -> int:

@@ -67,6 +67,7 @@ def pack_generation(generation: Generation) -> tuple[dict[str, Any], Arrays]:
         "sent_ns": array(TYPECODE, (one.sent_ns for one in done)),
         "ended_ns": array(TYPECODE, (one.ended_ns for one in done)),
         "texts": array(TYPECODE, (one.texts for one in done)),
+        "due_ns": array(TYPECODE, generation.due_ns),
         **pack_ragged("output_ids", (one.output_ids for one in done)),
         **pack_ragged("token_ns", (one.token_ns for one in done)),
     }
@@ -88,7 +89,7 @@ def unpack_generation(body: Mapping[str, Any], arrays: Arrays) -> Generation:
     )
     names = Completion.__slots__
     done = [Completion(**dict(zip(names, row, strict=True))) for row in columns]
-    return Generation(completions=done, **rest)
+    return Generation(completions=done, due_ns=arrays["due_ns"].tolist(), **rest)
 
 
 def unpack_work(told: Sequence[Sequence[Any]] | None) -> list[Work] | None:

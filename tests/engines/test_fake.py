@@ -1,6 +1,7 @@
 """The scripted engine: exact times, exact counts, failures on demand."""
 
 import inspect
+import itertools
 import time
 
 import pytest
@@ -163,3 +164,25 @@ def test_text_and_tokens_are_bytes():
     """Tokenising is exact and reversible."""
     engine = FakeEngine()
     assert engine.detokenize(engine.tokenize(["a b", "ü"])) == ["a b", "ü"]
+
+
+def test_requests_with_times_are_sent_at_them_and_take_what_the_script_says():
+    """Each for itself, however late the thread was that sent it."""
+    engine = loaded(prefill_s=0.002, token_s=0.001)
+    due = [0, 3 * MS, 5 * MS]
+    got = one_pass(engine, [[1]] * 3, due_ns=due, batch_size=3, stamps=True)
+    assert [at - got.due_ns[0] for at in got.due_ns] == due
+    assert got.start_ns == got.due_ns[0]
+    for at, one in zip(got.due_ns, got.completions, strict=True):
+        assert one.sent_ns >= at
+        assert one.ended_ns - one.sent_ns == 5 * MS
+        assert one.token_ns[0] - one.sent_ns == 2 * MS
+    assert got.batches == [3]
+
+
+def test_a_request_waits_where_all_places_are_taken():
+    """With one place, requests that are due at once follow one another."""
+    got = one_pass(loaded(prefill_s=0.004, token_s=0), [[1]] * 3, due_ns=[0, 0, 0])
+    ends = [one.ended_ns for one in got.completions]
+    assert [b - a for a, b in itertools.pairwise(ends)] == [4 * MS] * 2
+    assert got.end_ns == ends[-1] <= time.monotonic_ns()

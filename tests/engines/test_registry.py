@@ -65,7 +65,11 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
                 "pipeline_parallel": True,
             },
         ),
-        ("fake", False, {"streaming": "tokens", "shares_context": True}),
+        (
+            "fake",
+            False,
+            {"streaming": "tokens", "shares_context": True, "open_loop": True},
+        ),
     ],
 )
 def test_capabilities(name, own_batching, own):

@@ -227,6 +227,7 @@ def test_the_warm_up_does_what_is_measured(calls, make_lab, experiment, measure)
         "decoder": {"do_sample": False},
         "seed": 7,
         "stamps": False,
+        "due_ns": [],
     }
     assert (streamed["lengths"], latency["lengths"]) == ([8], [8] * 11)
     assert streamed["options"] == latency["options"]

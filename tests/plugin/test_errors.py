@@ -101,10 +101,6 @@ def test_a_wrong_value_names_item_and_key(run, project, argument, line):
             "arrivals: mode=gamma needs burstiness",
         ),
         (
-            "requests=2, arrivals={'rate_rps': 5}",
-            "arrivals is not driven yet by this version*",
-        ),
-        (
             "prompts=['a'], input_tokens=None, prompt_options={'chat_template': True}",
             "prompt_options.chat_template: fake has no chat templates",
         ),

@@ -1,0 +1,40 @@
+"""How requests came that had times: a row for each experiment, below the main table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_lem.records.record import ExperimentRecord, Record
+from pytest_lem.report.table import NONE, short_names, visible
+
+CAPTION = "Requests as they were sent, in the last window: rates, lateness, their gaps."
+
+
+def rows(record: Record) -> list[dict[str, str]]:
+    """A row for each experiment whose requests were sent when they were due."""
+    names = short_names(record)
+    found = [(names[one.id], _last(one)) for one in record.experiments]
+    return [_row(name, one) for name, one in found if one is not None]
+
+
+def _last(experiment: ExperimentRecord) -> Mapping[str, Any] | None:
+    windows = [w for one in experiment.cycles for w in one.windows]
+    return windows[-1].arrivals if windows else None
+
+
+def _row(name: str, one: Mapping[str, Any]) -> dict[str, str]:
+    gaps, lag = one["gaps"], one["queue_lag_ms"]
+    return {
+        "experiment": visible(name),
+        "arrivals": one["mode"],
+        "offered/s": _told(one["offered_rps"]),
+        "achieved/s": _told(one["achieved_rps"]),
+        "busy": _told(one["busy_share"]),
+        "lag p99 ms": _told(lag and lag["p99"]),
+        "KS p": _told(gaps["ks"] and gaps["ks"]["p"]),
+        "dispersion": _told(gaps["dispersion"]),
+        "lag-1": _told(gaps["lag1"]),
+    }
+
+
+def _told(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3g}"

@@ -1,0 +1,82 @@
+"""Experiments whose requests have times: schedule, record, table, refusals."""
+
+import pytest
+
+SOURCE = """
+import pytest
+
+@pytest.mark.lem(requests=40, batch_size=8, arrivals={"rate_rps": 400})
+def test_it(lem):
+    lem()
+"""
+
+
+def test_requests_are_sent_as_they_are_due_and_the_record_says_so(run, report):
+    """The same schedule in all windows; latency from due times and from sent ones."""
+    run(SOURCE.replace("40,", "40, streaming=True,"), "--lem-json=r.json")
+    (experiment,) = report().experiments
+    windows = [w for cycle in experiment.cycles for w in cycle.windows]
+    assert [w.kind for w in windows] == ["energy", "latency"] * 2
+    assert [w.requests for w in windows] == [40, 45] * 2
+    first, timed, again, _ = (w.arrivals for w in windows)
+    assert first["mode"] == "poisson"
+    assert first["offered_rps"] == again["offered_rps"]
+    assert first["queue_lag_ms"]["min"] >= 0
+    assert first["gaps"]["n"] == 39
+    assert set(first["gaps"]["nulls"]) == set()
+    assert (first["ttft_sched_ms"], timed["ttft_sched_ms"]["n"]) == (None, 40)
+    sent, due = windows[1].latency["e2e_ms"], timed["e2e_sched_ms"]
+    lag = timed["queue_lag_ms"]
+    assert sent["mean"] <= due["mean"] <= sent["mean"] + lag["max"]
+    assert 0 < first["busy_share"] <= 1
+    assert not {"host_overhead", "latency_at_batch_1"} & {*experiment.flags}
+
+
+def test_rates_and_the_test_of_gaps_are_printed(run):
+    """Below the table, for the last window."""
+    result = run(SOURCE)
+    result.stdout.fnmatch_lines(
+        ["Requests as they were sent*", "*offered/s*KS p*", "*test_it*poisson*"]
+    )
+
+
+def test_without_a_schedule_nothing_is_said_of_arrivals(run, report):
+    """A batch is sent at once."""
+    result = run(
+        SOURCE.replace(', arrivals={"rate_rps": 400}', ""), "--lem-json=r.json"
+    )
+    result.stdout.no_fnmatch_line("Requests as they were sent*")
+    assert report().experiments[0].cycles[0].windows[0].arrivals is None
+
+
+def test_recorded_times_are_found_beside_the_test(run, project, report):
+    """And an identity has the times, not where they lie."""
+    inner = project.mkdir("inner")
+    (inner / "times.txt").write_text("5\n5.01\n5.03\n")
+    source = SOURCE.replace("40,", "3,").replace(
+        '{"rate_rps": 400}', '{"mode": "trace", "file": "times.txt"}'
+    )
+    (inner / "test_in.py").write_text(source)
+    run(None, "inner", "--lem-json=r.json").assert_outcomes(passed=1)
+    window = report().experiments[0].cycles[0].windows[0]
+    assert window.arrivals["offered_rps"] == pytest.approx(2 / 0.03)
+    (inner / "times.txt").write_text("5\n")
+    result = run(None, "inner")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *times.txt has 1 times and a window 3*"])
+
+
+def test_an_engine_that_takes_whole_batches_is_refused(run):
+    """With those that take requests when they are due."""
+    result = run(SOURCE, "--lem-backend=transformers", "--collect-only")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: *arrivals: transformers is given all requests*fake*"]
+    )
+
+
+def test_a_loop_of_the_test_s_own_has_no_schedule(run):
+    """It sends when it likes."""
+    result = run(SOURCE.replace("    lem()", "    lem.window()"))
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*arrivals and lem.window() exclude each other*"])
