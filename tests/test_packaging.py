@@ -39,6 +39,7 @@ CORE = {
 }
 EXTRAS = {
     "codecarbon": {"codecarbon"},
+    "datasets": {"datasets"},
     "postgres": {"psycopg"},
     "ray": {"ray"},
     "report": {"jinja2", "plotly"},

@@ -93,7 +93,8 @@ class Workload(BaseModel):
     )
     prompts: str | list[str] | None = parameter(
         HARNESS,
-        "A list of texts, or a file: JSON, JSONL, CSV, TSV, Parquet, or text by lines.",
+        "A list of texts, a file (JSON, JSONL, CSV, TSV, Parquet, or text by lines), "
+        "or a dataset: hf:owner/name of the hub, or a folder.",
         effect="E~ T~ L~",
         own="synthetic",
     )
@@ -206,8 +207,12 @@ class Workload(BaseModel):
         return Lengths.parse(self.input_lengths).high
 
     def prompt_file(self, root: Path) -> Path | None:
-        """The prompt file, taken relative to `root`; None for lists and synthetic."""
-        return root / self.prompts if isinstance(self.prompts, str) else None
+        """The file or folder of prompts, relative to `root`; None where there is none.
+
+        Neither lists nor what the hub has lie in a file.
+        """
+        named = isinstance(self.prompts, str) and not self.prompts.startswith("hf:")
+        return root / str(self.prompts) if named else None
 
     def arrival_file(self, root: Path) -> Path | None:
         """The file of recorded times, taken relative to `root`; None for none."""

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec.lengths import Lengths
-from pytest_lem.workload.sources import table
+from pytest_lem.workload.tables import table
 
 Side = Literal["input", "output"]
 

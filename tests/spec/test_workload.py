@@ -33,6 +33,7 @@ def test_a_prompt_file_is_taken_relative_to_a_root(tmp_path):
     """A text is a path; a list and nothing are none."""
     assert Workload(prompts="a.txt").prompt_file(tmp_path) == tmp_path / "a.txt"
     assert Workload(prompts="/b/a.txt").prompt_file(tmp_path) == Path("/b/a.txt")
+    assert Workload(prompts="hf:a/b").prompt_file(tmp_path) is None
     assert Workload(prompts=["hello"]).prompt_file(tmp_path) is None
     assert Workload().prompt_file(tmp_path) is None
 

@@ -104,3 +104,48 @@ def test_a_list_has_no_columns():
     """Naming one is a mistake."""
     with pytest.raises(ConfigError, match="prompts is a list, which has no columns"):
         read(["a"], column="text")
+
+
+@pytest.fixture
+def datasets(tmp_path, monkeypatch):
+    """The real library, which keeps to itself, and has no network."""
+    found = pytest.importorskip("datasets")
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(found.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(found.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    return found
+
+
+def test_a_folder_is_a_dataset(datasets, tmp_path):
+    """As files of splits, or as the library saves it, with one split or several."""
+    rows = [{"question": text, "answer": "x"} for text in ("a", " ", "b")]
+    files, saved, one = (tmp_path / name for name in ("files", "saved", "one"))
+    files.mkdir()
+    for split in ("train", "test"):
+        texts = [{**row, "answer": split} for row in rows]
+        table = pyarrow.Table.from_pylist(texts)
+        parquet.write_table(table, files / f"{split}-00000.parquet")
+    made = datasets.Dataset.from_list(rows)
+    made.save_to_disk(one)
+    datasets.DatasetDict({"train": made, "test": made}).save_to_disk(saved)
+    for folder in (files, saved, one):
+        found = read(str(folder))
+        assert (found.texts, found.column) == (["a", "b"], "question")
+        assert found.format == "dataset"
+    assert read(str(files), split="test", column="answer").texts == ["test"] * 3
+    with pytest.raises(ConfigError, match=r"split 'tset' is unknown; .*'test'"):
+        read(str(files), split="tset")
+
+
+def test_a_dataset_that_cannot_be_reached_is_told_in_one_line(datasets):
+    """Without a network, too."""
+    with pytest.raises(ConfigError, match="dataset hf:no/such cannot be") as caught:
+        read("hf:no/such")
+    assert "\n" not in str(caught.value)
+
+
+def test_only_a_dataset_has_splits():
+    """Asking one of a list is a mistake."""
+    with pytest.raises(ConfigError, match="split='test': prompts are no dataset"):
+        read(["a"], split="test")

@@ -18,6 +18,27 @@ class PromptOptions(Section):
         own=f"the first there is of {', '.join(COLUMNS)}",
         needs="a table: JSON, JSONL, CSV, TSV, or Parquet.",
     )
+    split: str | None = parameter(
+        HARNESS,
+        "The split of a dataset.",
+        effect="",
+        own="train",
+        needs="a dataset.",
+    )
+    subset: str | None = parameter(
+        HARNESS,
+        "The configuration of a dataset that has several.",
+        effect="",
+        needs="a dataset.",
+    )
+    revision: str | None = parameter(
+        HARNESS,
+        "Branch, tag or commit of a dataset.",
+        effect="",
+        own="main",
+        advice="A commit, so that a rerun is the same.",
+        needs="a dataset.",
+    )
     order: Literal["given", "shuffled"] | None = parameter(
         HARNESS,
         "Prompts as they come, or shuffled by the seed.",
