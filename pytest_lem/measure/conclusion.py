@@ -3,6 +3,7 @@
 from pytest_lem.analysis.bandwidth import Memory, speculates, weight_bytes
 from pytest_lem.analysis.laws import broken_laws
 from pytest_lem.errors import ImpossibleNumber, MeterError, Throttled
+from pytest_lem.measure.hits import require_hits
 from pytest_lem.measure.laboratory import Laboratory
 from pytest_lem.measure.notebook import Notebook
 from pytest_lem.measure.recording import cycle_record, error_record
@@ -15,6 +16,7 @@ from pytest_lem.records.record import Cycle
 def conclude(lab: Laboratory, notes: Notebook) -> Cycle:
     """The record of a cycle that came to its end; raises where it may not count."""
     note_repeats(lab, notes)
+    require_hits(notes)
     cycle = cycle_record(lab, notes, "complete")
     _require_laws(lab, notes, cycle)
     if lab.conditions.throttle != "warn":

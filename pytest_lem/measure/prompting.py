@@ -68,6 +68,7 @@ def prompts_for(
             seed=workload.seed,
             cycle=cycle,
             window=window,
+            shared=workload.shared_prefix_tokens or 0,
             reserved=frozenset(facts.get("reserved_ids") or ()),
         )
         return Requests(prompts=made, tokenise_s=None)
@@ -112,6 +113,8 @@ def recipe(workload: Workload) -> dict[str, Any]:
     options = plain.prompt_options
     if workload.input_lengths is not None:
         how["input_lengths"] = plain.input_lengths
+    if workload.shared_prefix_tokens is not None:
+        how["shared_prefix_tokens"] = workload.shared_prefix_tokens
     if found is None:
         return {**how, "count": None, "recipe_sha256": recipe_sha256(how)}
     if options.truncation is not None:

@@ -18,6 +18,7 @@ PHASES = ("prefill", "decode")
 _LENGTHS = (
     "input_tokens",
     "input_lengths",
+    "shared_prefix_tokens",
     "output_tokens",
     "min_output_tokens",
     "seed",

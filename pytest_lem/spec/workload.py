@@ -56,6 +56,23 @@ class Workload(BaseModel):
         unit="tokens",
         needs="no input_tokens, no prompts.",
     )
+    shared_prefix_tokens: Count | None = parameter(
+        HARNESS,
+        "Tokens that all synthetic prompts begin with, of their input_tokens.",
+        effect="E- T+ L-",
+        own="none: no two prompts begin alike",
+        unit="tokens",
+        advice="With the engine's prefix caching on; least_hit_rate asserts that it "
+        "works.",
+        needs="no prompts.",
+    )
+    least_hit_rate: Annotated[float, Field(gt=0, le=1)] | None = parameter(
+        HARNESS,
+        "Fail a cycle whose windows found less of their prompt tokens in the cache.",
+        effect="",
+        own="none",
+        needs="an engine that tells: vllm, tensorrt.",
+    )
     output_tokens: Count = parameter(
         _to("max_new_tokens", "max_tokens"),
         "Tokens out per request.",
@@ -159,6 +176,22 @@ class Workload(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _prefix_fits(self) -> "Workload":
+        shared, least = self.shared_prefix_tokens, self.shortest_input
+        if shared is None:
+            return self
+        if self.prompts is not None:
+            msg = "shared_prefix_tokens is of synthetic prompts: leave out prompts"
+            raise ValueError(msg)
+        if least is not None and shared >= least:
+            msg = (
+                f"shared_prefix_tokens={shared} leaves nothing of its own to a prompt "
+                f"of {least} tokens"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _options_have_prompts(self) -> "Workload":
         options = self.prompt_options.model_dump(exclude_none=True)
         if options and self.prompts is None:
@@ -205,6 +238,14 @@ class Workload(BaseModel):
         if self.input_lengths is None:
             return self.synthetic_input_tokens
         return Lengths.parse(self.input_lengths).high
+
+    @property
+    def shortest_input(self) -> int | None:
+        """The fewest tokens of a synthetic prompt; None where a file says that."""
+        if self.input_lengths is None:
+            return self.synthetic_input_tokens
+        how = Lengths.parse(self.input_lengths)
+        return None if how.kind == "file" else how.low
 
     def prompt_file(self, root: Path) -> Path | None:
         """The file or folder of prompts, relative to `root`; None where there is none.

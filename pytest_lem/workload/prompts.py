@@ -33,11 +33,14 @@ def synthetic(
     cycle: int,
     window: int,
     first: int = 0,
+    shared: int = 0,
     reserved: frozenset[int] = frozenset(),
 ) -> list[list[int]]:
     """Prompts of exactly `input_tokens` ids below `vocab_size`, none `reserved`.
 
-    `input_tokens` is one length for all, or that of each.
+    `input_tokens` is one length for all, or that of each. All begin with the same
+    `shared` tokens, in all windows and cycles; all that follows is of what comes after.
+
     Request `first + i` of a window is always the same prompt, on every platform. Each
     opens with a nonce: (cycle, window, request) as one number, scrambled by the seed
     without collisions and written in base V, where V counts the ids allowed. The nonce
@@ -52,6 +55,9 @@ def synthetic(
     """
     lengths = [input_tokens] * count if isinstance(input_tokens, int) else input_tokens
     least = min(lengths, default=1)
+    if shared and least <= shared:
+        msg = f"a prompt of {least} tokens has none beside the {shared} shared ones"
+        raise ConfigError(msg)
     _check(count, input_tokens=least, cycle=cycle, window=window, first=first)
     allowed = [token for token in range(vocab_size) if token not in reserved]
     size = len(allowed)
@@ -65,12 +71,15 @@ def synthetic(
     multiplier, offset = _scramble(seed, size, size**digits)
     start = (cycle * _WINDOWS + window % _WINDOWS) * _REQUESTS + first
     prompts = []
-    for number, length in enumerate(lengths, start):
+    common = [allowed[word * size >> 32] for word in _words(f"{seed}:shared", shared)]
+    for number, whole in enumerate(lengths, start):
+        length = whole - shared
         mixed = (multiplier * number + offset) % size**digits
         nonce = [mixed // size**place % size for place in range(digits)]
         words = _words(f"{seed}:{number}:{length}", length - digits)
         body = [allowed[word * size >> 32] for word in words]
-        prompts.append([allowed[digit] for digit in nonce[:length]] + body)
+        own = [allowed[digit] for digit in nonce[:length]] + body
+        prompts.append([*common, *own])
     return prompts
 
 

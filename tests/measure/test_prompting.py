@@ -163,6 +163,7 @@ def test_recipes_differ_as_their_prompts_do(tmp_path):
         recipe(Workload()),
         recipe(Workload(seed=1)),
         recipe(Workload(input_lengths="fixed:128")),
+        recipe(Workload(shared_prefix_tokens=9)),
     ]
     hashes = {listed, *(one["recipe_sha256"] for one in others)}
-    assert len(hashes) == 10
+    assert len(hashes) == 11

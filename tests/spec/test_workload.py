@@ -88,6 +88,14 @@ def test_a_list_without_any_text_is_refused(prompts):
             "input_tokens would cut prompt_options.chat_template apart",
         ),
         (
+            {"prompts": ["a"], "shared_prefix_tokens": 2},
+            "shared_prefix_tokens is of synthetic prompts",
+        ),
+        (
+            {"input_tokens": 5, "shared_prefix_tokens": 5},
+            "shared_prefix_tokens=5 leaves nothing .* to a prompt of 5 tokens",
+        ),
+        (
             {"input_tokens": 5, "input_lengths": "fixed:5"},
             "input_lengths and input_tokens exclude each other",
         ),

@@ -105,6 +105,18 @@ def test_a_longer_prompt_does_not_begin_with_a_shorter_one():
     assert short[7:] != long[7:32]
 
 
+def test_prompts_share_exactly_the_prefix_asked_for():
+    """In every window and cycle; what follows is as different as ever."""
+    made = [*make(9, shared=20), *make(9, shared=20, window=1), *make(9, shared=20)]
+    (common,) = {tuple(prompt[:20]) for prompt in made}
+    assert {len(prompt) for prompt in made} == {32}
+    assert len({prompt[20] for prompt in made[:9]}) == 9
+    assert set(common) <= set(range(384)) - SPECIAL
+    assert make(1, shared=20, seed=1)[0][:20] != list(common)
+    with pytest.raises(ConfigError, match="32 tokens has none beside the 32 shared"):
+        make(1, shared=32)
+
+
 def test_a_request_is_the_same_however_it_is_asked_for():
     """`first` picks up where an earlier call ended."""
     assert make(3) + make(5, first=3) == make(8)
