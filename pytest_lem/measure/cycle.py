@@ -150,6 +150,7 @@ def _energy_passes(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
             generation=generation,
             unstamped="no_token_stamps" if able else UNABLE,
             arrivals=workload.arrivals,
+            slo=workload.slo,
         )
         notes.passes.append(run)
         measured_s += generation.duration_s
@@ -195,6 +196,7 @@ def _latency_pass(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
         unstamped=UNABLE,
         tokenise_ms=notes.tokenise_ms,
         arrivals=workload.arrivals,
+        slo=workload.slo,
     )
     notes.passes.append(run)
     if workload.batch_size > 1 and not due:

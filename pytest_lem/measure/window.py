@@ -16,11 +16,13 @@ from pytest_lem.engines import Generation
 from pytest_lem.measure.arriving import arrived
 from pytest_lem.measure.attributing import REQUEST_ROWS, attribution
 from pytest_lem.measure.phases import cut_of, phases
+from pytest_lem.measure.serving import served
 from pytest_lem.measure.thermal import thermal, thermal_flags
 from pytest_lem.meters.energy import EnergyReading
 from pytest_lem.meters.metering import Metering
 from pytest_lem.records.record import Drafts, Energy, Tokens, Window
 from pytest_lem.spec.parameters.arrivals import Arrivals
+from pytest_lem.spec.parameters.slo import Slo
 
 HOST_OVERHEAD = 0.01
 
@@ -31,7 +33,8 @@ class Pass:
 
     `unstamped` is why its tokens have no time stamps, where they have none;
     `tokenise_ms` is what tokenising one of its prompts took; `arrivals` the law by
-    which its requests were sent, None where all were sent at once.
+    which its requests were sent, None where all were sent at once; `slo` what each
+    has to meet.
     """
 
     kind: Literal["energy", "latency"]
@@ -42,6 +45,7 @@ class Pass:
     unstamped: str = "no_token_stamps"
     tokenise_ms: float | None = None
     arrivals: Arrivals | None = None
+    slo: Slo | None = None
 
     @property
     def start_s(self) -> float:
@@ -122,6 +126,7 @@ def cost(
         speculation=_drafts(generation),
         scheduler=generation.native.get("scheduler"),
         arrivals=sent,
+        goodput=served(run.slo, stamps(run), metering, devices),
     )
     return window, reading.reason
 

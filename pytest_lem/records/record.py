@@ -101,7 +101,7 @@ class Window(_Part):
     nothing drafts tokens, or the engine does not count them. `scheduler` is what the
     engine's own scheduler told of its steps, null where it has none. `arrivals` is how
     requests came that had times, and whether the engine kept up; null where all were
-    sent at once.
+    sent at once. `goodput` counts those that met the workload's `slo`, null without.
     """
 
     kind: Literal["energy", "latency"]
@@ -125,6 +125,7 @@ class Window(_Part):
     speculation: Drafts | None = None
     scheduler: Json | None = None
     arrivals: Json | None = None
+    goodput: Json | None = None
 
 
 class IdlePower(_Part):

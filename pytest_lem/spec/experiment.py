@@ -138,7 +138,9 @@ def identity(
     if adapters:
         named = {name: dict(one) for name, one in adapters.items()}
         engine["engine"] = {**engine["engine"], "adapters": named}
-    work = workload.model_dump(exclude_defaults=True, exclude_none=True)
+    work = workload.model_dump(
+        exclude={"slo"}, exclude_defaults=True, exclude_none=True
+    )
     if prompts_sha256:
         work["prompts"] = prompts_sha256
     what = {"v": 1, "engine": engine, "workload": work}

@@ -9,6 +9,7 @@ from pytest_lem.spec.lengths import Lengths
 from pytest_lem.spec.parameters.about import HARNESS, parameter
 from pytest_lem.spec.parameters.arrivals import Arrivals
 from pytest_lem.spec.parameters.prompts import PromptOptions
+from pytest_lem.spec.parameters.slo import Slo
 from pytest_lem.spec.parameters.universal import Decoder
 
 LEAST_LATENCY_REQUESTS = 10
@@ -133,6 +134,7 @@ class Workload(BaseModel):
         default=5,
     )
     arrivals: Arrivals | None = Field(default=None, description="When they are sent.")
+    slo: Slo | None = Field(default=None, description="What makes a request good.")
     decoder: Decoder = Field(default=Decoder(), description="How tokens are chosen.")
     seed: Annotated[int, Field(ge=0, strict=True)] = parameter(
         {
@@ -159,6 +161,9 @@ class Workload(BaseModel):
             raise ValueError(msg)
         if self.arrivals is not None and self.request_count < 2:
             msg = "arrivals needs requests above 1: there is no gap before a first one"
+            raise ValueError(msg)
+        if self.slo is not None and self.slo.of_tokens and not self.streaming:
+            msg = f"slo.{self.slo.of_tokens[0]} needs streaming, which times tokens"
             raise ValueError(msg)
         return self
 

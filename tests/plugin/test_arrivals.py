@@ -80,3 +80,26 @@ def test_a_loop_of_the_test_s_own_has_no_schedule(run):
     result = run(SOURCE.replace("    lem()", "    lem.window()"))
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*arrivals and lem.window() exclude each other*"])
+
+
+def test_goodput_counts_the_requests_that_met_their_limits(run, report):
+    """Of timed windows; limits change no identity, and untimed tokens meet nothing."""
+    source = SOURCE.replace("40,", "40, streaming=True,").replace("400}", "400}%s")
+    run(source.replace("%s", ""), "--lem-json=r.json")
+    plain = report().experiments[0]
+    assert [w.goodput for w in plain.cycles[0].windows] == [None, None]
+    limits = ', slo={"tpot_ms": 1.5, "e2e_ms": 60000}'
+    run(source.replace("%s", limits), "--lem-json=r.json", "--lem-meter=fake")
+    limited = report().experiments[0]
+    assert limited.identity == plain.identity
+    untimed, timed = (w.goodput for w in limited.cycles[0].windows)
+    assert untimed["reason"] == "no_token_stamps"
+    assert (timed["good"], timed["requests"], timed["attainment"]) == (40, 40, 1)
+    assert 0.9 < timed["attainment_low"] < 1
+    assert timed["attainment_high"] == pytest.approx(1)
+    assert timed["goodput_per_joule"] > 0
+    run(source.replace("%s", ', slo={"tpot_ms": 0.5}'), "--lem-json=r.json")
+    window = report().experiments[0].cycles[0].windows[1]
+    assert (window.goodput["good"], window.goodput["goodput_rps"]) == (0, 0)
+    assert window.goodput["goodput_per_joule"] is None
+    assert window.goodput["reason"] == "no_meter: none was asked for"

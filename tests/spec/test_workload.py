@@ -212,3 +212,19 @@ def test_an_arrival_file_is_taken_relative_to_a_root(tmp_path):
     assert recorded.arrival_file(tmp_path) == tmp_path / "a.txt"
     assert Workload().arrival_file(tmp_path) is None
     assert Workload(requests=2, arrivals={"rate_rps": 1}).arrival_file(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"slo": {}}, "it has no limit: set one of ttft_ms"),
+        ({"slo": {"ttft_ms": 9}}, "slo.ttft_ms needs streaming"),
+        ({"slo": {"itl_p95_ms": 9, "e2e_ms": 9}}, "slo.itl_p95_ms needs streaming"),
+        ({"slo": {"e2e_ms": 0}}, "greater than 0"),
+    ],
+)
+def test_limits_of_tokens_need_their_times(values, told):
+    """What could never be judged is refused."""
+    with pytest.raises(ValidationError, match=told):
+        Workload(**values)
+    assert Workload(slo={"e2e_ms": 9}).slo.limits == {"e2e_ms": 9}
