@@ -213,7 +213,7 @@ def _measured_out(item: pytest.Item, workload: "Workload") -> "Workload":
         how = Lengths.parse(workload.input_lengths)
         if how.kind == "file":
             path = str(item.path.parent / how.path)
-            read_lengths(path, "input")
+            read_lengths(path)
             found["input_lengths"] = f"file:{path}"
     return workload.model_copy(update=found)
 

@@ -137,7 +137,7 @@ def _lengths(workload: Workload, count: int) -> int | list[int]:
     if workload.input_lengths is None:
         return workload.synthetic_input_tokens
     how = Lengths.parse(workload.input_lengths)
-    return drawn(how, "input", count, workload.seed)
+    return drawn(how, count, workload.seed)
 
 
 def _tokenised(workload: Workload, bench: "Bench") -> Tokenised:

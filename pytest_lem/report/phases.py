@@ -18,7 +18,6 @@ PHASES = ("prefill", "decode")
 _LENGTHS = (
     "input_tokens",
     "input_lengths",
-    "shared_prefix_tokens",
     "output_tokens",
     "min_output_tokens",
     "seed",

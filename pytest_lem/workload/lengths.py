@@ -3,48 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from functools import lru_cache
 from itertools import count as counting
-from typing import Literal
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec.lengths import Lengths
 from pytest_lem.workload.tables import table
 
-Side = Literal["input", "output"]
-
-COLUMNS: dict[Side, tuple[str, ...]] = {
-    "input": ("input_tokens", "ContextTokens"),
-    "output": ("output_tokens", "GeneratedTokens"),
-}
+COLUMNS = ("input_tokens", "ContextTokens")
 """Where lengths are looked for in a file: our word, then that of Azure's traces."""
 
 _BITS = 64
 
 
-def drawn(how: Lengths, side: Side, count: int, seed: int) -> list[int]:
-    """The lengths of the first `count` requests of any window, in tokens.
+def drawn(how: Lengths, count: int, seed: int) -> list[int]:
+    """The lengths of the first `count` prompts of any window, in tokens.
 
     Request k has the same length in every window and cycle, so that windows do equal
-    work. Of a file each request has a row that the seed chooses: input and output of
-    one request are of the same row. Raises ConfigError for a file that cannot be read.
+    work. Of a file each request has a row that the seed chooses. Raises ConfigError for
+    a file that cannot be read.
     """
     if how.kind == "file":
-        rows = read_lengths(how.path, side)
+        rows = read_lengths(how.path)
         words = (next(_words(f"row:{seed}:{k}")) for k in range(count))
         return [rows[word * len(rows) >> _BITS] for word in words]
-    return list(_made(how, side, count, seed))
+    return list(_made(how, count, seed))
 
 
-def read_lengths(path: str, side: Side) -> list[int]:
-    """The lengths of one side in a table, in its order; raises ConfigError."""
+def read_lengths(path: str) -> list[int]:
+    """The lengths in a table, in its order; raises ConfigError."""
     found = table(path)
-    column = next((one for one in COLUMNS[side] if one in found.columns), None)
+    column = next((one for one in COLUMNS if one in found.columns), None)
     if column is None:
         msg = (
-            f"file {path} has no column {' or '.join(COLUMNS[side])}: it has "
+            f"file {path} has no column {' or '.join(COLUMNS)}: it has "
             f"{', '.join(found.columns) or 'none'}"
         )
         raise ConfigError(msg)
@@ -65,20 +59,17 @@ def digest(how: Lengths) -> str:
     """What decides the lengths, whatever a file is called."""
     if how.kind != "file":
         return str(how)
-    sides: dict[str, Sequence[int]] = {}
-    for side, names in COLUMNS.items():
-        if any(name in table(how.path).columns for name in names):
-            sides[side] = read_lengths(how.path, side)
-    return f"file:{hashlib.sha256(repr(sides).encode()).hexdigest()}"
+    text = repr(read_lengths(how.path))
+    return f"file:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 @lru_cache(maxsize=16)
-def _made(how: Lengths, side: Side, count: int, seed: int) -> tuple[int, ...]:
+def _made(how: Lengths, count: int, seed: int) -> tuple[int, ...]:
     make = _MAKERS[how.kind]
     # Decimal arithmetic, unlike that of floats, is the same to the last digit anywhere.
     with localcontext(Context(prec=28, rounding=ROUND_HALF_EVEN)):
         return tuple(
-            make(how, _words(f"length:{side}:{seed}:{place}")) for place in range(count)
+            make(how, _words(f"length:input:{seed}:{place}")) for place in range(count)
         )
 
 
