@@ -73,6 +73,7 @@ BUILT_IN = (
             streaming="tokens",
             chats=True,
             streams_apart=True,
+            open_loop=True,
         ),
         requires=("vllm",),
         extra="vllm",

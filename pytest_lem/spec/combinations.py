@@ -67,6 +67,7 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
     """A line for each parameter that this workload leaves without meaning."""
     if workload.streaming:
         yield from untimed(spec, workload, "streaming")
+    yield from _unsent(spec, workload)
     if spec.backend == "transformers":
         if spec.engine.get("merge_adapter") is not None and spec.adapter is None:
             yield "transformers.merge_adapter needs adapter"
@@ -87,6 +88,16 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
             yield from _vllm_beams(spec.engine, workload)
         elif spec.engine.get("beam_length_penalty") is not None:
             yield "vllm.beam_length_penalty needs decoder.num_beams above 1"
+
+
+def _unsent(spec: EngineSpec, workload: Workload) -> Iterator[str]:
+    """A line for what leaves no request of its own to be sent when it is due."""
+    if workload.arrivals is None:
+        return
+    if (workload.decoder.num_beams or 1) > 1:
+        yield "arrivals and decoder.num_beams exclude each other: beams go together"
+    if spec.backend == "vllm" and (spec.engine.get("n") or 1) > 1:
+        yield "arrivals and vllm.n above 1 exclude each other"
 
 
 def untimed(spec: EngineSpec, workload: Workload, asked: str) -> Iterator[str]:

@@ -51,6 +51,7 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
                 "streaming": "tokens",
                 "chats": True,
                 "streams_apart": True,
+                "open_loop": True,
                 "tensor_parallel": True,
                 "pipeline_parallel": True,
             },

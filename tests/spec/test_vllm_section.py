@@ -98,6 +98,16 @@ def test_parameters_that_cannot_be_together_are_refused(section, told):
             {"decoder": {"num_beams": 2}},
             "vllm.request_priorities exclude",
         ),
+        (
+            {"n": 2},
+            {"requests": 2, "arrivals": {"rate_rps": 1}, "decoder": DRAWS},
+            "arrivals and vllm.n above 1 exclude",
+        ),
+        (
+            {},
+            {"requests": 2, "arrivals": {"rate_rps": 1}, "decoder": {"num_beams": 2}},
+            "arrivals and decoder.num_beams exclude",
+        ),
     ],
 )
 def test_a_workload_that_a_section_cannot_do_is_refused(section, rest, told):

@@ -198,6 +198,7 @@ class VllmEngine:
             params=params,
             lora=self._adapters.of(len(prompts)) if self._adapters else None,
             priorities=priorities(self._section, len(prompts)),
+            at_s=[after_ns / 1e9 for after_ns in options.due_ns],
             stamps=options.stamps,
         )
         self._native.begin()
@@ -245,7 +246,7 @@ class VllmEngine:
                 ]
                 continue
             done = outcome
-            if flight.stamps:
+            if flight.timed:
                 heard += outcome
                 done = [one.whole() for one in outcome]
                 completions += streamed(outcome, span, options)
@@ -260,6 +261,7 @@ class VllmEngine:
         return {
             "completions": completions,
             "batches": [len(flight.prompts) for flight in batches],
+            "due_ns": [one.due_ns for one in heard] if options.due_ns else [],
             "padding_tokens": 0,
             "padding_told": not self._padded,
             "memory": {
@@ -277,7 +279,7 @@ class VllmEngine:
                 **told,
                 "flags": [
                     *self._flags(cached, preempted, batches, options),
-                    *(["itl_per_chunk"] if any(h.in_chunks for h in heard) else []),
+                    *(["itl_per_chunk"] if _in_chunks(heard, options) else []),
                 ],
             },
         }
@@ -343,6 +345,10 @@ def _start(arguments: Mapping[str, Any], *, streams: bool) -> Any:
     except Exception as error:
         cause = causes.root_cause(began)
         raise load_failure(str(arguments["model"]), error, cause) from error
+
+
+def _in_chunks(heard: Sequence[Heard], options: GenerateOptions) -> bool:
+    return options.stamps and any(one.in_chunks for one in heard)
 
 
 def _limits(config: Any) -> dict[str, int]:

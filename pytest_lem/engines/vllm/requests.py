@@ -40,6 +40,11 @@ class Flight:
         """Texts that a beam search follows at once; 0 where there is none."""
         return int(getattr(self.params, "beam_width", 0))
 
+    @property
+    def timed(self) -> bool:
+        """Whether each request has times of its own."""
+        return self.stamps or bool(self.at_s)
+
     def due_s(self, place: int) -> float:
         """When a request is handed over, in seconds after the start of the call."""
         return self.at_s[place] if self.at_s else 0.0
@@ -121,10 +126,11 @@ def work(
     """The forward calls of a flight: what each request computed, and beside which.
 
     They are known where no request was begun again and no prompt was cut: even the
-    longest prompts that can run at once fit into one step.
+    longest prompts that can run at once fit into one step; and where all were sent at
+    once, which says what ran beside what.
     """
     seqs, budget = limits["max_num_seqs"], limits["max_num_batched_tokens"]
-    if flight.beams or flight.params.n > 1:
+    if flight.beams or flight.params.n > 1 or flight.at_s:
         return None
     rows = [_row(one) for one in outputs]
     widest = sorted((row.new for row in rows), reverse=True)[:seqs]

@@ -30,6 +30,7 @@ class Heard:
     A consumer that is late gets several tokens in one event: they share its time.
     """
 
+    due_ns: int = 0
     sent_ns: int = 0
     ids: list[int] = field(default_factory=list)
     chunks: list[tuple[int, int]] = field(default_factory=list)
@@ -99,10 +100,9 @@ class AsyncFront:
         """All requests of a flight, each with the events of its tokens."""
         return self._fly(flight, _of_kind(flight.params, "DELTA"))
 
-    def generate(self, flight: Flight) -> list[Any]:
+    def generate(self, flight: Flight) -> list[Heard]:
         """All requests of a flight, each with its last event alone."""
-        done = self._fly(flight, _of_kind(flight.params, "FINAL_ONLY"))
-        return [one.output for one in done]
+        return self._fly(flight, _of_kind(flight.params, "FINAL_ONLY"))
 
     def close(self) -> None:
         """Shut the core's process down."""
@@ -130,6 +130,7 @@ class AsyncFront:
     async def _one(
         self, flight: Flight, place: int, params: Any, one: Heard, due_s: float
     ) -> None:
+        one.due_ns = int(1e9 * due_s)
         while (early_s := due_s - time.monotonic()) > 0:
             await asyncio.sleep(early_s)
         one.sent_ns = time.monotonic_ns()
@@ -148,10 +149,11 @@ class AsyncFront:
 
 
 def fly(llm: Any, flight: Flight) -> list[Any]:
-    """One flight on an engine: `RequestOutput`s, or `Heard` where tokens are timed."""
+    """One flight on an engine: `RequestOutput`s, or `Heard` where it is `timed`."""
     if isinstance(llm, AsyncFront):
-        return llm.stream(flight) if flight.stamps else llm.generate(flight)
-    if flight.stamps:
+        done = llm.stream(flight) if flight.stamps else llm.generate(flight)
+        return done if flight.timed else [one.output for one in done]
+    if flight.timed:
         return stepped(llm.llm_engine, flight)
     if flight.beams:
         return list(
@@ -182,7 +184,7 @@ def path(llm: Any, flight: Flight) -> str:
     """Which of vLLM's ways runs a flight, for the record."""
     if isinstance(llm, AsyncFront):
         return "AsyncLLM.generate"
-    if flight.stamps:
+    if flight.timed:
         return "LLMEngine.step"
     return "LLM.beam_search" if flight.beams else "LLM.generate"
 
@@ -209,6 +211,7 @@ def stepped(engine: Any, flight: Flight) -> list[Heard]:
         while waiting and time.monotonic() >= start_s + flight.due_s(waiting[-1]):
             place, name = waiting.pop(), _name()
             running[name] = heard[place]
+            heard[place].due_ns = int(1e9 * (start_s + flight.due_s(place)))
             heard[place].sent_ns = time.monotonic_ns()
             engine.add_request(
                 name,
@@ -231,14 +234,17 @@ def stepped(engine: Any, flight: Flight) -> list[Heard]:
 def streamed(
     heard: Sequence[Heard], span: Span, options: GenerateOptions
 ) -> list[Completion]:
-    """Requests with their own times; one alone in its flight has those of the call."""
+    """Requests with their own times; one alone in its flight has those of the call.
+
+    Tokens have stamps where options ask for them.
+    """
     alone = len(heard) == 1
     return [
         completion(
             one.whole(),
             span if alone else (one.sent_ns, one.stamps[-1]),
             options,
-            one.stamps,
+            one.stamps if options.stamps else (),
         )
         for one in heard
     ]
@@ -258,7 +264,7 @@ def flights(whole: Flight, batch_size: int, section: Mapping[str, Any]) -> list[
             "leave it out, or say DELTA, where tokens are timed"
         )
         raise ConfigError(msg)
-    if batch_size > 1:
+    if batch_size > 1 or whole.at_s:
         return [whole]
     return [whole.only(place) for place in range(len(whole.prompts))]
 

@@ -63,6 +63,21 @@ def test_requests_may_come_at_times_of_their_own(engine, rows):
     assert len(first.stamps) == len(second.stamps) == 3
 
 
+@pytest.mark.parametrize("stamps", [True, False])
+def test_requests_are_sent_when_they_are_due(engine, ask, rows, bare, stamps):
+    """Each has times of its own, and the same tokens as ever."""
+    due_ns, prompts = (0, 100_000_000, 250_000_000), rows(5, 6, 7)
+    got = ask(engine, prompts, count=4, stamps=stamps, due_ns=due_ns)
+    assert tokens(got) == [bare(row, 4) for row in prompts]
+    assert [at - got["due_ns"][0] for at in got["due_ns"]] == pytest.approx(
+        due_ns, abs=2
+    )
+    for due, one in zip(got["due_ns"], got["completions"], strict=True):
+        assert due <= one.sent_ns < one.ended_ns
+        assert len(one.token_ns) == (4 if stamps else 0)
+    assert got["batches"] == [3]
+
+
 def test_an_output_kind_without_an_event_for_each_token_is_refused(start, ask, rows):
     """In one line, before the pass; tokens that come several at a time are flagged."""
     engine, _ = start(stream_interval=3)
@@ -93,3 +108,9 @@ def test_published_latency_comes_from_the_asynchronous_engine(served, ask, rows,
     assert tokens(got) == wanted
     assert all(not one.token_ns for one in got["completions"])
     assert engine.detokenize(engine.tokenize(["hello there"])) == ["hello there"]
+    for stamps in (True, False):
+        got = ask(engine, prompts, count=8, stamps=stamps, due_ns=(0, 0, 300_000_000))
+        assert tokens(got) == wanted
+        due, done = got["due_ns"], got["completions"]
+        assert all(at <= one.sent_ns for at, one in zip(due, done, strict=True))
+        assert done[2].sent_ns - done[0].sent_ns > 200_000_000
