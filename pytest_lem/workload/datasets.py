@@ -42,6 +42,8 @@ def _split(name: str, subset: str | None, revision: str | None, split: str) -> A
     except ImportError as error:
         msg = f"prompts={name!r} needs the library datasets: pip install datasets"
         raise ConfigError(msg) from error
+    quiet = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()  # the terminal is pytest's
     place = Path(name).expanduser()
     saved = any((place / one).is_file() for one in _SAVED)
     try:
@@ -57,6 +59,9 @@ def _split(name: str, subset: str | None, revision: str | None, split: str) -> A
         lines = str(error).strip().splitlines() or [type(error).__name__]
         msg = f"dataset {name} cannot be loaded: {lines[0]}"
         raise ConfigError(msg) from error
+    finally:
+        if not quiet:
+            datasets.enable_progress_bars()
     if not isinstance(found, dict):  # saved as one split, which has no name
         return found
     if split not in found:

@@ -117,7 +117,7 @@ def datasets(tmp_path, monkeypatch):
     return found
 
 
-def test_a_folder_is_a_dataset(datasets, tmp_path):
+def test_a_folder_is_a_dataset(datasets, tmp_path, capfd):
     """As files of splits, or as the library saves it, with one split or several."""
     rows = [{"question": text, "answer": "x"} for text in ("a", " ", "b")]
     files, saved, one = (tmp_path / name for name in ("files", "saved", "one"))
@@ -129,10 +129,12 @@ def test_a_folder_is_a_dataset(datasets, tmp_path):
     made = datasets.Dataset.from_list(rows)
     made.save_to_disk(one)
     datasets.DatasetDict({"train": made, "test": made}).save_to_disk(saved)
+    capfd.readouterr()
     for folder in (files, saved, one):
         found = read(str(folder))
         assert (found.texts, found.column) == (["a", "b"], "question")
         assert found.format == "dataset"
+        assert capfd.readouterr() == ("", "")
     assert read(str(files), split="test", column="answer").texts == ["test"] * 3
     with pytest.raises(ConfigError, match=r"split 'tset' is unknown; .*'test'"):
         read(str(files), split="tset")
