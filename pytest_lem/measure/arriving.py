@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_lem.analysis.arrivals import gaps, keeping_up
-from pytest_lem.analysis.latency import distribution
+from pytest_lem.analysis.latency import Stamps, distribution
 from pytest_lem.analysis.metrics import ratio
 from pytest_lem.analysis.split import covered_ns
+from pytest_lem.analysis.steady import steady
 from pytest_lem.engines import Generation
 from pytest_lem.errors import GenerationError
 from pytest_lem.spec.parameters.arrivals import Arrivals
@@ -52,6 +53,9 @@ def arrived(
         "mode": law.mode,
         **keeping_up(due, sent, ended),
         "busy_share": ratio(busy_s, generation.duration_s),
+        "steady": steady(
+            [Stamps(one.sent_ns, one.ended_ns, one.token_ns) for one in done]
+        ),
         "gaps": gaps(sent, rates_rps(law, len(done)), law.shape),
         "ttft_sched_ms": distribution(
             [(one.token_ns[0] - at) / 1e6 for at, one in counted if one.token_ns]

@@ -29,6 +29,7 @@ def test_requests_are_sent_as_they_are_due_and_the_record_says_so(run, report):
     lag = timed["queue_lag_ms"]
     assert sent["mean"] <= due["mean"] <= sent["mean"] + lag["max"]
     assert 0 < first["busy_share"] <= 1
+    assert first["steady"].keys() == timed["steady"].keys()
     assert not {"host_overhead", "latency_at_batch_1"} & {*experiment.flags}
 
 
