@@ -67,6 +67,7 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
     """A line for each parameter that this workload leaves without meaning."""
     if workload.streaming:
         yield from untimed(spec, workload, "streaming")
+    yield from _untold(spec, workload)
     yield from _unsent(spec, workload)
     if spec.backend == "transformers":
         if spec.engine.get("merge_adapter") is not None and spec.adapter is None:
@@ -88,6 +89,11 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
             yield from _vllm_beams(spec.engine, workload)
         elif spec.engine.get("beam_length_penalty") is not None:
             yield "vllm.beam_length_penalty needs decoder.num_beams above 1"
+
+
+def _untold(spec: EngineSpec, workload: Workload) -> Iterator[str]:
+    if workload.least_hit_rate is not None and spec.backend == "transformers":
+        yield "least_hit_rate: transformers does not tell what its cache had"
 
 
 def _unsent(spec: EngineSpec, workload: Workload) -> Iterator[str]:

@@ -159,6 +159,13 @@ def test_drafts_are_for_one_request_at_a_time():
     assert planned(backend="transformers", transformers=section)
 
 
+def test_a_hit_rate_is_asked_of_engines_that_tell_it():
+    """transformers shares pages too, and says nothing of it."""
+    (told,) = problems(backend="transformers", least_hit_rate=0.5)
+    assert told == "least_hit_rate: transformers does not tell what its cache had"
+    assert planned(backend="vllm", least_hit_rate=0.5)
+
+
 def test_a_missing_backend_is_told_by_name():
     """Nothing is assumed about the engine."""
     with pytest.raises(ConfigError, match=r"^backend is missing$"):
