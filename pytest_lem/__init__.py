@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_lem.errors import NullMetricError
-    from pytest_lem.items import LemConfigWarning
+    from pytest_lem.front.items import LemConfigWarning
     from pytest_lem.records.result import Metric, Result
     from pytest_lem.spec.workload import Workload
 
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "LemConfigWarning": "pytest_lem.items",
+    "LemConfigWarning": "pytest_lem.front.items",
     "Metric": "pytest_lem.records.result",
     "NullMetricError": "pytest_lem.errors",
     "Result": "pytest_lem.records.result",

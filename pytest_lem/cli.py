@@ -279,9 +279,9 @@ def doctor(
     """Check whether this machine can measure, with a remedy for what it cannot."""
     from pytest_lem.doctor import Subject
     from pytest_lem.doctor.examine import examine
+    from pytest_lem.front.values import arguments, interpreter
+    from pytest_lem.front.values import image as image_of
     from pytest_lem.report.doctor import lines
-    from pytest_lem.values import arguments, interpreter
-    from pytest_lem.values import image as image_of
 
     try:
         subject = Subject(
@@ -314,7 +314,7 @@ def explain(
     ] = False,
 ) -> None:
     """Tell each setting of the experiments that pytest would run, and who said it."""
-    from pytest_lem.explain import collect
+    from pytest_lem.front.explain import collect
     from pytest_lem.report.explain import line_of_json, lines
 
     found = collect(arguments)

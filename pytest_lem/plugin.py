@@ -8,22 +8,22 @@ import pytest
 
 from pytest_lem import hookspecs
 from pytest_lem.errors import HardwareError
-from pytest_lem.fixtures import engine, lem, lem_backend, meter
-from pytest_lem.interpreters import check_backends
-from pytest_lem.items import (
+from pytest_lem.front.fixtures import engine, lem, lem_backend, meter
+from pytest_lem.front.interpreters import check_backends
+from pytest_lem.front.items import (
     BACKEND,
     backends_of,
     is_measured,
     stray_markers,
     takes_backend,
 )
-from pytest_lem.loop import interruptible, run_silently, run_turns, turns
-from pytest_lem.options import add_options
-from pytest_lem.settings import SETTINGS, check, resolve
-from pytest_lem.stash import CALLS, HELD_BACK, LOOP, SESSION, SILENT
+from pytest_lem.front.loop import interruptible, run_silently, run_turns, turns
+from pytest_lem.front.options import add_options
+from pytest_lem.front.settings import SETTINGS, check, resolve
+from pytest_lem.front.stash import CALLS, HELD_BACK, LOOP, SESSION, SILENT
 
 if TYPE_CHECKING:
-    from pytest_lem.session import LemSession
+    from pytest_lem.front.session import LemSession
 
 __all__ = ["engine", "lem", "lem_backend", "meter"]
 
@@ -42,7 +42,7 @@ def pytest_load_initial_conftests(
 ) -> None:
     """Complete the help from the models, which nothing but help needs this early."""
     if early_config.known_args_namespace.help:
-        from pytest_lem.helptext import complete
+        from pytest_lem.front.helptext import complete
 
         complete(parser)
 
@@ -215,8 +215,8 @@ def pytest_terminal_summary(
 
 
 def _plan(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
-    from pytest_lem.program import fill
-    from pytest_lem.session import session_of
+    from pytest_lem.front.program import fill
+    from pytest_lem.front.session import session_of
 
     if hasattr(config, "workerinput"):
         return []  # a worker of xdist has no way to say one line: the fixtures refuse

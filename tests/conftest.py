@@ -23,7 +23,7 @@ import rich.table  # noqa: F401
 import scipy.special  # noqa: F401
 import yaml  # noqa: F401
 
-import pytest_lem.session  # noqa: F401
+import pytest_lem.front.session  # noqa: F401
 
 with suppress(ImportError):
     import pyarrow.parquet  # noqa: F401

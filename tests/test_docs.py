@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pytest_lem.analysis.metrics import METRICS
+from pytest_lem.front.options import OPTIONS
 from pytest_lem.measure import cycle
-from pytest_lem.options import OPTIONS
 from pytest_lem.spec.effort import Effort, Warmup
 from pytest_lem.workload.models import synthetic_names
 

@@ -13,10 +13,10 @@ import pytest
 
 from pytest_lem import hookspecs
 from pytest_lem.analysis.metrics import METRICS
+from pytest_lem.front.options import OPTIONS
 from pytest_lem.machine.gpu import Gpu
 from pytest_lem.measure.thermal import thermal
 from pytest_lem.meters import Telemetry
-from pytest_lem.options import OPTIONS
 from pytest_lem.records.export import columns
 from pytest_lem.spec.effort import EFFORT_KEYS
 from pytest_lem.spec.experiment import MARKER_KEYS, SPEC_KEYS, WORKLOAD_KEYS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_lem.values import (
+from pytest_lem.front.values import (
     THERMAL_TIMEOUT_S,
     assignment,
     names,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_lem.conditions import caching_varied
+from pytest_lem.front.conditions import caching_varied
 from pytest_lem.measure.repeating import REPEATED
 from pytest_lem.meters.fake import FakeMeter
 from pytest_lem.spec.effort import Effort

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_lem.engines.registry import Registry
 from pytest_lem.errors import MeterError
-from pytest_lem.live import Silent
+from pytest_lem.front.live import Silent
 from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.measure.idle import IdlePolicy
 from pytest_lem.measure.laboratory import Conditions, Laboratory

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pytest_lem.options import OPTIONS
+from pytest_lem.front.options import OPTIONS
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.engine import DEFAULT_MODEL
 from pytest_lem.spec.experiment import MARKER_KEYS

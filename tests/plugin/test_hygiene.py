@@ -84,7 +84,7 @@ def test_a_plain_session_imports_nothing_heavy(plain, arguments):
     result = plain.runpytest_subprocess(*ALONE, *arguments)
     assert result.ret == pytest.ExitCode.OK
     assert told(result, "heavy") == []
-    assert "pytest_lem.session" not in told(result, "ours")
+    assert "pytest_lem.front.session" not in told(result, "ours")
 
 
 def test_a_plain_session_imports_nothing_a_run_without_us_does_not(plain):

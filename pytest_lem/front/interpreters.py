@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from pytest_lem.errors import ConfigError, EngineNotAvailable
-from pytest_lem.items import LemConfigWarning, backends_of, registry_of
-from pytest_lem.settings import SETTINGS
+from pytest_lem.front.items import LemConfigWarning, backends_of, registry_of
+from pytest_lem.front.settings import SETTINGS
 
 if TYPE_CHECKING:
     from pytest_lem.engines.registry import EngineEntry

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pytest_lem.ini_options import INI_OPTIONS
-from pytest_lem.values import (
+from pytest_lem.front.ini_options import INI_OPTIONS
+from pytest_lem.front.values import (
     Option,
     arguments,
     assignment,

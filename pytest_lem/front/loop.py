@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 from _pytest.runner import runtestprotocol
 
-from pytest_lem.stash import CYCLE, ENDED, HELD_BACK, SILENT
+from pytest_lem.front.stash import CYCLE, ENDED, HELD_BACK, SILENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

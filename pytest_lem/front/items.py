@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_lem.errors import ConfigError
-from pytest_lem.settings import SETTINGS, Settings, presets_of
+from pytest_lem.front.settings import SETTINGS, Settings, presets_of
 
 if TYPE_CHECKING:
     from pytest_lem.engines.registry import Registry

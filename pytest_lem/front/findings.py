@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_lem.program import Program
+from pytest_lem.front.program import Program
+from pytest_lem.front.settings import Settings
 from pytest_lem.records.assemble import experiment_record
 from pytest_lem.records.export import write_csv, write_json
 from pytest_lem.records.extended import Residue
 from pytest_lem.records.journal import Journal
 from pytest_lem.records.record import Cycle, Plan, Record, Session
 from pytest_lem.records.result import Result
-from pytest_lem.settings import Settings
 from pytest_lem.spec.engine import EngineSpec
 
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_lem.errors import ConfigError, LemError, NullMetricError
-from pytest_lem.settings import XDIST
-from pytest_lem.stash import CALLS, CYCLE, LOOP
+from pytest_lem.front.settings import XDIST
+from pytest_lem.front.stash import CALLS, CYCLE, LOOP
 
 if TYPE_CHECKING:
     from pytest_lem.engines import Completion
+    from pytest_lem.front.session import LemSession
     from pytest_lem.measure.custom import LoopWindow
     from pytest_lem.meters.energy import EnergyReading
     from pytest_lem.meters.metering import Metering
     from pytest_lem.records.result import Result
-    from pytest_lem.session import LemSession
     from pytest_lem.spec.workload import Workload
 
 
@@ -214,7 +214,7 @@ def lem_backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def lem(lem_backend: str, request: pytest.FixtureRequest) -> Lem:  # noqa: ARG001
     """Measure this test's experiment, by calling it once in the test."""
-    from pytest_lem.session import session_of
+    from pytest_lem.front.session import session_of
 
     item = request.node
     item.stash[CALLS] = 0
@@ -225,7 +225,7 @@ def lem(lem_backend: str, request: pytest.FixtureRequest) -> Lem:  # noqa: ARG00
 @pytest.fixture
 def engine(lem_backend: str, request: pytest.FixtureRequest) -> Engine:  # noqa: ARG001
     """The engine of this test, started at first use: `engine.generate([...])`."""
-    from pytest_lem.session import session_of
+    from pytest_lem.front.session import session_of
 
     item = request.node
     turn = item.stash.get(CYCLE, 0)
@@ -235,6 +235,6 @@ def engine(lem_backend: str, request: pytest.FixtureRequest) -> Engine:  # noqa:
 @pytest.fixture
 def meter(request: pytest.FixtureRequest) -> Meter:
     """The energy meters: `with meter.window() as w: ...; w.energy_j`."""
-    from pytest_lem.session import session_of
+    from pytest_lem.front.session import session_of
 
     return Meter(session_of(request.config))

@@ -9,6 +9,8 @@ from typing import Any
 
 from pytest_lem.engines.registry import Registry
 from pytest_lem.errors import ConfigError
+from pytest_lem.front.program import Program
+from pytest_lem.front.settings import Settings
 from pytest_lem.machine import gpu
 from pytest_lem.machine.cache import user_cache
 from pytest_lem.machine.peaks import peak_of
@@ -19,8 +21,6 @@ from pytest_lem.measure.idle_cache import IdleCache
 from pytest_lem.measure.laboratory import Conditions, Laboratory
 from pytest_lem.measure.tenants import described
 from pytest_lem.meters.metering import Metering
-from pytest_lem.program import Program
-from pytest_lem.settings import Settings
 from pytest_lem.spec.experiment import Experiment
 from pytest_lem.spec.features import FEATURES
 from pytest_lem.worker.client import Limits

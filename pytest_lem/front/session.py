@@ -7,24 +7,24 @@ from typing import Any, Literal
 import pytest
 
 import pytest_lem
-from pytest_lem.conditions import carbon_factors, idle_policy
 from pytest_lem.errors import ConfigError, LemError
-from pytest_lem.findings import Findings
-from pytest_lem.live import progress_of
+from pytest_lem.front.conditions import carbon_factors, idle_policy
+from pytest_lem.front.findings import Findings
+from pytest_lem.front.live import progress_of
+from pytest_lem.front.premises import Premises
+from pytest_lem.front.program import Program
+from pytest_lem.front.settings import SETTINGS, Settings
+from pytest_lem.front.stash import SESSION
+from pytest_lem.front.traces import Traces
 from pytest_lem.machine import environment
 from pytest_lem.measure.custom import CustomCycle
 from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.measure.laboratory import Bench, Progress
 from pytest_lem.meters.metering import Metering
-from pytest_lem.premises import Premises
-from pytest_lem.program import Program
 from pytest_lem.records.record import Cycle, Record, Session
 from pytest_lem.records.result import Result
 from pytest_lem.report.terminal import Outline
-from pytest_lem.settings import SETTINGS, Settings
 from pytest_lem.spec.workload import Workload
-from pytest_lem.stash import SESSION
-from pytest_lem.traces import Traces
 
 
 class LemSession:

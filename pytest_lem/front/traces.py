@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_lem.errors import ConfigError
+from pytest_lem.front.settings import Settings
 from pytest_lem.meters.metering import Metering
 from pytest_lem.meters.trace.recording import save
 from pytest_lem.meters.trace.tape import Tape
-from pytest_lem.settings import Settings
 
 
 class Traces:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from pytest_lem.errors import ConfigError
-from pytest_lem.options import OPTIONS
-from pytest_lem.values import Option
+from pytest_lem.front.options import OPTIONS
+from pytest_lem.front.values import Option
 
 if TYPE_CHECKING:
     from pytest_lem.meters.registry import Registry

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from pytest_lem.front.stash import SESSION
 from pytest_lem.spec.experiment import Experiment
-from pytest_lem.stash import SESSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pytest_lem.errors import ConfigError, EngineNotAvailable
-from pytest_lem.interpreters import elsewhere, missing, notes_on, warn
-from pytest_lem.items import (
+from pytest_lem.front.interpreters import elsewhere, missing, notes_on, warn
+from pytest_lem.front.items import (
     LemConfigWarning,
     backend_of,
     check_arrivals,
@@ -24,12 +24,12 @@ from pytest_lem.items import (
     takes_backend,
     tell,
 )
+from pytest_lem.front.settings import SETTINGS
 from pytest_lem.measure.custom import Work
 from pytest_lem.measure.cycle import LEAST_SECONDS
 from pytest_lem.measure.prompting import by_content as files_by_content
 from pytest_lem.measure.prompting import recipe
 from pytest_lem.schedule.plan import Entry, Step, estimate_s, make_plan
-from pytest_lem.settings import SETTINGS
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.experiment import Experiment, identity
 from pytest_lem.spec.workload import Workload

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pytest_lem.conditions import (
+from pytest_lem.errors import ConfigError
+from pytest_lem.front.conditions import (
     check_ranks,
     conditions_of,
     containers_for,
@@ -15,18 +16,17 @@ from pytest_lem.conditions import (
     tenants_before,
     thermal_policy,
 )
-from pytest_lem.errors import ConfigError
-from pytest_lem.interpreters import elsewhere, version_of
-from pytest_lem.items import registry_of
+from pytest_lem.front.interpreters import elsewhere, version_of
+from pytest_lem.front.items import registry_of
+from pytest_lem.front.program import Program
+from pytest_lem.front.settings import SETTINGS, meters_of
+from pytest_lem.front.traces import Traces
 from pytest_lem.machine import environment, gpu
 from pytest_lem.machine.locks import GpuLocks
 from pytest_lem.machine.processes import Tenancy
 from pytest_lem.measure.laboratory import Laboratory, Progress
 from pytest_lem.meters.metering import Metering
 from pytest_lem.meters.opening import open_meters
-from pytest_lem.program import Program
-from pytest_lem.settings import SETTINGS, meters_of
-from pytest_lem.traces import Traces
 from pytest_lem.worker.launch.image import Image
 from pytest_lem.worker.launch.interpreter import Interpreter
 
