@@ -24,6 +24,7 @@ import scipy.special  # noqa: F401
 import yaml  # noqa: F401
 
 import pytest_lem.front.session  # noqa: F401
+from pytest_lem.machine import gpu
 
 with suppress(ImportError):
     import pyarrow.parquet  # noqa: F401
@@ -241,6 +242,8 @@ def driver(monkeypatch):
     """Put a simulated driver in place of the real one, whose GPUs nothing names."""
     for name in ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
+    # Who still reads the one, as a thread that hangs does, is no user of the other.
+    monkeypatch.setattr(gpu, "_users", set())
 
     def put(powers_w, **kwargs):
         simulated = Driver(powers_w, **kwargs)

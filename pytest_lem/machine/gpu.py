@@ -34,7 +34,7 @@ _MIG_PROFILE = re.compile(r"\bMIG (\S+)$")
 
 _REFUSED = "the NVIDIA driver refuses"
 
-_users = 0
+_users: set[object] = set()
 _users_lock = Lock()
 
 
@@ -95,26 +95,26 @@ def nvml() -> Iterator[Any]:
 
     Raises `MeterError` if there is no NVML here.
     """
-    global _users
     try:
         import pynvml
     except ImportError as error:
         raise MeterError(
             "nvml: the module pynvml is missing; pip install nvidia-ml-py"
         ) from error
+    users, user = _users, object()
     with _users_lock:
-        if _users == 0:
+        if not users:
             try:
                 pynvml.nvmlInit()
             except pynvml.NVMLError as error:
                 raise MeterError(f"nvml: {_no_driver(pynvml, error)}") from error
-        _users += 1
+        users.add(user)
     try:
         yield pynvml
     finally:
         with _users_lock:
-            _users -= 1
-            if _users == 0:
+            users.remove(user)
+            if not users:
                 pynvml.nvmlShutdown()
 
 

@@ -7,6 +7,9 @@ from typing import Any
 from pytest_lem.spec import catalogue
 from pytest_lem.spec.experiment import Experiment
 
+_GROUPS = {"prompt_options": "none", "arrivals": "batch by batch", "slo": "none"}
+"""Groups of keys that may be unset as a whole, and what holds then."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
@@ -31,7 +34,8 @@ def settings(experiment: Experiment) -> list[Setting]:
     values: dict[str, Any] = {
         **_without(spec.model_dump(), "engine"),
         **dict(_flat(spec.engine, f"{spec.backend}.", experiment.provenance)),
-        **_without(workload.model_dump(), "decoder"),
+        **_without(workload.model_dump(), "decoder", *_GROUPS),
+        **dict(_groups(experiment)),
         **{f"decoder.{k}": v for k, v in workload.decoder.model_dump().items()},
         **{one.name: getattr(effort, one.name) for one in fields(effort)},
         "warmup": str(effort.warmup),
@@ -42,14 +46,28 @@ def settings(experiment: Experiment) -> list[Setting]:
             key=key,
             value=value,
             origin=experiment.provenance.get(key, "default"),
-            unset=known[key].engine_default if value is None else "",
+            unset=_unset(known, key) if value is None else "",
         )
         for key, value in values.items()
     ]
 
 
-def _without(values: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name != key}
+def _groups(experiment: Experiment) -> Iterator[tuple[str, Any]]:
+    """Each key of a group; the group alone, which is unset, where there is none."""
+    told = experiment.workload.model_dump()
+    for name in _GROUPS:
+        if told[name] is None:
+            yield name, None
+        else:
+            yield from _flat(told[name], f"{name}.", experiment.provenance)
+
+
+def _unset(known: Mapping[str, catalogue.Row], key: str) -> str:
+    return _GROUPS[key] if key in _GROUPS else known[key].engine_default
+
+
+def _without(values: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in keys}
 
 
 def _flat(

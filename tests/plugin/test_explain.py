@@ -44,6 +44,7 @@ def test_each_key_is_told_with_its_value_and_where_it_came_from(explain, project
             "  output_tokens  * 5  * marker",
             "  batch_size  * 1  * parametrize",
             "  seed  * 7  * cli",
+            "  arrivals  * unset (batch by batch)  * default",
             "  decoder.temperature  * 0.2  * marker",
             "  decoder.top_p  * 0.9  * preset creative",
             "  note: 'max_output_tokens' is the older name of 'output_tokens'; *",
@@ -51,6 +52,14 @@ def test_each_key_is_told_with_its_value_and_where_it_came_from(explain, project
     )
     result.stdout.no_fnmatch_line("*fake-2*")
     assert not (project.path / ".lem").exists()
+
+
+def test_when_requests_are_due_is_told_key_by_key(explain):
+    """With the origin of each."""
+    wishes = ("arrivals.mode=constant", "arrivals.rate_rps=10", "requests=4")
+    result = explain("test_it.py", *(f"--lem-set={one}" for one in wishes))
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["  arrivals.rate_rps  * 10*  * cli"])
 
 
 def test_json_has_an_object_a_line(explain):
