@@ -87,6 +87,21 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def one_line(error: BaseException) -> str:
+    """An error in one line: of a validation what is wrong, and not how often."""
+    details: Any = getattr(error, "errors", None)
+    if not callable(details):
+        return first_line(error)
+    told = [_detail(one) for one in details()]
+    return "; ".join(filter(None, told)) or type(error).__name__
+
+
+def _detail(one: Any) -> str:
+    where = ".".join(str(part) for part in one.get("loc", ()))
+    text = str(one.get("msg", "")).removeprefix("Value error, ").partition("\n")[0]
+    return f"{where}: {text}" if where else text
+
+
 def is_out_of_memory(error: BaseException | None, words: Collection[str] = ()) -> bool:
     """Whether it, or its cause, says so by its kind, or by any of these words.
 

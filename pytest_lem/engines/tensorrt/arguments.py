@@ -7,8 +7,8 @@ import importlib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from pytest_lem.engines.contract import one_line
 from pytest_lem.engines.tensorrt.drafting import drafting
-from pytest_lem.engines.tensorrt.failures import line
 from pytest_lem.engines.tensorrt.sampling import KEYS as OF_SAMPLING
 from pytest_lem.engines.tensorrt.steps import KEPT
 from pytest_lem.errors import ConfigError
@@ -121,7 +121,7 @@ def native(name: str, values: Mapping[str, Any], where: str) -> Any:
     try:
         return kind(**given)
     except Exception as error:
-        raise ConfigError(f"{where}: {line(error)}") from error
+        raise ConfigError(f"{where}: {one_line(error)}") from error
 
 
 def lookup(name: str) -> Any:

@@ -17,6 +17,7 @@ from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines.contract import check_lengths, rss_peak_mb, unlike
 from pytest_lem.engines.driven import TENSORRT, undriven
+from pytest_lem.engines.served import completion
 from pytest_lem.engines.tensorrt import (
     checkpoint,
     compiled,
@@ -32,7 +33,6 @@ from pytest_lem.engines.tensorrt.failures import generation_failure, load_failur
 from pytest_lem.engines.tensorrt.requests import (
     Flight,
     cached_tokens,
-    completion,
     work,
 )
 from pytest_lem.engines.tensorrt.sampling import plain, sampling

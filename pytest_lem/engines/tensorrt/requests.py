@@ -1,19 +1,13 @@
-"""What TensorRT-LLM made of requests: completions, cached tokens, known work."""
+"""What TensorRT-LLM made of requests: cached tokens, work that is known."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from pytest_lem.analysis.flops import Work
-from pytest_lem.engines import Completion, GenerateOptions
-from pytest_lem.engines.contract import check_count
-from pytest_lem.errors import GenerationError
-
-Span = tuple[int, int]
-Reason = Literal["length", "stop", "unknown"]
+from pytest_lem.engines.served import together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,28 +35,6 @@ class Flight:
         return replace(self, prompts=[self.prompts[place]])
 
 
-def completion(
-    output: Any, span: Span, options: GenerateOptions, stamps: Sequence[int] = ()
-) -> Completion:
-    """A request from its `RequestOutput`; tokens are those that came out, counted.
-
-    Raises GenerationError where it is not what was asked for.
-    """
-    texts = [(list(one.token_ids), _reason(one, options)) for one in output.outputs]
-    for ids, reason in texts:
-        check_count(len(ids), reason, options)
-    reasons = {reason for _, reason in texts}
-    return Completion(
-        input_tokens=len(output.prompt_token_ids),
-        output_ids=[token for ids, _ in texts for token in ids],
-        finish_reason=reasons.pop() if len(reasons) == 1 else "unknown",
-        sent_ns=span[0],
-        ended_ns=span[1],
-        token_ns=list(stamps),
-        texts=len(texts),
-    )
-
-
 def cached_tokens(outputs: Sequence[Any]) -> int | None:
     """Prompt tokens that the cache had; None where this version does not tell."""
     told = [getattr(one, "cached_tokens", None) for one in outputs]
@@ -87,21 +59,4 @@ def work(flight: Flight, outputs: Sequence[Any], *, seqs: int) -> list[Work] | N
         )
         for one in outputs
     ]
-    groups = [rows[start : start + seqs] for start in range(0, len(rows), seqs)]
-    return [one for group in groups for one in _together(group)]
-
-
-def _together(group: Sequence[Work]) -> list[Work]:
-    """Requests that share their steps; those alike in one."""
-    alike = [one._replace(rows=count) for one, count in Counter(group).items()]
-    return [alike[0], *(one._replace(cache="shared") for one in alike[1:])]
-
-
-def _reason(one: Any, options: GenerateOptions) -> Reason:
-    """Why a text ended; anything but its length or an end is a failure."""
-    if one.finish_reason not in ("length", "stop"):
-        count = len(one.token_ids)
-        msg = f"a request ended by {one.finish_reason!r} after {count} tokens"
-        raise GenerationError(msg)
-    full = len(one.token_ids) == options.output_tokens
-    return "length" if full and one.finish_reason == "length" else "stop"
+    return together(rows, seqs=seqs)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_lem.engines import Completion, GenerateOptions
-from pytest_lem.engines.tensorrt.requests import Flight, Span, completion
+from pytest_lem.engines.served import Span, completion
+from pytest_lem.engines.tensorrt.requests import Flight
 from pytest_lem.errors import ConfigError, GenerationError
 
 

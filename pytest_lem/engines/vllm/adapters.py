@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pytest_lem.engines.vllm.failures import line
+from pytest_lem.engines.contract import one_line
 from pytest_lem.errors import ConfigError, EngineLoadError
 from pytest_lem.workload.adapters import located
 
@@ -86,7 +86,9 @@ class Adapters:
             try:
                 add(request)
             except Exception as error:
-                msg = f"adapter {self._paths[name]!r} cannot be loaded: {line(error)}"
+                msg = (
+                    f"adapter {self._paths[name]!r} cannot be loaded: {one_line(error)}"
+                )
                 raise EngineLoadError(msg, detail=str(error)) from error
 
     def of(self, requests: int) -> list[Any] | None:

@@ -15,6 +15,7 @@ from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines.contract import check_lengths, rss_peak_mb, total, unlike
 from pytest_lem.engines.driven import VLLM, undriven
+from pytest_lem.engines.served import completion
 from pytest_lem.engines.vllm import causes, environment, facts
 from pytest_lem.engines.vllm.adapters import Adapters
 from pytest_lem.engines.vllm.arguments import engine_arguments
@@ -26,7 +27,6 @@ from pytest_lem.engines.vllm.requests import (
     Flight,
     beam_completion,
     cached_tokens,
-    completion,
     priorities,
     work,
 )

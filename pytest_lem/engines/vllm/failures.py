@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pytest_lem.engines.contract import first_line, is_out_of_memory
+from pytest_lem.engines.contract import is_out_of_memory, one_line
 from pytest_lem.errors import (
     EngineLoadError,
     GenerationError,
@@ -29,7 +27,7 @@ _OLD = ("not supported for the current GPU", "with compute capability of at leas
 
 def load_failure(model: str, error: Exception, cause: str | None) -> LemError:
     """Why vLLM does not start; `cause` is what a process of its own said, if any."""
-    told = cause or line(error)
+    told = cause or one_line(error)
     if is_out_of_memory(error, _FULL) or (cause and any(w in cause for w in _FULL)):
         return OutOfMemory(told)
     if any(words in told for words in _OLD):
@@ -41,22 +39,7 @@ def load_failure(model: str, error: Exception, cause: str | None) -> LemError:
 
 def generation_failure(error: Exception) -> LemError:
     """Why a pass failed; the engine is not used again."""
-    told = line(error)
+    told = one_line(error)
     if is_out_of_memory(error, _FULL):
         return OutOfMemory(told)
     return GenerationError(f"vLLM failed to generate: {type(error).__name__}: {told}")
-
-
-def line(error: BaseException) -> str:
-    """An error in one line: of a validation what is wrong, and not how often."""
-    details: Any = getattr(error, "errors", None)
-    if callable(details):
-        told = [_detail(one) for one in details()]
-        return "; ".join(one for one in told if one) or type(error).__name__
-    return first_line(error)
-
-
-def _detail(one: Any) -> str:
-    where = ".".join(str(part) for part in one.get("loc", ()))
-    text = str(one.get("msg", "")).removeprefix("Value error, ").splitlines()[0]
-    return f"{where}: {text}" if where else text
