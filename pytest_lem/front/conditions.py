@@ -89,6 +89,7 @@ def conditions_of(
         flops=settings["flops"],
         torch_profile=settings["torch-profile"],
         save_outputs=settings["save-outputs"],
+        save_stamps=settings["save-stamps"],
         peaks={one.uuid: peak for one in gpus if (peak := peak_of(one.name))},
         strict=settings["strict"],
         carbon_intensity_g_per_kwh=(

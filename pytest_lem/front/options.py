@@ -177,6 +177,15 @@ OPTIONS: tuple[Option, ...] = (
         "experiment and cycle (default: not written)",
     ),
     Option(
+        name="save-stamps",
+        parse=Path,
+        default=None,
+        metavar="DIR",
+        help="write when each request was sent and ended and each token came to "
+        "DIR, a Parquet file for each cycle; `lem export` needs them "
+        "(default: not written)",
+    ),
+    Option(
         name="timeout",
         parse=number(float, 0, above=True),
         default=600.0,

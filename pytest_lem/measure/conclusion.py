@@ -8,6 +8,7 @@ from pytest_lem.measure.laboratory import Laboratory
 from pytest_lem.measure.notebook import Notebook
 from pytest_lem.measure.recording import cycle_record, error_record
 from pytest_lem.measure.repeating import note_repeats
+from pytest_lem.measure.stamping import save_stamps
 from pytest_lem.measure.throttle import faults
 from pytest_lem.measure.window import account
 from pytest_lem.records.record import Cycle
@@ -17,6 +18,7 @@ def conclude(lab: Laboratory, notes: Notebook) -> Cycle:
     """The record of a cycle that came to its end; raises where it may not count."""
     note_repeats(lab, notes)
     require_hits(notes)
+    save_stamps(lab, notes)
     cycle = cycle_record(lab, notes, "complete")
     _require_laws(lab, notes, cycle)
     if lab.conditions.throttle != "warn":

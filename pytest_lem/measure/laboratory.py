@@ -65,7 +65,8 @@ class Conditions:
     requests does not list them one by one. `residual_memory_mb` is what an unloaded
     engine may hold. `caching_varied` are the backends whose experiments differ in
     prefix caching. `flops` is how operations are counted, `torch_profile` where
-    profiles go and `save_outputs` texts, `peaks` are the GPUs' by their id.
+    profiles go, `save_outputs` texts and `save_stamps` times of requests, `peaks` are
+    the GPUs' by their id.
     `limits` are those of workers but for the steps that an experiment limits itself.
     """
 
@@ -79,6 +80,7 @@ class Conditions:
     flops: str = "auto"
     torch_profile: Path | None = None
     save_outputs: Path | None = None
+    save_stamps: Path | None = None
     peaks: Mapping[str, Peak] = field(default_factory=dict)
     idle_cache: IdleCache | None = None
     strict: bool = False

@@ -43,6 +43,7 @@ class Notebook:
     cut: int | None = None
     chat_template_sha256: str | None = None
     outputs_path: str | None = None
+    stamps_path: str | None = None
     flags: set[str] = field(default_factory=set)
     nulls: dict[str, str] = field(default_factory=dict)
     prompts: dict[str, Any] | None = None

@@ -26,6 +26,8 @@ def cycle_record(
     idle = _idle(notes)
     load, warmup = _load(lab, notes), _warmup(lab, notes)
     windows = _windows(lab, notes)
+    if notes.stamps_path is None:
+        notes.nulls.setdefault("stamps_path", "cycle_not_complete")
     return Cycle(
         index=notes.index,
         attempt=notes.attempt or 0,
@@ -55,6 +57,7 @@ def cycle_record(
             },
         },
         prompts=_prompts(notes),
+        stamps_path=notes.stamps_path,
         flags=sorted(notes.flags),
         nulls=notes.nulls,
     )

@@ -189,6 +189,7 @@ class Cycle(_Part):
     """One complete repetition of an experiment.
 
     A cycle that was run again is there for each attempt, all but the last as `rerun`.
+    `stamps_path` has the times of each of its requests, null unless they were kept.
     """
 
     index: int
@@ -212,6 +213,7 @@ class Cycle(_Part):
     prompts: Json
     flags: list[str]
     nulls: dict[str, str]
+    stamps_path: str | None = None
 
 
 class SummaryRecord(_Part):

@@ -76,6 +76,7 @@ FLAGS = {
     "cached_prompts_repeat": "prefix caching is on, and prompts were asked before",
     "residual_memory": "an unloaded engine held more than lem_residual_memory_mb",
     "outputs_not_saved": "--lem-save-outputs, and the texts could not be kept",
+    "stamps_not_saved": "--lem-save-stamps, and the times could not be kept",
     "profile_failed": "--lem-torch-profile, and the engine made no profile",
     "power_capped": "the GPU ran at its power limit",
     "throttled_thermal": "the GPU slowed down because it was hot",
