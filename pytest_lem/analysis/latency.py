@@ -3,12 +3,16 @@
 A request is (sent_ns, ended_ns, token_ns); token_ns is empty where none was stamped.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from pytest_lem.analysis.percentiles import percentiles
+
 FEW_SAMPLES = 30
+UNSUPPORTED = "unsupported_percentiles"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ def streamed(
         "itl_ms": distribution([value for gap in gaps for value in gap]),
         "itl_trimmed_ms": distribution([value for gap in gaps for value in gap[1:-1]]),
         "e2e_ms": _end_to_end(requests),
-        "flags": _flags(len(timed)),
+        "flags": _flags(len(timed)) + _unsupported(ttft),
     }
 
 
@@ -60,22 +64,17 @@ def batched(requests: Sequence[Stamps]) -> dict[str, Any]:
     }
 
 
-def distribution(values: Sequence[float]) -> dict[str, float | int] | None:
-    """Mean, extremes and percentiles (linear, numpy's type 7); None without values."""
+def distribution(values: Sequence[float]) -> dict[str, Any] | None:
+    """Mean, extremes, and percentiles with intervals; None without values."""
     if not values:
         return None
-    import numpy as np
-
-    sample = np.asarray(values, dtype=float)
-    p50, p95, p99 = (float(q) for q in np.percentile(sample, [50, 95, 99]))
+    found = percentiles(values)
     return {
-        "n": len(sample),
-        "mean": float(sample.mean()),
-        "min": float(sample.min()),
-        "p50": p50,
-        "p95": p95,
-        "p99": p99,
-        "max": float(sample.max()),
+        "n": len(values),
+        "mean": math.fsum(values) / len(values),
+        "min": float(min(values)),
+        "max": float(max(values)),
+        **found,
     }
 
 
@@ -95,7 +94,7 @@ def _ttft_parts(tokenise_ms: float | None, ttft_ms: float | None) -> dict[str, A
     return {**parts, "nulls": nulls}
 
 
-def _end_to_end(requests: Sequence[Stamps]) -> dict[str, float | int] | None:
+def _end_to_end(requests: Sequence[Stamps]) -> dict[str, Any] | None:
     return distribution([_ms(one.sent_ns, one.ended_ns) for one in requests])
 
 
@@ -111,6 +110,11 @@ def _gaps_ms(token_ns: Sequence[int]) -> list[float]:
 
 def _ms(start_ns: int, end_ns: int) -> float:
     return (end_ns - start_ns) / 1e6
+
+
+def _unsupported(found: dict[str, Any] | None) -> list[str]:
+    """Requests are what there are too few of; of gaps each has many."""
+    return [UNSUPPORTED] if found and found["unsupported"] else []
 
 
 def _flags(samples: int) -> list[str]:

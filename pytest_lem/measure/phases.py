@@ -177,7 +177,7 @@ def _closure(cut: Cut) -> dict[str, float | None] | None:
     }
 
 
-def _requests(cut: Cut) -> dict[str, float | int] | None:
+def _requests(cut: Cut) -> dict[str, Any] | None:
     """Energy of each request, where no two were in the engine at once."""
     if any(len(members) > 1 for members in cut.split.members):
         cut.nulls["request_energy_j"] = "requests_share_a_batch"

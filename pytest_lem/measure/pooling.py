@@ -1,6 +1,7 @@
 """The metrics of a cycle, pooled over its windows, and why those are null that are."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pytest_lem.analysis.latency import batched, streamed
 from pytest_lem.analysis.metrics import emissions_g, pooled
@@ -31,8 +32,12 @@ def cycle_metrics(
     windows: Sequence[Window],
     load: Mapping[str, float | None],
     warmup: WarmupRecord | None,
+    latency: Mapping[str, Any] | None,
 ) -> dict[str, float | None]:
-    """Every metric of the cycle; reasons and flags go to its notes."""
+    """Every metric of the cycle; reasons and flags go to its notes.
+
+    `latency` is as `cycle_latency` has it.
+    """
     idle = notes.idle.watts() if notes.idle else None
     memory = notes.bench.loaded.memory if notes.bench else {}
     sums = pooled([figures(w) for w in windows if w.kind == "energy"])
@@ -42,7 +47,7 @@ def cycle_metrics(
         **phase_metrics(windows),
         **index_metrics(windows, sums, peak_mb),
         **compute_metrics(windows),
-        **_latency(notes),
+        **_latency(latency or {}),
         "idle_power_w": idle.power_w if idle else None,
         "load_duration_s": load["duration_s"],
         "load_energy_j": load["energy_j"],
@@ -65,12 +70,18 @@ def _emissions(lab: Laboratory, energy_j: float | None) -> float | None:
     return emissions_g(energy_j, intensity, lab.conditions.pue)
 
 
-def _latency(notes: Notebook) -> dict[str, float | None]:
+def cycle_latency(notes: Notebook) -> dict[str, Any] | None:
+    """Latency over the requests of all latency windows, or of all where none is one."""
     streaming = [run for run in notes.passes if run.kind == "latency"]
     requests = [one for run in streaming or notes.passes for one in stamps(run)]
-    block = streamed(requests) if streaming else batched(requests)
+    if not requests:
+        return None
+    return streamed(requests) if streaming else batched(requests)
+
+
+def _latency(block: Mapping[str, Any]) -> dict[str, float | None]:
     return {
-        f"{name.removesuffix('_ms')}_{part}_ms": (block[name] or {}).get(part)
+        f"{name.removesuffix('_ms')}_{part}_ms": (block.get(name) or {}).get(part)
         for name, parts in _LATENCY.items()
         for part in parts
     }

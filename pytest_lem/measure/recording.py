@@ -9,7 +9,7 @@ from pytest_lem.measure.computing import computed
 from pytest_lem.measure.laboratory import Bench, Laboratory
 from pytest_lem.measure.netting import netting
 from pytest_lem.measure.notebook import Notebook, now
-from pytest_lem.measure.pooling import cycle_metrics
+from pytest_lem.measure.pooling import cycle_latency, cycle_metrics
 from pytest_lem.measure.prompting import recipe
 from pytest_lem.measure.window import cost
 from pytest_lem.records.record import Cycle, ErrorRecord, Idle, WarmupRecord, Window
@@ -28,6 +28,9 @@ def cycle_record(
     windows = _windows(lab, notes)
     if notes.stamps_path is None:
         notes.nulls.setdefault("stamps_path", "cycle_not_complete")
+    latency = cycle_latency(notes)
+    if latency is None:
+        notes.nulls["latency"] = "no_window"
     return Cycle(
         index=notes.index,
         attempt=notes.attempt or 0,
@@ -44,7 +47,8 @@ def cycle_record(
         idle=idle,
         native=_native(notes),
         windows=windows,
-        metrics=cycle_metrics(lab, notes, windows, load, warmup),
+        latency=latency,
+        metrics=cycle_metrics(lab, notes, windows, load, warmup, latency),
         timing={
             "tokenise_s": notes.tokenise_s,
             "thermal_wait_s": notes.thermal_wait_s,

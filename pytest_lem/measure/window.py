@@ -7,7 +7,13 @@ from typing import Any, Literal
 
 from pytest_lem.analysis.arrivals import doubts as lateness
 from pytest_lem.analysis.bandwidth import least_steps
-from pytest_lem.analysis.latency import Stamps, batched, distribution, streamed
+from pytest_lem.analysis.latency import (
+    UNSUPPORTED,
+    Stamps,
+    batched,
+    distribution,
+    streamed,
+)
 from pytest_lem.analysis.laws import Account, DeviceEnergy
 from pytest_lem.analysis.metrics import WindowFigures, ratio
 from pytest_lem.analysis.net import IdleWatts, Net, net_energy
@@ -104,6 +110,8 @@ def cost(
         width_j = reading.uncertainty_j
         net = net_energy(reading.gross_j, width_j, duration_s, idle)
         flags += ["net_clamped"] if net.clamped else []
+    latency = _latency(run)
+    flags += [one for one in latency["flags"] if one == UNSUPPORTED]
     window = Window(
         kind=run.kind,
         index=run.index,
@@ -116,7 +124,7 @@ def cost(
         token_sha256=run.token_sha256,
         energy=_energy(reading, net, idle),
         throughput=_throughput(run),
-        latency=_latency(run),
+        latency=latency,
         phases=split,
         flops=None,
         thermal=heat,

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.records.files import write_atomic
+from pytest_lem.records.percentiles import NAMES, interval_names
 from pytest_lem.records.record import Cycle, ExperimentRecord, Record, read
 
 SUMMARY_COLUMNS = (
@@ -43,6 +44,15 @@ EXTENDED_COLUMNS = {
         "rss_peak_mb",
     ),
     "kv_cache": ("used_mb", "read_mb"),
+    "percentiles": (
+        *(
+            end
+            for kind, parts in NAMES.items()
+            for part in parts
+            for end in interval_names(kind, part)
+        ),
+        "unsupported",
+    ),
 }
 _PERCENTILES = ("mean", "p50", "p95", "p99")
 
@@ -179,7 +189,11 @@ def _extended(experiment: ExperimentRecord | None) -> Iterator[tuple[str, Any]]:
     groups = experiment.extended if experiment else {}
     for group, keys in EXTENDED_COLUMNS.items():
         for key in keys:
-            yield f"{group}_{key}", groups.get(group, {}).get(key)
+            value = groups.get(group, {}).get(key)
+            yield (
+                f"{group}_{key}",
+                " ".join(value) if isinstance(value, list) else value,
+            )
 
 
 def _tokens(done: list[Cycle], name: str) -> float | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_lem.analysis.metrics import ratio, total
+from pytest_lem.records.percentiles import percentile_ends
 from pytest_lem.records.record import Cycle, Window
 
 
@@ -47,6 +48,7 @@ def extended(
             **_cache(windows),
         },
         "request_latency": _last_latency(windows),
+        "percentiles": percentile_ends(cycles),
         "speculation": _speculation(windows),
     }
     if residue.reason is not None:
@@ -81,6 +83,8 @@ def _why_null(name: str, cycles: Sequence[Cycle], nulls: Mapping[str, str]) -> s
         return "no_complete_cycle"
     if name == "extended.gpu_utilisation.mean_pct":
         return "no_gpu_telemetry"
+    if name.startswith("extended.percentiles."):
+        return _no_end(name.rpartition(".")[2], nulls)
     if name.startswith("extended.speculation."):
         return _no_speculation(cycles, nulls)
     if name == "extended.kv_cache.hit_rate" and any(w.scheduler for w in windows):
@@ -92,6 +96,12 @@ def _why_null(name: str, cycles: Sequence[Cycle], nulls: Mapping[str, str]) -> s
             "not_reported_by_engine",
         )
     return nulls.get(_REASONS.get(name, ""), "not_reported_by_engine")
+
+
+def _no_end(name: str, nulls: Mapping[str, str]) -> str:
+    """The percentile itself does not exist, or has no value beyond it."""
+    percentile = name.replace("_low_", "_").replace("_high_", "_")
+    return nulls.get(f"summary.{percentile}", "few_values")
 
 
 def _no_speculation(cycles: Sequence[Cycle], nulls: Mapping[str, str]) -> str:

@@ -190,6 +190,7 @@ class Cycle(_Part):
 
     A cycle that was run again is there for each attempt, all but the last as `rerun`.
     `stamps_path` has the times of each of its requests, null unless they were kept.
+    `latency` is over the requests that the metrics of latency are of, null without any.
     """
 
     index: int
@@ -207,6 +208,7 @@ class Cycle(_Part):
     idle: Idle | None
     native: Json
     windows: list[Window]
+    latency: Json | None = None
     metrics: dict[str, Number]
     timing: dict[str, Number]
     machine: Json = Field(default_factory=dict)

@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.records.record import ExperimentRecord, Record
 from pytest_lem.records.result import Metric, Result
-from pytest_lem.report import arrivals, phases
+from pytest_lem.report import arrivals, latency, phases
 from pytest_lem.report.table import (
     GUESSES,
     NONE,
@@ -39,6 +39,7 @@ FLAGS = {
     "batch_size_limited": "the engine runs fewer at once than batch_size",
     "token_stamped": "energy was measured while each token was stamped",
     "phases_unresolved": "prefill or decode was too short for the meter to tell apart",
+    "unsupported_percentiles": "too few requests: p95 needs 90 of them, p99 459 (?)",
     "few_cycles": "fewer than 5 cycles: intervals are wide",
     "unstable": "the values spread by more than 10 % between cycles",
     "warmup_not_converged": "measured before the engine was steady",
@@ -186,10 +187,12 @@ def summary(record: Record, width: int, written: Sequence[Path]) -> list[str]:
         places.append(f"traces: {visible(record.timeseries['trace_path'])}")
     apart = phases.rows(record)
     cut = [phases.CAPTION, *table(apart, width)] if apart else []
+    timed = latency.rows(record)
+    late = [latency.CAPTION, *table(timed, width)] if timed else []
     came = arrivals.rows(record)
     sent = [arrivals.CAPTION, *table(came, width)] if came else []
     main = table(rows(record), width)
-    return [CAPTION, *main, *cut, *sent, *notes, *legend, *places]
+    return [CAPTION, *main, *cut, *late, *sent, *notes, *legend, *places]
 
 
 def rows(record: Record) -> list[dict[str, str]]:

@@ -105,12 +105,17 @@ def test_nothing_has_no_distribution():
     assert batched([])["e2e_ms"] is None
 
 
-@pytest.mark.parametrize(("count", "flags"), [(29, ["few_samples"]), (30, [])])
-def test_few_requests_are_flagged(count, flags):
+@pytest.mark.parametrize(
+    ("count", "few", "unsupported"),
+    [(29, True, True), (30, False, True), (458, False, True), (459, False, False)],
+)
+def test_few_requests_are_flagged(count, few, unsupported):
     """A 99th percentile of a handful is its maximum."""
     requests = [request(0, 2, 1)] * count
-    assert streamed(requests)["flags"] == flags
+    flags = ["few_samples"] if few else []
     assert batched(requests)["flags"] == flags
+    flags += ["unsupported_percentiles"] if unsupported else []
+    assert streamed(requests)["flags"] == flags
 
 
 def test_requests_without_tokens_do_not_count_as_samples():

@@ -13,7 +13,7 @@ def test_it(lem):
 
 def test_requests_are_sent_as_they_are_due_and_the_record_says_so(run, report):
     """The same schedule in all windows; latency from due times and from sent ones."""
-    run(SOURCE.replace("40,", "40, streaming=True,"), "--lem-json=r.json")
+    shown = run(SOURCE.replace("40,", "40, streaming=True,"), "--lem-json=r.json")
     (experiment,) = report().experiments
     windows = [w for cycle in experiment.cycles for w in cycle.windows]
     assert [w.kind for w in windows] == ["energy", "latency"] * 2
@@ -31,6 +31,11 @@ def test_requests_are_sent_as_they_are_due_and_the_record_says_so(run, report):
     assert 0 < first["busy_share"] <= 1
     assert first["steady"].keys() == timed["steady"].keys()
     assert not {"host_overhead", "latency_at_batch_1"} & {*experiment.flags}
+    assert "unsupported_percentiles" in experiment.flags
+    ends = experiment.extended["percentiles"]
+    assert ends["ttft_p50_low_ms"] <= experiment.summary["ttft_p50_ms"].value
+    assert {"ttft_p95_ms", "ttft_p99_ms"} <= {*ends["unsupported"]}
+    shown.stdout.fnmatch_lines(["Latency in ms*", "*test_it* [[]*, *] * [?]*, -]*"])
 
 
 def test_rates_and_the_test_of_gaps_are_printed(run):

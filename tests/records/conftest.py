@@ -71,6 +71,7 @@ def make_cycle():
             "warmup": None,
             "idle": None,
             "native": {},
+            "latency": None,
             "windows": [],
             "metrics": {},
             "timing": {"tokenise_s": None},

@@ -217,6 +217,23 @@ def test_memory_that_stayed_after_the_unload_is_a_flag(make_cycle, experiment):
     assert "residual_memory" not in unknown.flags
 
 
+def test_percentiles_have_the_mean_ends_of_their_cycles(
+    make_cycle, make_window, experiment
+):
+    """Null where a cycle has none; of too few values where one has too few."""
+    sure = {"p95_low": 4.0, "p95_high": 8.0, "p99_low": 5.0, "p99_high": 9.0}
+    vague = {**sure, "p95_low": 2.0, "p99_high": None, "unsupported": ["p99"]}
+    cycles = [
+        make_cycle(k, latency={"ttft_ms": one}, windows=[make_window()])
+        for k, one in enumerate(({**sure, "unsupported": []}, vague))
+    ]
+    found = experiment(*cycles)
+    ends = found.extended["percentiles"]
+    assert (ends["ttft_p95_low_ms"], ends["ttft_p95_high_ms"]) == (3.0, 8.0)
+    assert (ends["ttft_p99_low_ms"], ends["ttft_p99_high_ms"]) == (5.0, None)
+    assert ends["unsupported"] == ["ttft_p99_ms"]
+
+
 def test_a_value_of_one_cycle_leaves_no_reason_of_another(make_cycle, experiment):
     """What the first could not read and the second did is known."""
     name = "extended.memory.device_used_mb"

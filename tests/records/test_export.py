@@ -28,6 +28,12 @@ decode_power_w prefill_throughput_tps decode_throughput_tps edp_js
 token_efficiency_index tokens_per_gb_vram flops_per_input_token flops_per_joule mfu mbu
 memory_load_peak_mb memory_reserved_peak_mb memory_device_used_mb memory_process_used_mb
 memory_rss_peak_mb kv_cache_used_mb kv_cache_read_mb
+percentiles_ttft_p50_low_ms percentiles_ttft_p50_high_ms percentiles_ttft_p95_low_ms
+percentiles_ttft_p95_high_ms percentiles_ttft_p99_low_ms percentiles_ttft_p99_high_ms
+percentiles_itl_p50_low_ms percentiles_itl_p50_high_ms percentiles_itl_p95_low_ms
+percentiles_itl_p95_high_ms percentiles_itl_p99_low_ms percentiles_itl_p99_high_ms
+percentiles_e2e_p50_low_ms percentiles_e2e_p50_high_ms percentiles_e2e_p95_low_ms
+percentiles_e2e_p95_high_ms percentiles_unsupported
 """
 
 ENVIRONMENT = {
@@ -274,7 +280,7 @@ def test_every_column_says_its_unit_or_has_none():
         *("flops", "flops_method", "throttled", "gpu_name", "driver_version"),
         *("cuda_version", "cpu_governor", "in_container", "effective_batch_size"),
         *("padding_overhead", "kv_cache_hit_rate", "warmup_converged", "flags"),
-        *("verdict", "traces_path", "mfu", "mbu"),
+        *("verdict", "traces_path", "mfu", "mbu", "percentiles_unsupported"),
     }
     bare |= {f"{n}_ci_{e}" for n in ("flops", "mfu", "mbu") for e in ("low", "high")}
     assert {name for name in columns() if not unit.search(name)} == bare

@@ -1,0 +1,43 @@
+"""Percentiles of latency with their intervals: a row where tokens were timed."""
+
+from pytest_lem.records.percentiles import interval_names
+from pytest_lem.records.record import ExperimentRecord, Record
+from pytest_lem.report.table import NONE, short_names, visible
+
+CAPTION = (
+    "Latency in ms, mean of the cycles, in brackets the mean 95 % interval within a "
+    "cycle; ? of too few requests."
+)
+_COLUMNS = (
+    ("ttft", "p50"),
+    ("ttft", "p95"),
+    ("ttft", "p99"),
+    ("itl", "p50"),
+    ("itl", "p99"),
+    ("e2e", "p95"),
+)
+
+
+def rows(record: Record) -> list[dict[str, str]]:
+    """A row for each experiment whose tokens were timed."""
+    names = short_names(record)
+    return [
+        {
+            "experiment": visible(names[one.id]),
+            **{f"{kind.upper()} {q}": _cell(one, kind, q) for kind, q in _COLUMNS},
+        }
+        for one in record.experiments
+        if "ttft_p50_ms" in one.summary
+    ]
+
+
+def _cell(one: ExperimentRecord, kind: str, percentile: str) -> str:
+    name, ends = f"{kind}_{percentile}_ms", one.extended.get("percentiles", {})
+    if name not in one.summary:
+        return NONE
+    low, high = (
+        NONE if (end := ends.get(key)) is None else f"{end:.3g}"
+        for key in interval_names(kind, percentile)
+    )
+    doubt = "?" if name in (ends.get("unsupported") or ()) else ""
+    return f"{doubt}{one.summary[name].value:.3g} [{low}, {high}]"
