@@ -57,13 +57,15 @@ def keeping_up(
     `offered_rps` are requests due over the time in which they are, `sent_rps` and
     `achieved_rps` the same of those sent and done; None where that time is none. Below
     `SATURATED` of what is offered requests wait longer and longer; of fewer than
-    `FEW_GAPS` requests nobody can tell. `queue_lag_ms` is from due to sent.
+    `FEW_GAPS` requests nobody can tell. `queue_lag_ms` is from due to sent. Where none
+    was due, in a closed loop, nothing is offered and the engine cannot fall behind.
     """
     offered, achieved = _rate_rps(due_ns), _rate_rps(ended_ns)
     saturated = None
     if offered is not None and achieved is not None and len(due_ns) > FEW_GAPS:
         saturated = achieved < SATURATED * offered
-    lag_ms = [(sent - due) / 1e6 for due, sent in zip(due_ns, sent_ns, strict=True)]
+    pairs = zip(due_ns, sent_ns, strict=bool(due_ns))
+    lag_ms = [(sent - due) / 1e6 for due, sent in pairs]
     return {
         "offered_rps": offered,
         "sent_rps": _rate_rps(sent_ns),
@@ -74,11 +76,17 @@ def keeping_up(
 
 
 def doubts(checked: dict[str, Any]) -> list[str]:
-    """The flags of what `keeping_up` has found."""
+    """The flags of what `keeping_up` has found, and of requests that have to wait.
+
+    They do where more are in flight (`concurrency`) than the engine runs (`at_once`).
+    """
     late = (checked["queue_lag_ms"] or {"p99": 0.0})["p99"] > LATE_MS
+    room = checked.get("at_once")
+    waiting = room is not None and (checked.get("concurrency") or 0) > room
     return [
         *(["saturated"] if checked["saturated"] else []),
         *(["sent_late"] if late else []),
+        *(["requests_queued"] if waiting else []),
     ]
 
 

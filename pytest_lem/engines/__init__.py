@@ -22,8 +22,9 @@ class Capabilities:
     the engine's own afterwards. It may not be opened for an engine that forks: CUDA
     does not work in a child of a process that has used it. `streams_apart` says that
     timed tokens are another object of the engine's than batches: the spec of a load
-    then says under `streams` whether there will be any. `open_loop` says that it hands
-    requests over when they are due, as `GenerateOptions.due_ns` asks.
+    then says under `streams` whether there will be any. `open_loop` says that requests
+    are sent to it when they are due, as `GenerateOptions.due_ns` asks, `closed_loop`
+    that one is sent when another has ended, as `GenerateOptions.concurrency` does.
 
     `launch` says who starts an engine's several processes: with `direct` the engine
     itself, if it has some, with `accelerate` the worker, for copies of a model and for
@@ -43,6 +44,7 @@ class Capabilities:
     streams_apart: bool = False
     chats: bool = False
     open_loop: bool = False
+    closed_loop: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,8 @@ class GenerateOptions:
     the length. `decoder` holds universal sampling options (`do_sample`, `temperature`,
     `top_p`, `top_k`, ...). `stamps` asks for a time stamp for each token out. `due_ns`
     has when each request is due, in nanoseconds after the start and in the order of the
-    prompts; where it is empty all are sent as soon as there is room.
+    prompts; `concurrency` how many are in flight at once, the next one being sent when
+    one has ended. Where both are unset all are sent as soon as there is room.
     """
 
     output_tokens: int
@@ -63,6 +66,12 @@ class GenerateOptions:
     seed: int | None = None
     stamps: bool = False
     due_ns: Sequence[int] = ()
+    concurrency: int | None = None
+
+    @property
+    def paced(self) -> bool:
+        """Whether requests are sent one by one, at times of their own."""
+        return bool(self.due_ns) or self.concurrency is not None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the wire."""
@@ -127,10 +136,11 @@ class Generation:
     `native` the engine's own figures, unchanged, and in its `flags` what the engine has
     to say against the pass, in its `speculation` the `verify_calls`, `drafted_tokens`
     and `accepted_tokens` of drafts, in its `scheduler` what a scheduler did, in its
-    `request_times_ms` lists of `queue`, `prefill` and `decode` by its own clock; `work`
-    the forward calls it made, `None` where it does not tell, and `padding_told` whether
-    pads are in them. `due_ns` has when each request was due, on the clock of the
-    stamps, and is empty where none was.
+    `request_times_ms` lists of `queue`, `prefill` and `decode` by its own clock, in its
+    `at_once` how many requests it can run at once; `work` the forward calls it made,
+    `None` where it does not tell, and `padding_told` whether pads are in them. `due_ns`
+    has when each request was due, on the clock of the stamps, and is empty where none
+    was.
     """
 
     start_ns: int

@@ -30,7 +30,7 @@ class Script:
 
     A run (one batch) takes `prefill_s` to the first token and `token_s` for each
     further one, plus the entry of `jitter_s` whose turn it is; the first runs take
-    the durations of `latency_script_s` instead. Where requests have times, each is a
+    the durations of `latency_script_s` instead. Where requests are paced, each is a
     run, begins when one of `batch_size` places is free, and ends as the script says.
     `fail_at`, `hang_at` and `die_at`
     name a step (`load`, `generate`, `unload`) that raises an error of `fail_kind`,
@@ -131,11 +131,11 @@ class FakeEngine:
     ) -> list[_Batch]:
         """Batches of `batch_size` in the prompts' order, padded to the longest.
 
-        Where requests have times there are no batches, and no pads.
+        Where requests are paced there are no batches, and no pads.
         """
         self._instant_ns = None
         rows = [list(prompt) for prompt in prompts]
-        if options.due_ns:
+        if options.paced:
             ids = [_output_ids(row, options) for row in rows]
             return [_Batch(prompts=rows, output_ids=ids, padding_tokens=0)]
         size = options.batch_size
@@ -154,6 +154,8 @@ class FakeEngine:
         self._misbehave("generate")
         if options.due_ns:
             return self._as_due(options)
+        if options.concurrency is not None:
+            return self._as_others_end(len(batch.prompts), options)
         start_ns = self._instant_ns or time.monotonic_ns()
         done = self._one(start_ns, start_ns, options)
         self._instant_ns = done.end_ns
@@ -192,7 +194,11 @@ class FakeEngine:
             "batches": [len(batch.prompts) for batch in batches],
             "padding_tokens": sum(batch.padding_tokens for batch in batches),
             "memory": {"inference_peak_mb": None},
-            "native": {"passes": self._passes, "slept_ns": end_ns - start_ns},
+            "native": {
+                "passes": self._passes,
+                "slept_ns": end_ns - start_ns,
+                "at_once": options.batch_size,
+            },
             "due_ns": self._due_ns if options.due_ns else [],
         }
 
@@ -215,6 +221,21 @@ class FakeEngine:
                 done.append(self._one(sent_ns, start_ns, options))
                 heapq.heappush(free_ns, done[-1].end_ns)
         self._due_ns = dispatch.due_ns
+        _sleep_until(max(free_ns))
+        return done
+
+    def _as_others_end(self, requests: int, options: GenerateOptions) -> list[_Outcome]:
+        """Each client sends its next request in the instant in which one ends."""
+        start_ns = time.monotonic_ns()
+        clients_ns = [start_ns] * (options.concurrency or requests)
+        free_ns = [start_ns] * options.batch_size
+        done = []
+        for _ in range(requests):
+            sent_ns = heapq.heappop(clients_ns)
+            at_ns = max(sent_ns, heapq.heappop(free_ns))
+            done.append(self._one(sent_ns, at_ns, options))
+            heapq.heappush(clients_ns, done[-1].end_ns)
+            heapq.heappush(free_ns, done[-1].end_ns)
         _sleep_until(max(free_ns))
         return done
 

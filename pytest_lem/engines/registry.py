@@ -105,7 +105,7 @@ BUILT_IN = (
         name="fake",
         target="pytest_lem.engines.fake:FakeEngine",
         capabilities=Capabilities(
-            streaming="tokens", shares_context=True, open_loop=True
+            streaming="tokens", shares_context=True, open_loop=True, closed_loop=True
         ),
     ),
 )

@@ -113,7 +113,7 @@ def experiment_of(item: pytest.Item, config: pytest.Config) -> "Experiment":
         raise ConfigError("\n".join(left))
     check_times(experiment, config)
     check_chat(experiment, config)
-    check_arrivals(experiment, config)
+    check_load(experiment, config)
     tell(item, experiment.notes)
     return replace(experiment, workload=located(item, experiment.workload))
 
@@ -152,17 +152,22 @@ def tell(item: pytest.Item, notes: "Iterable[Note]") -> None:
         item.warn(LemConfigWarning(note))
 
 
-def check_arrivals(experiment: "Experiment", config: pytest.Config) -> None:
-    """Raise ConfigError for a schedule that the engine would not keep to."""
+def check_load(experiment: "Experiment", config: pytest.Config) -> None:
+    """Raise ConfigError for requests that the engine would not be sent one by one."""
     backend, registry = experiment.spec.backend, registry_of(config)
-    able = registry.find(backend).capabilities.open_loop
-    if experiment.workload.arrivals is None or able:
-        return
-    others = [n for n in registry.names() if registry.find(n).capabilities.open_loop]
-    raise ConfigError(
-        f"arrivals: {backend} is given all requests of a window at once by this "
-        f"version; {' and '.join(others)} can be given each when it is due"
-    )
+    workload = experiment.workload
+    known = {name: registry.find(name).capabilities for name in registry.names()}
+    opened = [name for name, one in known.items() if one.open_loop]
+    closed = [name for name, one in known.items() if one.closed_loop]
+    for key, asked, able in (
+        ("arrivals", workload.arrivals, opened),
+        ("concurrency", workload.concurrency, closed),
+    ):
+        if asked is not None and backend not in able:
+            raise ConfigError(
+                f"{key}: {backend} is given all requests of a window at once; "
+                f"{', '.join(able)} can be given each by itself"
+            )
 
 
 def located(item: pytest.Item, workload: "Workload") -> "Workload":

@@ -14,7 +14,7 @@ from pytest_lem.front.interpreters import elsewhere, missing, notes_on, warn
 from pytest_lem.front.items import (
     LemConfigWarning,
     backend_of,
-    check_arrivals,
+    check_load,
     check_times,
     excluded,
     experiment_of,
@@ -72,7 +72,7 @@ class Program:
         item = self.items[item_id]
         late = self.experiments[item_id].with_workload(located(item, workload))
         check_times(late, item.config)
-        check_arrivals(late, item.config)
+        check_load(late, item.config)
         known, found = self.identities[item_id], self._identify(late)
         if cycle > 0 and found != known:
             raise ConfigError(

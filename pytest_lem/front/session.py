@@ -107,11 +107,13 @@ class LemSession:
 
     def custom(self, item_id: str, cycle: int) -> CustomCycle:
         """One cycle of an experiment whose windows its test opens itself."""
-        if self.program.experiments[item_id].workload.arrivals is not None:
-            raise ConfigError(
-                "arrivals and lem.window() exclude each other: a test's own loop says "
-                "itself when it sends"
-            )
+        workload = self.program.experiments[item_id].workload
+        for name in ("arrivals", "concurrency"):
+            if getattr(workload, name) is not None:
+                raise ConfigError(
+                    f"{name} and lem.window() exclude each other: a test's own loop "
+                    "says itself when it sends"
+                )
         return CustomCycle(
             self._premises.measuring(),
             self.program.experiments[item_id],

@@ -150,6 +150,7 @@ def _energy_passes(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
             generation=generation,
             unstamped="no_token_stamps" if able else UNABLE,
             arrivals=workload.arrivals,
+            concurrency=workload.concurrency,
             slo=workload.slo,
         )
         notes.passes.append(run)
@@ -176,14 +177,19 @@ def _enough_s(lab: Laboratory) -> float:
 def _latency_pass(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
     """Requests with a stamp for each token, the first ones left out.
 
-    They are sent one at a time, or when they are due.
+    They are sent one at a time, or as the workload's load says.
     """
     workload = notes.experiment.workload
     left_out = workload.streaming_warmup_requests
     count = workload.latency_request_count
     options = _latency_options(notes.experiment)
-    if due := due_ns(workload, count):
-        options = replace(options, batch_size=workload.batch_size, due_ns=due)
+    options = replace(
+        options,
+        due_ns=due_ns(workload, count),
+        concurrency=workload.concurrency,
+    )
+    if options.paced:
+        options = replace(options, batch_size=workload.batch_size)
     lab.progress.phase(f"latency window, {count} requests")
     index = len(notes.passes)
     generation, digest = _generate(notes, bench, index, options, count=count)
@@ -196,10 +202,11 @@ def _latency_pass(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
         unstamped=UNABLE,
         tokenise_ms=notes.tokenise_ms,
         arrivals=workload.arrivals,
+        concurrency=workload.concurrency,
         slo=workload.slo,
     )
     notes.passes.append(run)
-    if workload.batch_size > 1 and not due:
+    if workload.batch_size > 1 and not options.paced:
         notes.flags.add("latency_at_batch_1")
 
 
@@ -221,7 +228,7 @@ def _generate(
     notes.chat_template_sha256 = requests.chat_template_sha256
     generation = bench.client.generate(requests.prompts, options)
     _check_work(requests.prompts, generation, options)
-    check_sent(generation, options.due_ns)
+    check_sent(generation, options)
     return generation, token_sha256(requests.prompts)
 
 
@@ -246,7 +253,8 @@ def _energy_options(lab: Laboratory, notes: Notebook) -> GenerateOptions:
     """As the workload says, with stamps where phases are wanted and can be told."""
     experiment = notes.experiment
     stamps = lab.conditions.phases and lab.can_stamp(experiment.spec)
-    return _options(experiment, stamps=stamps)
+    options = _options(experiment, stamps=stamps)
+    return replace(options, concurrency=experiment.workload.concurrency)
 
 
 def _latency_options(experiment: Experiment) -> GenerateOptions:

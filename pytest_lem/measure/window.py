@@ -39,8 +39,8 @@ class Pass:
 
     `unstamped` is why its tokens have no time stamps, where they have none;
     `tokenise_ms` is what tokenising one of its prompts took; `arrivals` the law by
-    which its requests were sent, None where all were sent at once; `slo` what each
-    has to meet.
+    which its requests were sent, `concurrency` how many were in flight at once, both
+    None where all were sent at once; `slo` what each has to meet.
     """
 
     kind: Literal["energy", "latency"]
@@ -51,6 +51,7 @@ class Pass:
     unstamped: str = "no_token_stamps"
     tokenise_ms: float | None = None
     arrivals: Arrivals | None = None
+    concurrency: int | None = None
     slo: Slo | None = None
 
     @property
@@ -86,10 +87,11 @@ def cost(
     )
     inference_s = _inference_s(generation)
     flags = [*reading.flags, *thermal_flags(heat), *generation.native.get("flags", ())]
-    sent = arrived(run.arrivals, generation, run.left_out)
+    sent = arrived(run.arrivals, generation, run.left_out, run.concurrency)
     if sent is not None:
         flags += lateness(sent)
-    elif duration_s - inference_s > HOST_OVERHEAD * duration_s:
+    overhead_s = duration_s - inference_s
+    if run.arrivals is None and overhead_s > HOST_OVERHEAD * duration_s:
         flags.append("host_overhead")
     # Requests that warm up are in no phase; of the energy they have their share.
     cut = counted = cut_of(generation, metering, devices)

@@ -100,7 +100,7 @@ class Window(_Part):
     `requests[].energy_attributed_j`, which nobody measured. `speculation` is null where
     nothing drafts tokens, or the engine does not count them. `scheduler` is what the
     engine's own scheduler told of its steps, null where it has none. `arrivals` is how
-    requests came that had times, and whether the engine kept up; null where all were
+    requests were sent one by one, and whether the engine kept up; null where all were
     sent at once. `goodput` counts those that met the workload's `slo`, null without.
     """
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_lem.analysis.arrivals import CHECKS
 from pytest_lem.records.record import ExperimentRecord, Record
 from pytest_lem.report.table import NONE, short_names, visible
 
@@ -10,7 +11,7 @@ CAPTION = "Requests as they were sent, in the last window: rates, lateness, thei
 
 
 def rows(record: Record) -> list[dict[str, str]]:
-    """A row for each experiment whose requests were sent when they were due."""
+    """A row for each experiment whose requests were sent one by one."""
     names = short_names(record)
     found = [(names[one.id], _last(one)) for one in record.experiments]
     return [_row(name, one) for name, one in found if one is not None]
@@ -22,13 +23,15 @@ def _last(experiment: ExperimentRecord) -> Mapping[str, Any] | None:
 
 
 def _row(name: str, one: Mapping[str, Any]) -> dict[str, str]:
-    gaps, lag = one["gaps"], one["queue_lag_ms"]
+    gaps, lag = one["gaps"] or dict.fromkeys(CHECKS), one["queue_lag_ms"]
+    clients = "" if one["concurrency"] is None else f" {one['concurrency']}"
     return {
         "experiment": visible(name),
-        "arrivals": one["mode"],
+        "arrivals": f"{one['mode']}{clients}",
         "offered/s": _told(one["offered_rps"]),
         "achieved/s": _told(one["achieved_rps"]),
         "busy": _told(one["busy_share"]),
+        "in flight": _told(one["in_flight"]),
         "lag p99 ms": _told(lag and lag["p99"]),
         "KS p": _told(gaps["ks"] and gaps["ks"]["p"]),
         "dispersion": _told(gaps["dispersion"]),

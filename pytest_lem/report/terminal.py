@@ -47,6 +47,7 @@ FLAGS = {
     "short_cycle": "measured for less than 20 steps of the energy counter",
     "saturated": "requests came faster than the engine was done with them",
     "sent_late": "the 99th percentile of requests was sent over 1 ms after it was due",
+    "requests_queued": "more requests were in flight than the engine runs at once",
     "latency_at_batch_1": "latency was measured one request at a time",
     "reading_gap": "the meter missed readings inside a window",
     "ring_gap": "the driver's power samples have a hole inside a window",

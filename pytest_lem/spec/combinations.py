@@ -97,13 +97,14 @@ def _untold(spec: EngineSpec, workload: Workload) -> Iterator[str]:
 
 
 def _unsent(spec: EngineSpec, workload: Workload) -> Iterator[str]:
-    """A line for what leaves no request of its own to be sent when it is due."""
-    if workload.arrivals is None:
+    """A line for what leaves no request to be sent by itself."""
+    asked = "arrivals" if workload.concurrency is None else "concurrency"
+    if workload.arrivals is None and workload.concurrency is None:
         return
     if (workload.decoder.num_beams or 1) > 1:
-        yield "arrivals and decoder.num_beams exclude each other: beams go together"
+        yield f"{asked} and decoder.num_beams exclude each other: beams go together"
     if spec.backend == "vllm" and (spec.engine.get("n") or 1) > 1:
-        yield "arrivals and vllm.n above 1 exclude each other"
+        yield f"{asked} and vllm.n above 1 exclude each other"
 
 
 def untimed(spec: EngineSpec, workload: Workload, asked: str) -> Iterator[str]:

@@ -16,6 +16,8 @@ def hinted(spec: EngineSpec, workload: Workload, origins: dict[str, str]) -> Eng
     may run at once.
     """
     found: dict[str, Any] = {}
+    if workload.concurrency is not None:
+        origins.setdefault("batch_size", "concurrency")
     if spec.backend == "tensorrt":
         found = _tensorrt(spec.engine, workload)
     if spec.backend == "vllm" and spec.engine.get("max_num_seqs") is None:

@@ -1,7 +1,7 @@
 """What is asked of the engine in one window."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -101,6 +101,16 @@ class Workload(BaseModel):
         default=1,
         older=("/batching.batch_size",),
     )
+    concurrency: Count | None = parameter(
+        HARNESS,
+        "Requests in flight at once: the next one is sent when one has ended.",
+        effect="E- T+ L+",
+        own="batch by batch",
+        unit="requests",
+        advice="Above what the engine runs at once (batch_size, vllm.max_num_seqs, "
+        "tensorrt.max_batch_size) the others wait in its queue.",
+        needs="requests above it, no arrivals.",
+    )
     requests: Count | None = parameter(
         HARNESS,
         "Requests in one window.",
@@ -148,6 +158,15 @@ class Workload(BaseModel):
         older=("/random_seed",),
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _all_in_flight_run(cls, values: Any) -> Any:
+        """With `concurrency` alone the engine may run as many at once."""
+        count = values.get("concurrency") if isinstance(values, dict) else None
+        if type(count) is int and count > 0:  # else it is refused by its own name
+            return {"batch_size": count, **values}
+        return values
+
     @model_validator(mode="after")
     def _lengths_agree(self) -> "Workload":
         if (self.min_output_tokens or 0) > self.output_tokens:
@@ -161,6 +180,15 @@ class Workload(BaseModel):
             raise ValueError(msg)
         if self.arrivals is not None and self.request_count < 2:
             msg = "arrivals needs requests above 1: there is no gap before a first one"
+            raise ValueError(msg)
+        if self.concurrency is not None and self.arrivals is not None:
+            msg = "concurrency and arrivals exclude each other: say one of the two"
+            raise ValueError(msg)
+        if (self.concurrency or 0) >= self.request_count:
+            msg = (
+                f"concurrency={self.concurrency} needs requests above it: a further "
+                "one is sent when one has ended"
+            )
             raise ValueError(msg)
         if self.slo is not None and self.slo.of_tokens and not self.streaming:
             msg = f"slo.{self.slo.of_tokens[0]} needs streaming, which times tokens"

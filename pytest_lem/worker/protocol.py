@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from pytest_lem.errors import LemError
 
-PROTOCOL = 2
+PROTOCOL = 3
 
 # Below the length that any text would spell, so stray text never passes for a frame.
 LIMIT_BYTES = 1 << 27

@@ -186,3 +186,16 @@ def test_a_request_waits_where_all_places_are_taken():
     ends = [one.ended_ns for one in got.completions]
     assert [b - a for a, b in itertools.pairwise(ends)] == [4 * MS] * 2
     assert got.end_ns == ends[-1] <= time.monotonic_ns()
+
+
+def test_a_request_is_sent_in_the_instant_in_which_another_one_ends():
+    """As many in flight as asked for; with fewer places the others wait in them."""
+    engine = loaded(prefill_s=0.004, token_s=0)
+    got = one_pass(engine, [[1]] * 5, concurrency=2, batch_size=2)
+    sent = [one.sent_ns - got.start_ns for one in got.completions]
+    assert sent == [0, 0, 4 * MS, 4 * MS, 8 * MS]
+    assert got.end_ns - got.start_ns == 12 * MS
+    got = one_pass(engine, [[1]] * 4, concurrency=2)
+    took = [one.ended_ns - one.sent_ns for one in got.completions]
+    assert took == [4 * MS, 8 * MS, 8 * MS, 8 * MS]
+    assert (got.due_ns, got.native["at_once"]) == ([], 1)

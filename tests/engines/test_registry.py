@@ -69,7 +69,12 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
         (
             "fake",
             False,
-            {"streaming": "tokens", "shares_context": True, "open_loop": True},
+            {
+                "streaming": "tokens",
+                "shares_context": True,
+                "open_loop": True,
+                "closed_loop": True,
+            },
         ),
     ],
 )

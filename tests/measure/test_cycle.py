@@ -228,6 +228,7 @@ def test_the_warm_up_does_what_is_measured(calls, make_lab, experiment, measure)
         "seed": 7,
         "stamps": False,
         "due_ns": [],
+        "concurrency": None,
     }
     assert (streamed["lengths"], latency["lengths"]) == ([8], [8] * 11)
     assert streamed["options"] == latency["options"]

@@ -38,6 +38,31 @@ def test_requests_are_sent_as_they_are_due_and_the_record_says_so(run, report):
     shown.stdout.fnmatch_lines(["Latency in ms*", "*test_it* [[]*, *] * [?]*, -]*"])
 
 
+def test_a_closed_loop_tells_what_means_something_in_it(run, report):
+    """Rates, the busy share, who waited; nothing of a schedule, which it has not."""
+    source = SOURCE.replace('arrivals={"rate_rps": 400}', "concurrency=%s")
+    result = run(source % "16, streaming=True", "--lem-json=r.json")
+    result.stdout.fnmatch_lines(["Requests as they were sent*", "*test_it*closed 16*"])
+    (experiment,) = report().experiments
+    energy, timed, *_ = experiment.cycles[0].windows
+    assert (energy.requests, timed.requests) == (40, 45)
+    for window in (energy, timed):
+        told = window.arrivals
+        assert (told["mode"], told["concurrency"], told["at_once"]) == ("closed", 16, 8)
+        assert told["busy_share"] == pytest.approx(1)
+        assert 8 < told["in_flight"] <= 16
+        assert told["achieved_rps"] > 0
+        reasons = set(told["nulls"].values())
+        assert reasons == {"closed_loop"}
+        assert all(told[name] is None for name in told["nulls"])
+        assert "requests_queued" in window.flags
+    assert "latency_at_batch_1" not in experiment.flags
+    run((source % "16").replace(" batch_size=8,", ""), "--lem-json=r.json")
+    (experiment,) = report().experiments
+    assert "requests_queued" not in experiment.flags
+    assert experiment.cycles[0].windows[0].arrivals["at_once"] == 16
+
+
 def test_rates_and_the_test_of_gaps_are_printed(run):
     """Below the table, for the last window."""
     result = run(SOURCE)
@@ -77,7 +102,7 @@ def test_an_engine_that_takes_whole_batches_is_refused(run):
     result = run(SOURCE, "--lem-backend=transformers", "--collect-only")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        ["ERROR: *arrivals: transformers is given all requests*fake*"]
+        ["ERROR: *arrivals: transformers is given all requests*fake, vllm can be*"]
     )
 
 

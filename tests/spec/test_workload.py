@@ -206,6 +206,16 @@ def test_a_schedule_needs_two_requests():
     assert Workload(batch_size=2, arrivals={"rate_rps": 1}).arrivals.mode == "poisson"
 
 
+def test_a_closed_loop_runs_as_many_as_are_in_flight_unless_said_otherwise():
+    """And has a request that is sent when another one ends."""
+    assert Workload(concurrency=4, requests=9).batch_size == 4
+    assert Workload(concurrency=4, requests=9, batch_size=2).batch_size == 2
+    with pytest.raises(ValidationError, match="concurrency=4 needs requests above it"):
+        Workload(concurrency=4)
+    with pytest.raises(ValidationError, match="exclude each other: say one"):
+        Workload(concurrency=4, requests=9, arrivals={"rate_rps": 1})
+
+
 def test_an_arrival_file_is_taken_relative_to_a_root(tmp_path):
     """As that of prompts."""
     recorded = Workload(requests=2, arrivals={"mode": "trace", "file": "a.txt"})
