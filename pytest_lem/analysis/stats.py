@@ -3,9 +3,29 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 CI_LEVEL = 0.95
 FEW_CYCLES = 5
+FEW_FOR_BOOTSTRAP = 10
+SEED = 42
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """How cycles are summed up.
+
+    `ci` is Student's t, the percentile bootstrap of the mean or its bias-corrected and
+    accelerated form (`bca`), both of `resamples`. A coefficient of variation over
+    `max_cv` makes a result unstable.
+    """
+
+    ci: Literal["t", "bootstrap", "bca"] = "t"
+    resamples: int = 1000
+    max_cv: float = 0.10
+
+
+STANDARD = Statistics()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +51,16 @@ class Summary:
     ci_method: str | None
 
 
-def summarise(values: Sequence[float], unit: str) -> Summary:
-    """Mean, spread and t-interval of one value per cycle; `values` is not empty."""
+def summarise(
+    values: Sequence[float], unit: str, asked: Statistics = STANDARD
+) -> Summary:
+    """Mean, spread and interval of one value per cycle; `values` is not empty."""
     import numpy as np
 
     sample = np.asarray(values, dtype=float)
     n, mean = len(sample), float(sample.mean())
     std = float(sample.std(ddof=1)) if n > 1 else None
-    half = None if std is None else t_quantile(n - 1, CI_LEVEL) * std / math.sqrt(n)
+    low, high = interval(values, asked)
     return Summary(
         value=mean,
         unit=unit,
@@ -49,11 +71,46 @@ def summarise(values: Sequence[float], unit: str) -> Summary:
         min=float(sample.min()),
         max=float(sample.max()),
         median=float(np.median(sample)),
-        ci_low=None if half is None else mean - half,
-        ci_high=None if half is None else mean + half,
-        ci_level=None if half is None else CI_LEVEL,
-        ci_method=None if half is None else "t",
+        ci_low=low,
+        ci_high=high,
+        ci_level=None if low is None else CI_LEVEL,
+        ci_method=None if low is None else asked.ci,
     )
+
+
+def interval(
+    values: Sequence[float], asked: Statistics = STANDARD
+) -> tuple[float | None, float | None]:
+    """The 95 % interval of the mean; None at both ends below two values."""
+    import numpy as np
+
+    sample = np.asarray(values, dtype=float)
+    n, mean = len(sample), float(sample.mean())
+    if n < 2:
+        return None, None
+    if asked.ci == "t":
+        error = float(sample.std(ddof=1)) / math.sqrt(n)
+        half = t_quantile(n - 1, CI_LEVEL) * error
+        return mean - half, mean + half
+    if sample.min() == sample.max():
+        return mean, mean
+    return _bootstrap(values, asked)
+
+
+def _bootstrap(values: Sequence[float], asked: Statistics) -> tuple[float, float]:
+    """By scipy, the same resamples each time."""
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    found = bootstrap(
+        (values,),
+        np.mean,
+        confidence_level=CI_LEVEL,
+        n_resamples=asked.resamples,
+        method="percentile" if asked.ci == "bootstrap" else "bca",
+        random_state=np.random.default_rng(SEED),
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def t_quantile(degrees: float, level: float) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_lem.analysis.stats import Statistics
 from pytest_lem.front.program import Program
 from pytest_lem.front.settings import Settings
 from pytest_lem.records.assemble import experiment_record
@@ -29,6 +30,11 @@ class Findings:
         self._journal: Journal | None = None
         self._cycles: dict[str, list[Cycle]] = {}
         self._executed: list[dict[str, Any]] = []
+        self._statistics = Statistics(
+            ci=settings["ci"],
+            resamples=settings["bootstrap"],
+            max_cv=settings["max-cv"] / 100,
+        )
 
     def __bool__(self) -> bool:
         return bool(self._cycles)
@@ -52,7 +58,7 @@ class Findings:
 
     def result(self, item_id: str) -> Result:
         """The cycles of an experiment so far."""
-        return Result(self._cycles.get(item_id, []))
+        return Result(self._cycles.get(item_id, []), self._statistics)
 
     def record(
         self,
@@ -80,6 +86,7 @@ class Findings:
                     program.identities[name],
                     self._cycles[name],
                     residue(one.spec),
+                    self._statistics,
                 )
                 for name, one in program.experiments.items()
                 if name in self._cycles

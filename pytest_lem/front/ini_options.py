@@ -69,6 +69,22 @@ INI_OPTIONS: tuple[Option, ...] = (
         "without a flag (default: 1)",
     ),
     Option(
+        name="max-cv",
+        parse=number(float, 0, above=True),
+        default=10.0,
+        ini_only=True,
+        help="percent by which the values of cycles may vary (standard deviation over "
+        "mean) without the flag unstable (default: 10)",
+    ),
+    Option(
+        name="bootstrap",
+        parse=number(int, 100),
+        default=1000,
+        ini_only=True,
+        help="resamples of the intervals of --lem-ci=bootstrap and bca, at least 100; "
+        "2000 to publish (default: 1000)",
+    ),
+    Option(
         name="sample-interval",
         parse=number(float, 0.02),
         default=0.1,

@@ -310,6 +310,14 @@ OPTIONS: tuple[Option, ...] = (
         "(default: not written)",
     ),
     Option(
+        name="ci",
+        parse=one_of("t", "bootstrap", "bca"),
+        default="t",
+        metavar="METHOD",
+        help="how intervals over cycles are made: t, bootstrap or bca; the last two "
+        "are too narrow below 10 cycles (default: t)",
+    ),
+    Option(
         name="carbon-intensity",
         parse=number(float, 0),
         default=None,

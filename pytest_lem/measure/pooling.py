@@ -15,8 +15,9 @@ from pytest_lem.measure.derived import (
 )
 from pytest_lem.measure.laboratory import Laboratory
 from pytest_lem.measure.notebook import Notebook
-from pytest_lem.measure.window import figures, stamps
+from pytest_lem.measure.window import stamps
 from pytest_lem.records.record import WarmupRecord, Window
+from pytest_lem.records.spread import figures
 
 _LATENCY = {
     "ttft_ms": ("mean", "p50", "p95", "p99"),

@@ -15,7 +15,7 @@ from pytest_lem.analysis.latency import (
     streamed,
 )
 from pytest_lem.analysis.laws import Account, DeviceEnergy
-from pytest_lem.analysis.metrics import WindowFigures, ratio
+from pytest_lem.analysis.metrics import ratio
 from pytest_lem.analysis.net import IdleWatts, Net, net_energy
 from pytest_lem.analysis.split import covered_ns
 from pytest_lem.engines import Generation
@@ -139,22 +139,6 @@ def cost(
         goodput=served(run.slo, stamps(run), metering, devices),
     )
     return window, reading.reason
-
-
-def figures(window: Window) -> WindowFigures:
-    """The raw figures that metrics are derived from."""
-    return WindowFigures(
-        duration_s=window.duration_s,
-        input_tokens=window.tokens.input,
-        output_tokens=window.tokens.output,
-        requests=window.requests,
-        gross_j=window.energy.gross_j,
-        net_j=window.energy.net_j,
-        uncertainty_j=window.energy.uncertainty_j,
-        net_uncertainty_j=window.energy.net_uncertainty_j,
-        cpu_j=window.energy.cpu_j,
-        dram_j=window.energy.dram_j,
-    )
 
 
 def account(run: Pass, window: Window) -> Account:

@@ -1,15 +1,23 @@
 """From the cycles of an experiment to its record: summary, flags, nulls, exclusions."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from pytest_lem.analysis.metrics import METRICS
-from pytest_lem.analysis.stats import FEW_CYCLES, Summary, summarise
+from pytest_lem.analysis.metrics import HEADLINES, METRICS
+from pytest_lem.analysis.noise import autocorrelated, drifts
+from pytest_lem.analysis.stats import (
+    FEW_CYCLES,
+    FEW_FOR_BOOTSTRAP,
+    STANDARD,
+    Statistics,
+    Summary,
+    summarise,
+)
 from pytest_lem.records.extended import UNREAD, Residue, extended
 from pytest_lem.records.record import Cycle, ExperimentRecord, SummaryRecord
+from pytest_lem.records.spread import spreads
 from pytest_lem.spec.experiment import Experiment
-
-MAX_CV = 0.10
 
 
 def complete(cycles: Sequence[Cycle]) -> list[Cycle]:
@@ -17,13 +25,15 @@ def complete(cycles: Sequence[Cycle]) -> list[Cycle]:
     return [cycle for cycle in cycles if cycle.status == "complete"]
 
 
-def summaries(cycles: Sequence[Cycle]) -> dict[str, Summary]:
+def summaries(
+    cycles: Sequence[Cycle], asked: Statistics = STANDARD
+) -> dict[str, Summary]:
     """Each metric over the complete cycles that have it, in the table's order."""
     done = complete(cycles)
     found: dict[str, Summary] = {}
     for name, info in METRICS.items():
         if known := _known(done, name):
-            found[name] = summarise(known, info.unit)
+            found[name] = summarise(known, info.unit, asked)
     return found
 
 
@@ -40,9 +50,10 @@ def experiment_record(
     identity: str,
     cycles: Sequence[Cycle],
     residue: Residue = UNREAD,
+    asked: Statistics = STANDARD,
 ) -> ExperimentRecord:
     """The record of one experiment; `cycles` in the order they were run."""
-    summary = summaries(cycles)
+    summary = summaries(cycles, asked)
     last = cycles[-1] if cycles else None
     reasons = null_reasons(cycles)
     nulls = {
@@ -55,7 +66,7 @@ def experiment_record(
         "gate": "no_reference_asked_for",
     }
     flags = result_flags(cycles)
-    flags |= _noise_flags(summary)
+    flags |= _noise_flags(summary, asked) | _order_flags(complete(cycles))
     flags |= {"residual_memory"} if residue.over else set()
     return ExperimentRecord(
         id=experiment.id,
@@ -66,10 +77,7 @@ def experiment_record(
         synthetic=bool(flags & SYNTHETIC_FLAGS),
         synthetic_weights=bool(last and last.model.get("synthetic_weights")),
         cycles=list(cycles),
-        summary={
-            name: SummaryRecord.model_validate(one, from_attributes=True)
-            for name, one in summary.items()
-        },
+        summary=_summary_records(summary, complete(cycles)),
         extended=extended(complete(cycles), nulls, residue),
         quality={},
         flags=sorted(flags),
@@ -135,15 +143,40 @@ def _known(cycles: Sequence[Cycle], metric: str) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def _noise_flags(summary: Mapping[str, Summary]) -> set[str]:
+def _summary_records(
+    summary: Mapping[str, Summary], cycles: Sequence[Cycle]
+) -> dict[str, SummaryRecord]:
+    found = spreads(cycles)
+    records = {}
+    for name, one in summary.items():
+        spread = found.get(name)
+        records[name] = SummaryRecord(
+            **asdict(one),
+            within_cycle_std=spread.within_cycle if spread else None,
+            between_cycles_std=spread.between_cycles if spread else None,
+        )
+    return records
+
+
+def _noise_flags(summary: Mapping[str, Summary], asked: Statistics) -> set[str]:
     flags = set()
     if summary and all(one.n < FEW_CYCLES for one in summary.values()):
         flags.add("few_cycles")
-    for name in ("energy_per_output_token_j", "output_throughput_tps"):
+    resampled = [one for one in summary.values() if one.ci_method not in (None, "t")]
+    if any(one.n < FEW_FOR_BOOTSTRAP for one in resampled):
+        flags.add("narrow_interval")
+    for name in HEADLINES:
         one = summary.get(name)
-        if one and one.cv is not None and one.cv > MAX_CV:
+        if one and one.cv is not None and one.cv > asked.max_cv:
             flags.add("unstable")
     return flags
+
+
+def _order_flags(cycles: Sequence[Cycle]) -> set[str]:
+    """What the order of the cycles that count shows in the headline metrics."""
+    told = [values for name in HEADLINES if (values := _known(cycles, name))]
+    tests = {"drifting": drifts, "autocorrelated": autocorrelated}
+    return {flag for flag, test in tests.items() if any(map(test, told))}
 
 
 def _exclusion(cycle: Cycle) -> dict[str, Any]:

@@ -219,7 +219,12 @@ class Cycle(_Part):
 
 
 class SummaryRecord(_Part):
-    """One metric over the complete cycles."""
+    """One metric over the complete cycles.
+
+    `within_cycle_std` is the spread of windows in a cycle, `between_cycles_std` that of
+    cycles without what windows add to it; null where windows do not have the metric,
+    or nothing was repeated.
+    """
 
     value: FiniteFloat
     unit: str
@@ -234,6 +239,8 @@ class SummaryRecord(_Part):
     ci_high: Number
     ci_level: Number
     ci_method: str | None
+    within_cycle_std: Number = None
+    between_cycles_std: Number = None
 
 
 class ExperimentRecord(_Part):

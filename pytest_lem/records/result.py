@@ -5,7 +5,7 @@ from functools import total_ordering
 from typing import SupportsFloat
 
 from pytest_lem.analysis.metrics import METRICS
-from pytest_lem.analysis.stats import Summary
+from pytest_lem.analysis.stats import STANDARD, Statistics, Summary
 from pytest_lem.errors import NullMetricError
 from pytest_lem.records.assemble import complete, null_reasons, result_flags, summaries
 from pytest_lem.records.record import Cycle
@@ -105,9 +105,9 @@ class Metric:
 class Result:
     """The cycles of one experiment so far, pooled; each metric is an attribute."""
 
-    def __init__(self, cycles: Sequence[Cycle]) -> None:
+    def __init__(self, cycles: Sequence[Cycle], asked: Statistics = STANDARD) -> None:
         self.cycles = tuple(cycles)
-        self._metrics = _metrics(self.cycles)
+        self._metrics = _metrics(self.cycles, asked)
 
     def __getattr__(self, name: str) -> Metric:
         if name.startswith("_") or name not in self._metrics:
@@ -126,8 +126,8 @@ class Result:
         return f"<Result of {len(complete(self.cycles))} cycles>"
 
 
-def _metrics(cycles: Sequence[Cycle]) -> Mapping[str, Metric]:
-    found, reasons = summaries(cycles), null_reasons(cycles)
+def _metrics(cycles: Sequence[Cycle], asked: Statistics) -> Mapping[str, Metric]:
+    found, reasons = summaries(cycles, asked), null_reasons(cycles)
     metrics = {}
     for name in METRICS:
         values = [cycle.metrics.get(name) for cycle in complete(cycles)]

@@ -8,7 +8,14 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_lem.analysis.stats import CI_LEVEL, summarise, t_quantile
+from pytest_lem.analysis.stats import (
+    CI_LEVEL,
+    SEED,
+    Statistics,
+    interval,
+    summarise,
+    t_quantile,
+)
 
 values = st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=2, max_size=20)
 
@@ -78,3 +85,41 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     found = [summarise(list(cycles), "J") for cycles in draws]
     covered = np.mean([one.ci_low <= 10.0 <= one.ci_high for one in found])
     assert 0.935 < covered < 0.965
+
+
+@pytest.mark.parametrize(
+    ("ci", "method"), [("bootstrap", "percentile"), ("bca", "BCa")]
+)
+def test_a_bootstrapped_interval_is_scipys(ci, method):
+    """With the seed that is documented, and named."""
+    sample = [1.0, 1.2, 0.9, 1.7, 1.1, 1.0]
+    expected = scipy.stats.bootstrap(
+        (sample,),
+        np.mean,
+        n_resamples=2000,
+        method=method,
+        random_state=np.random.default_rng(SEED),
+    ).confidence_interval
+    one = summarise(sample, "J", Statistics(ci=ci, resamples=2000))
+    assert (one.ci_low, one.ci_high) == tuple(expected)
+    assert (one.ci_level, one.ci_method) == (0.95, ci)
+
+
+@pytest.mark.parametrize("ci", ["t", "bootstrap", "bca"])
+def test_every_interval_has_no_width_for_equal_values_and_none_for_one(ci):
+    """Nor does any of them make an interval up."""
+    asked = Statistics(ci=ci)
+    assert interval([2.0, 2.0, 2.0], asked) == (2.0, 2.0)
+    assert interval([2.0], asked) == (None, None)
+    assert summarise([2.0], "J", asked).ci_method is None
+
+
+@pytest.mark.parametrize(
+    ("ci", "cycles", "share"), [("bootstrap", 3, 0.73), ("bca", 10, 0.89)]
+)
+def test_the_bootstrap_covers_what_the_page_says(ci, cycles, share):
+    """Too little, of few cycles. `benchmarks/audit/coverage.py` has the whole table."""
+    draws = np.random.default_rng(4).normal(10.0, 1.0, size=(400, cycles))
+    found = [interval(list(one), Statistics(ci=ci)) for one in draws]
+    covered = np.mean([low <= 10.0 <= high for low, high in found])
+    assert covered == pytest.approx(share, abs=0.045)

@@ -3,7 +3,8 @@
 import pytest
 
 from pytest_lem.analysis.net import IdleWatts
-from pytest_lem.measure.window import cost, figures, stamps, tokens
+from pytest_lem.measure.window import cost, stamps, tokens
+from pytest_lem.records.spread import figures
 
 
 def watts(power_w):

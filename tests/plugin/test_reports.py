@@ -53,6 +53,18 @@ def test_headline_shows_no_interval_for_one_cycle(run):
     result.stdout.fnmatch_lines(["*PASSED 1333 token/s, 1 cycle *"])
 
 
+def test_intervals_and_limits_are_as_asked(run, pytester):
+    """In the report and in the result that a test sees."""
+    source = SOURCE.replace("    lem()", "    assert lem().duration_s.n")
+    pytester.makeini("[pytest]\nlem_bootstrap = 100\nlem_max_cv = 0.0001\n")
+    run(source, *METERED, "--lem-ci=bca", "--lem-json=r.json", "-k", "fake-1")
+    one = json.loads((pytester.path / "r.json").read_bytes())["experiments"][0]
+    assert one["summary"]["output_throughput_tps"]["ci_method"] == "bca"
+    assert {"narrow_interval", "few_cycles"} <= set(one["flags"])
+    wrong = run(SOURCE, "--lem-ci=normal")
+    wrong.stderr.fnmatch_lines(["*--lem-ci='normal' is none of t, bootstrap, bca*"])
+
+
 def test_the_summary_table_has_one_row_per_experiment(run):
     """Energy with interval, net energy, speed, TTFT, power, n and flags with legend."""
     result = run(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pytest_lem.analysis.stats import STANDARD
 from pytest_lem.records.assemble import experiment_record
 from pytest_lem.records.extended import UNREAD
 from pytest_lem.records.record import Cycle, Plan, Record, Session, Window
@@ -91,7 +92,14 @@ def make_cycle():
 def make_record():
     """A report of one experiment with the cycles given."""
 
-    def make(cycles, *, environment=None, name="t.py::test", residue=UNREAD):
+    def make(
+        cycles,
+        *,
+        environment=None,
+        name="t.py::test",
+        residue=UNREAD,
+        asked=STANDARD,
+    ):
         experiment = Experiment(
             id=name,
             spec=EngineSpec(backend="fake"),
@@ -116,7 +124,9 @@ def make_record():
             environment=environment or {},
             plan=Plan(order="interleaved", seed=0, planned=1, executed=[], skipped=[]),
             experiments=[
-                experiment_record(experiment, "0123456789abcdef", cycles, residue)
+                experiment_record(
+                    experiment, "0123456789abcdef", cycles, residue, asked
+                )
             ],
         )
 

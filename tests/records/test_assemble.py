@@ -3,6 +3,7 @@
 import pytest
 
 from pytest_lem.analysis.metrics import METRICS
+from pytest_lem.analysis.stats import Statistics
 from pytest_lem.records.assemble import all_flags, complete, null_reasons, summaries
 from pytest_lem.records.extended import Residue
 
@@ -69,6 +70,8 @@ def test_a_summary_says_everything_of_its_metric(make_cycle, experiment):
         "median": 2.0,
         "ci_level": 0.95,
         "ci_method": "t",
+        "within_cycle_std": None,
+        "between_cycles_std": None,
     }
 
 
@@ -262,6 +265,41 @@ def test_a_spread_over_a_tenth_is_flagged(
     """Of energy or speed, as the coefficient of variation."""
     low, high = make_cycle(0, **{metric: 1 - spread}), make_cycle(1, **{metric: 1.0})
     assert ("unstable" in experiment(low, high).flags) is flagged
+
+
+def test_the_spread_of_cycles_is_told_apart_from_that_of_windows(
+    make_cycle, make_window, experiment
+):
+    """Of what a window has as its cycle does; sums have no such parts."""
+
+    def cycle(index, *durations_s):
+        windows = [make_window(duration_s=one) for one in durations_s]
+        return make_cycle(index, windows=windows, **{SPEED: 1.0, "energy_gross_j": 1.0})
+
+    found = experiment(cycle(0, 1.0, 2.0), cycle(1, 4.0, 4.0)).summary
+    assert found[SPEED].within_cycle_std == pytest.approx(25.0)
+    # Means 75 and 25: their variance less that of a mean of two windows.
+    expected = (25.0**2 * 2 - 25.0**2 / 2) ** 0.5
+    assert found[SPEED].between_cycles_std == pytest.approx(expected)
+    assert found["energy_gross_j"].between_cycles_std is None
+
+
+def test_a_flag_says_that_cycles_follow_an_order(make_cycle, experiment):
+    """What warms up, or falls back and forth slowly, is no repetition."""
+    rising = [make_cycle(k, **{SPEED: 1.0 + k / 10}) for k in range(8)]
+    assert {"drifting", "autocorrelated"} <= set(experiment(*rising).flags)
+    steady = [make_cycle(k, **{SPEED: 1.0 + k % 2 / 10}) for k in range(8)]
+    assert not {"drifting", "autocorrelated"} & set(experiment(*steady).flags)
+
+
+def test_a_bootstrap_of_few_cycles_is_flagged(make_cycle, experiment):
+    """Below ten its interval is too narrow; the limit of spread is as asked."""
+    cycles = [make_cycle(k, **{SPEED: 1.0 + k % 3}) for k in range(10)]
+    asked = Statistics(ci="bootstrap", resamples=100, max_cv=0.9)
+    assert experiment(*cycles, asked=asked).flags == []
+    few = experiment(*cycles[:9], asked=asked)
+    assert few.flags == ["narrow_interval"]
+    assert few.summary[SPEED].ci_method == "bootstrap"
 
 
 def test_flags_of_cycles_and_windows_are_the_experiments(

@@ -1,0 +1,52 @@
+"""How far the windows and the cycles of an experiment spread, metric by metric."""
+
+from collections.abc import Mapping, Sequence
+
+from pytest_lem.analysis.metrics import WindowFigures, pooled
+from pytest_lem.analysis.noise import Levels, levels
+from pytest_lem.records.record import Cycle, Window
+
+# Metrics that a window has as its cycle does; sums over windows are not among them.
+OF_WINDOWS = (
+    "energy_per_output_token_j",
+    "energy_per_output_token_net_j",
+    "energy_per_total_token_j",
+    "energy_per_request_j",
+    "tokens_per_joule",
+    "avg_power_w",
+    "output_throughput_tps",
+    "input_throughput_tps",
+    "total_throughput_tps",
+    "request_throughput_rps",
+)
+
+
+def figures(window: Window) -> WindowFigures:
+    """The raw figures that metrics are derived from."""
+    return WindowFigures(
+        duration_s=window.duration_s,
+        input_tokens=window.tokens.input,
+        output_tokens=window.tokens.output,
+        requests=window.requests,
+        gross_j=window.energy.gross_j,
+        net_j=window.energy.net_j,
+        uncertainty_j=window.energy.uncertainty_j,
+        net_uncertainty_j=window.energy.net_uncertainty_j,
+        cpu_j=window.energy.cpu_j,
+        dram_j=window.energy.dram_j,
+    )
+
+
+def spreads(cycles: Sequence[Cycle]) -> Mapping[str, Levels]:
+    """The levels of each metric of which every energy window has a value."""
+    told = [
+        [pooled([figures(w)]) for w in cycle.windows if w.kind == "energy"]
+        for cycle in cycles
+    ]
+    found = {}
+    for name in OF_WINDOWS:
+        values = [[one[name] for one in cycle] for cycle in told if cycle]
+        known = [[one for one in cycle if one is not None] for cycle in values]
+        if known == values and known:
+            found[name] = levels([known])
+    return found
