@@ -75,7 +75,7 @@ OTHERS = {"effective", "native", "packages", "model", "nulls", "provenance"}
 
 UNITS = {
     "J": "_j",
-    "1": ("mfu", "mbu"),
+    "1": ("mfu", "mbu", "attainment"),
     "FLOP": "flops",
     "FLOP/J": "flops_per_joule",
     "FLOP/token": ("flops_per_output_token", "flops_per_input_token"),
@@ -86,6 +86,7 @@ UNITS = {
     "W": "_w",
     "g": "_g_co2e",
     "ms": "_ms",
+    "request/J": "goodput_per_joule",
     "request/s": "_rps",
     "s": "_s",
     "token/GB": "tokens_per_gb_vram",
@@ -109,6 +110,7 @@ UNITLESS = {
     "flops_per_output_token": "FLOP/token",
     "flops_per_input_token": "FLOP/token",
     "flops_per_joule": "FLOP/J",
+    "attainment": "share of requests",
     "batch_size": "requests at once",
     "batches[]": "requests in each batch",
     "cores_logical": "count",

@@ -1,39 +1,90 @@
 """Requests that met what was asked of each: how many, how fast, for what energy."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
 from statistics import NormalDist
 from typing import Any
 
 from pytest_lem.analysis.latency import Stamps
-from pytest_lem.analysis.metrics import ratio
+from pytest_lem.analysis.metrics import ratio, total
 from pytest_lem.analysis.stats import CI_LEVEL
 
+FIGURES = (
+    "requests",
+    "good",
+    "duration_s",
+    "energy_j",
+    "goodput_rps",
+    "attainment",
+    "attainment_low",
+    "attainment_high",
+    "goodput_per_joule",
+)
 
-def goodput(
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Met:
+    """Requests of so many seconds and joules, and how many of them were good.
+
+    `energy_j` is gross, None where it is not known.
+    """
+
+    requests: int
+    good: int
+    duration_s: float
+    energy_j: float | None
+
+
+def met(
     requests: Sequence[Stamps],
     limits: Mapping[str, float],
     *,
     duration_s: float,
     energy_j: float | None,
-) -> dict[str, Any]:
+) -> Met:
+    """How many of the requests are good: those that keep to all limits, in ms.
+
+    One that gave no token meets none of a token's.
+    """
+    return Met(
+        requests=len(requests),
+        good=sum(meets(one, limits) for one in requests),
+        duration_s=duration_s,
+        energy_j=energy_j,
+    )
+
+
+def goodput(parts: Sequence[Met]) -> dict[str, Any]:
     """Good requests, their rate and share with its interval, and how many a joule made.
 
-    `limits` are in milliseconds. A request is good if it meets all of them; one that
-    gave no token meets none of a token's. `energy_j` is gross, of the same seconds.
+    Over all parts together: ratios of sums, and no energy where one has none.
     """
-    good = sum(meets(one, limits) for one in requests)
-    low, high = wilson(good, len(requests)) if requests else (None, None)
+    requests, good = sum(one.requests for one in parts), sum(one.good for one in parts)
+    duration_s = sum(one.duration_s for one in parts)
+    energy_j = total(one.energy_j for one in parts)
+    low, high = wilson(good, requests) if requests else (None, None)
     return {
-        "requests": len(requests),
+        "requests": requests,
         "good": good,
+        "duration_s": duration_s,
+        "energy_j": energy_j,
         "goodput_rps": ratio(good, duration_s),
-        "attainment": ratio(good, len(requests)),
+        "attainment": ratio(good, requests),
         "attainment_low": low,
         "attainment_high": high,
         "goodput_per_joule": ratio(good, energy_j),
     }
+
+
+def pooled(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Goodput over blocks that have `FIGURES` and a `reason`; null if one has none."""
+    reason = next((one["reason"] for one in blocks if one["reason"]), None)
+    if not blocks or any(one["requests"] is None for one in blocks):
+        return {**dict.fromkeys(FIGURES), "reason": reason}
+    parts = [Met(**{name: one[name] for name in Met.__slots__}) for one in blocks]
+    return {**goodput(parts), "reason": reason}
 
 
 def meets(request: Stamps, limits: Mapping[str, float]) -> bool:

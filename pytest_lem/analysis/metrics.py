@@ -85,6 +85,13 @@ METRICS: dict[str, MetricInfo] = {
     "e2e_mean_ms": MetricInfo("ms", "lower", "request sent to its end, mean"),
     "e2e_p50_ms": MetricInfo("ms", "lower", "request sent to its end, median"),
     "e2e_p95_ms": MetricInfo("ms", "lower", "request sent to its end, 95th perc."),
+    "goodput_rps": MetricInfo(
+        "request/s", "higher", "requests that met every limit over their time"
+    ),
+    "attainment": MetricInfo("1", "higher", "requests that met every limit over all"),
+    "goodput_per_joule": MetricInfo(
+        "request/J", "higher", "requests that met every limit over gross energy"
+    ),
     "memory_model_mb": MetricInfo("MB", "lower", "device memory after load"),
     "memory_peak_mb": MetricInfo("MB", "lower", "peak device memory in the windows"),
     "tokens_per_gb_vram": MetricInfo(

@@ -26,6 +26,8 @@ _LATENCY = {
     "e2e_ms": ("mean", "p50", "p95"),
 }
 
+_GOODPUT = ("goodput_rps", "attainment", "goodput_per_joule")
+
 
 def cycle_metrics(
     lab: Laboratory,
@@ -33,11 +35,13 @@ def cycle_metrics(
     windows: Sequence[Window],
     load: Mapping[str, float | None],
     warmup: WarmupRecord | None,
+    *,
     latency: Mapping[str, Any] | None,
+    served: Mapping[str, Any] | None,
 ) -> dict[str, float | None]:
     """Every metric of the cycle; reasons and flags go to its notes.
 
-    `latency` is as `cycle_latency` has it.
+    `latency` and `served` are as `cycle_latency` and `cycle_goodput` have them.
     """
     idle = notes.idle.watts() if notes.idle else None
     memory = notes.bench.loaded.memory if notes.bench else {}
@@ -49,6 +53,7 @@ def cycle_metrics(
         **index_metrics(windows, sums, peak_mb),
         **compute_metrics(windows),
         **_latency(latency or {}),
+        **{name: (served or {}).get(name) for name in _GOODPUT},
         "idle_power_w": idle.power_w if idle else None,
         "load_duration_s": load["duration_s"],
         "load_energy_j": load["energy_j"],
@@ -60,7 +65,7 @@ def cycle_metrics(
     if uncertain(energy_j, half_width_j, lab.conditions.max_uncertainty_pct):
         notes.flags.add(UNCERTAIN)
     metrics["emissions_g_co2e"] = _emissions(lab, metrics["energy_gross_j"])
-    notes.nulls |= _reasons(notes, windows, metrics)
+    notes.nulls |= _reasons(notes, windows, metrics, served)
     return metrics
 
 
@@ -89,7 +94,10 @@ def _latency(block: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def _reasons(
-    notes: Notebook, windows: Sequence[Window], metrics: Mapping[str, float | None]
+    notes: Notebook,
+    windows: Sequence[Window],
+    metrics: Mapping[str, float | None],
+    served: Mapping[str, Any] | None,
 ) -> dict[str, str]:
     """Why each metric that does not exist does not, by what it is made from."""
     known = metrics["energy_gross_j"] is not None
@@ -103,6 +111,7 @@ def _reasons(
     exceptions = {
         **phase_reasons(windows),
         **compute_reasons(notes.nulls, energy),
+        **dict.fromkeys(_GOODPUT, _not_good(notes, served)),
         "edp_js": energy,
         "token_efficiency_index": energy,
         "tokens_per_gb_vram": memory,
@@ -125,6 +134,13 @@ def _reasons(
         for name, value in metrics.items()
         if value is None
     }
+
+
+def _not_good(notes: Notebook, served: Mapping[str, Any] | None) -> str:
+    """Why there is no goodput, or none per joule."""
+    if served is None:
+        return notes.nulls["goodput"]
+    return served["reason"] or "divisor_is_zero"
 
 
 def _reason(notes: Notebook, name: str, energy: str) -> str:

@@ -11,6 +11,7 @@ from pytest_lem.measure.netting import netting
 from pytest_lem.measure.notebook import Notebook, now
 from pytest_lem.measure.pooling import cycle_latency, cycle_metrics
 from pytest_lem.measure.prompting import recipe
+from pytest_lem.measure.serving import cycle_goodput
 from pytest_lem.measure.window import cost
 from pytest_lem.records.record import Cycle, ErrorRecord, Idle, WarmupRecord, Window
 
@@ -31,6 +32,10 @@ def cycle_record(
     latency = cycle_latency(notes)
     if latency is None:
         notes.nulls["latency"] = "no_window"
+    served = cycle_goodput(windows)
+    if served is None:
+        limited = notes.experiment.workload.slo is not None
+        notes.nulls["goodput"] = "no_window" if limited else "no_slo"
     return Cycle(
         index=notes.index,
         attempt=notes.attempt or 0,
@@ -48,7 +53,10 @@ def cycle_record(
         native=_native(notes),
         windows=windows,
         latency=latency,
-        metrics=cycle_metrics(lab, notes, windows, load, warmup, latency),
+        goodput=served,
+        metrics=cycle_metrics(
+            lab, notes, windows, load, warmup, latency=latency, served=served
+        ),
         timing={
             "tokenise_s": notes.tokenise_s,
             "thermal_wait_s": notes.thermal_wait_s,

@@ -136,7 +136,7 @@ def cost(
         speculation=_drafts(generation),
         scheduler=generation.native.get("scheduler"),
         arrivals=sent,
-        goodput=served(run.slo, stamps(run), metering, devices),
+        goodput=served(run.slo, _all_stamps(run), run.left_out, metering, devices),
     )
     return window, reading.reason
 
@@ -200,9 +200,13 @@ def _drafts(generation: Generation) -> Drafts | None:
 
 def stamps(run: Pass) -> Sequence[Stamps]:
     """The requests' stamps, without the first ones of a latency pass."""
+    return _all_stamps(run)[run.left_out :]
+
+
+def _all_stamps(run: Pass) -> Sequence[Stamps]:
     return [
         Stamps(one.sent_ns, one.ended_ns, one.token_ns)
-        for one in run.generation.completions[run.left_out :]
+        for one in run.generation.completions
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.records.files import write_atomic
+from pytest_lem.records.goodput import GOODPUT
 from pytest_lem.records.percentiles import NAMES, interval_names
 from pytest_lem.records.record import Cycle, ExperimentRecord, Record, read
 
@@ -34,6 +35,9 @@ LATER_COLUMNS = (
     "flops_per_joule",
     "mfu",
     "mbu",
+    "goodput_rps",
+    "attainment",
+    "goodput_per_joule",
 )
 EXTENDED_COLUMNS = {
     "memory": (
@@ -44,6 +48,7 @@ EXTENDED_COLUMNS = {
         "rss_peak_mb",
     ),
     "kv_cache": ("used_mb", "read_mb"),
+    "goodput": GOODPUT,
     "percentiles": (
         *(
             end

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_lem.analysis.metrics import ratio, total
+from pytest_lem.records.goodput import no_goodput, pooled_goodput
 from pytest_lem.records.percentiles import percentile_ends
 from pytest_lem.records.record import Cycle, Window
 
@@ -48,6 +49,7 @@ def extended(
             **_cache(windows),
         },
         "request_latency": _last_latency(windows),
+        "goodput": pooled_goodput(cycles),
         "percentiles": percentile_ends(cycles),
         "speculation": _speculation(windows),
     }
@@ -83,6 +85,8 @@ def _why_null(name: str, cycles: Sequence[Cycle], nulls: Mapping[str, str]) -> s
         return "no_complete_cycle"
     if name == "extended.gpu_utilisation.mean_pct":
         return "no_gpu_telemetry"
+    if name.startswith("extended.goodput."):
+        return no_goodput(name.rpartition(".")[2], cycles, nulls)
     if name.startswith("extended.percentiles."):
         return _no_end(name.rpartition(".")[2], nulls)
     if name.startswith("extended.speculation."):

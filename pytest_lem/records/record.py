@@ -191,6 +191,7 @@ class Cycle(_Part):
     A cycle that was run again is there for each attempt, all but the last as `rerun`.
     `stamps_path` has the times of each of its requests, null unless they were kept.
     `latency` is over the requests that the metrics of latency are of, null without any.
+    `goodput` is over the same requests, null where they have no limits to meet.
     """
 
     index: int
@@ -209,6 +210,7 @@ class Cycle(_Part):
     native: Json
     windows: list[Window]
     latency: Json | None = None
+    goodput: Json | None = None
     metrics: dict[str, Number]
     timing: dict[str, Number]
     machine: Json = Field(default_factory=dict)

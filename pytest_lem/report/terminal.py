@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.records.record import ExperimentRecord, Record
 from pytest_lem.records.result import Metric, Result
-from pytest_lem.report import arrivals, latency, phases
+from pytest_lem.report import arrivals, goodput, latency, phases
 from pytest_lem.report.table import (
     GUESSES,
     NONE,
@@ -193,10 +193,12 @@ def summary(record: Record, width: int, written: Sequence[Path]) -> list[str]:
     cut = [phases.CAPTION, *table(apart, width)] if apart else []
     timed = latency.rows(record)
     late = [latency.CAPTION, *table(timed, width)] if timed else []
+    judged = goodput.rows(record)
+    good = [goodput.CAPTION, *table(judged, width)] if judged else []
     came = arrivals.rows(record)
     sent = [arrivals.CAPTION, *table(came, width)] if came else []
     main = table(rows(record), width)
-    return [CAPTION, *main, *cut, *late, *sent, *notes, *legend, *places]
+    return [CAPTION, *main, *cut, *late, *good, *sent, *notes, *legend, *places]
 
 
 def rows(record: Record) -> list[dict[str, str]]:

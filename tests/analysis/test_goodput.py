@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from pytest_lem.analysis.goodput import goodput, meets, wilson
+from pytest_lem.analysis.goodput import FIGURES, goodput, meets, met, pooled, wilson
 from pytest_lem.analysis.latency import Stamps
 
 MS = 1_000_000
@@ -45,11 +45,15 @@ def test_one_token_has_no_gaps_and_no_token_meets_nothing_of_tokens():
     assert meets(silent, {"e2e_ms": 5})
 
 
+def block(good, bad, *, duration_s=2.0, energy_j=12.0):
+    requests = [request(10)] * good + [request(90)] * bad
+    one = met(requests, {"ttft_ms": 50}, duration_s=duration_s, energy_j=energy_j)
+    return {**goodput([one]), "reason": None}
+
+
 def test_goodput_is_good_requests_over_seconds_and_over_joules():
     """Three of four, in two seconds, of twelve joules."""
-    found = goodput(
-        [request(10)] * 3 + [request(90)], {"ttft_ms": 50}, duration_s=2, energy_j=12
-    )
+    found = block(3, 1)
     assert (found["good"], found["requests"]) == (3, 4)
     assert found["goodput_rps"] == 1.5
     assert found["attainment"] == 0.75
@@ -59,8 +63,23 @@ def test_goodput_is_good_requests_over_seconds_and_over_joules():
 
 def test_without_energy_there_is_goodput_and_none_per_joule():
     """Null, and never 0."""
-    found = goodput([request(9)], {"e2e_ms": 10}, duration_s=1, energy_j=None)
+    found = block(1, 0, duration_s=1, energy_j=None)
     assert (found["goodput_rps"], found["goodput_per_joule"]) == (1, None)
+
+
+def test_goodput_of_several_is_of_their_sums():
+    """Not the mean of rates; one without energy leaves none to all."""
+    found = pooled([block(3, 1), block(1, 3, duration_s=6.0, energy_j=4.0)])
+    assert (found["good"], found["requests"], found["goodput_rps"]) == (4, 8, 0.5)
+    assert found["goodput_per_joule"] == 0.25
+    lower = block(4, 4)["attainment_low"]
+    assert found["attainment_low"] == pytest.approx(lower)
+    blind = {**block(1, 0, energy_j=None), "reason": "no_meter"}
+    half = pooled([block(1, 0), blind])
+    assert (half["goodput_per_joule"], half["reason"]) == (None, "no_meter")
+    assert half["goodput_rps"] == 0.5
+    unknown = {**dict.fromkeys(FIGURES), "reason": "few_requests"}
+    assert pooled([block(1, 0), unknown]) == unknown
 
 
 @pytest.mark.parametrize(("good", "sent"), [(0, 5), (5, 5), (3, 10), (970, 1000)])

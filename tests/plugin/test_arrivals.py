@@ -1,5 +1,7 @@
 """Experiments whose requests have times: schedule, record, table, refusals."""
 
+import csv
+
 import pytest
 
 SOURCE = """
@@ -113,14 +115,19 @@ def test_a_loop_of_the_test_s_own_has_no_schedule(run):
     result.stdout.fnmatch_lines(["*arrivals and lem.window() exclude each other*"])
 
 
-def test_goodput_counts_the_requests_that_met_their_limits(run, report):
+def test_goodput_counts_the_requests_that_met_their_limits(run, project, report):
     """Of timed windows; limits change no identity, and untimed tokens meet nothing."""
     source = SOURCE.replace("40,", "40, streaming=True,").replace("400}", "400}%s")
     run(source.replace("%s", ""), "--lem-json=r.json")
     plain = report().experiments[0]
     assert [w.goodput for w in plain.cycles[0].windows] == [None, None]
     limits = ', slo={"tpot_ms": 1.5, "e2e_ms": 60000}'
-    run(source.replace("%s", limits), "--lem-json=r.json", "--lem-meter=fake")
+    shown = run(
+        source.replace("%s", limits),
+        "--lem-json=r.json",
+        "--lem-csv=r.csv",
+        "--lem-meter=fake",
+    )
     limited = report().experiments[0]
     assert limited.identity == plain.identity
     untimed, timed = (w.goodput for w in limited.cycles[0].windows)
@@ -129,8 +136,18 @@ def test_goodput_counts_the_requests_that_met_their_limits(run, report):
     assert 0.9 < timed["attainment_low"] < 1
     assert timed["attainment_high"] == pytest.approx(1)
     assert timed["goodput_per_joule"] > 0
+    shown.stdout.fnmatch_lines(["Requests that met*", "*tpot_ms=1.5*80/80*1 [[]0.9*"])
+    row = next(csv.DictReader((project.path / "r.csv").open()))
+    assert (row["goodput_good"], row["attainment"]) == ("80", "1.0")
+    part = limited.cycles[0].goodput["steady"]
+    assert 0 < part["requests"] <= 40
+    assert part["good"] == part["requests"]
+    assert float(row["goodput_steady_attainment"]) == 1
     run(source.replace("%s", ', slo={"tpot_ms": 0.5}'), "--lem-json=r.json")
-    window = report().experiments[0].cycles[0].windows[1]
+    missed = report().experiments[0]
+    assert missed.summary["goodput_rps"].value == 0
+    assert missed.nulls["summary.goodput_per_joule"].startswith("no_meter")
+    window = missed.cycles[0].windows[1]
     assert (window.goodput["good"], window.goodput["goodput_rps"]) == (0, 0)
     assert window.goodput["goodput_per_joule"] is None
     assert window.goodput["reason"] == "no_meter: none was asked for"

@@ -26,8 +26,12 @@ LATER = """
 energy_prefill_per_input_token_j energy_decode_per_output_token_j prefill_power_w
 decode_power_w prefill_throughput_tps decode_throughput_tps edp_js
 token_efficiency_index tokens_per_gb_vram flops_per_input_token flops_per_joule mfu mbu
+goodput_rps attainment goodput_per_joule
 memory_load_peak_mb memory_reserved_peak_mb memory_device_used_mb memory_process_used_mb
 memory_rss_peak_mb kv_cache_used_mb kv_cache_read_mb
+goodput_requests goodput_good goodput_attainment_low goodput_attainment_high
+goodput_steady_rps goodput_steady_attainment goodput_steady_attainment_low
+goodput_steady_attainment_high goodput_steady_per_joule
 percentiles_ttft_p50_low_ms percentiles_ttft_p50_high_ms percentiles_ttft_p95_low_ms
 percentiles_ttft_p95_high_ms percentiles_ttft_p99_low_ms percentiles_ttft_p99_high_ms
 percentiles_itl_p50_low_ms percentiles_itl_p50_high_ms percentiles_itl_p95_low_ms
@@ -282,5 +286,9 @@ def test_every_column_says_its_unit_or_has_none():
         *("padding_overhead", "kv_cache_hit_rate", "warmup_converged", "flags"),
         *("verdict", "traces_path", "mfu", "mbu", "percentiles_unsupported"),
     }
-    bare |= {f"{n}_ci_{e}" for n in ("flops", "mfu", "mbu") for e in ("low", "high")}
+    counted = ("attainment", "goodput_attainment", "goodput_steady_attainment")
+    bare |= {"goodput_requests", "goodput_good", counted[0], counted[2]}
+    bare |= {f"{n}_{e}" for n in counted[1:] for e in ("low", "high")}
+    shares = ("flops", "mfu", "mbu", "attainment")
+    bare |= {f"{n}_ci_{e}" for n in shares for e in ("low", "high")}
     assert {name for name in columns() if not unit.search(name)} == bare
