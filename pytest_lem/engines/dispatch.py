@@ -55,7 +55,12 @@ class Dispatch:
             self._stopped.set()
         self._thread.join()
         sys.setswitchinterval(self._switch_s)
-        if self._error is not None and kind is None:
+        if kind is None:
+            self.check()
+
+    def check(self) -> None:
+        """Raise what `send` has raised, if it has."""
+        if self._error is not None:
             raise self._error
 
     def _run(self) -> None:

@@ -105,6 +105,8 @@ def _unsent(spec: EngineSpec, workload: Workload) -> Iterator[str]:
         yield f"{asked} and decoder.num_beams exclude each other: beams go together"
     if spec.backend == "vllm" and (spec.engine.get("n") or 1) > 1:
         yield f"{asked} and vllm.n above 1 exclude each other"
+    if spec.backend == "transformers":
+        yield from _one_by_one(spec.engine, asked)
 
 
 def untimed(spec: EngineSpec, workload: Workload, asked: str) -> Iterator[str]:
@@ -152,6 +154,26 @@ def _batches(batching: Mapping[str, Any], workload: Workload) -> Iterator[str]:
             f"transformers.batching.strategy={strategy} needs batch_size above 1: that "
             "is the most requests of a batch"
         )
+
+
+def _one_by_one(engine: Mapping[str, Any], asked: str) -> Iterator[str]:
+    """What cannot be where batches are formed of the requests that wait."""
+    strategy = (engine.get("batching") or {}).get("strategy") or "static"
+    if strategy != "static":
+        yield (
+            f"{asked} and transformers.batching.strategy={strategy} exclude each "
+            "other: a batch is of what waits, first come, first served"
+        )
+    shards = (engine.get("distributed_config") or {}).get("tp_size")
+    for name, count in (
+        ("num_processes", engine.get("num_processes")),
+        ("distributed_config.tp_size", shards),
+    ):
+        if (count or 1) > 1:
+            yield (
+                f"{asked} and transformers.{name} above 1 exclude each other: one "
+                "process forms the batches"
+            )
 
 
 def _continuous(engine: Mapping[str, Any], workload: Workload) -> Iterator[str]:

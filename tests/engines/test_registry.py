@@ -42,6 +42,8 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
                 "tensor_parallel": True,
                 "copies": "num_processes",
                 "shards": "distributed_config.tp_size",
+                "open_loop": True,
+                "closed_loop": True,
             },
         ),
         (
@@ -52,6 +54,7 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
                 "chats": True,
                 "streams_apart": True,
                 "open_loop": True,
+                "closed_loop": True,
                 "tensor_parallel": True,
                 "pipeline_parallel": True,
             },

@@ -99,12 +99,25 @@ def test_recorded_times_are_found_beside_the_test(run, project, report):
     result.stderr.fnmatch_lines(["ERROR: *times.txt has 1 times and a window 3*"])
 
 
-def test_an_engine_that_takes_whole_batches_is_refused(run):
-    """With those that take requests when they are due."""
-    result = run(SOURCE, "--lem-backend=transformers", "--collect-only")
+WHOLE = """
+from pytest_lem.engines.registry import EngineEntry
+
+def pytest_lem_register_engines(registry):
+    registry.add(EngineEntry(name="whole", target="whole:Whole"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("arrivals", '{"rate_rps": 400}'), ("concurrency", "9")]
+)
+def test_an_engine_that_takes_whole_batches_is_refused(run, extend, key, value):
+    """With those that take requests one by one."""
+    extend(WHOLE)
+    source = SOURCE.replace('arrivals={"rate_rps": 400}', f"{key}={value}")
+    result = run(source, "--lem-backend=whole", "--collect-only")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        ["ERROR: *arrivals: transformers is given all requests*fake, vllm can be*"]
+        [f"ERROR: *{key}: whole is given all requests*fake, *transformers, vllm can*"]
     )
 
 

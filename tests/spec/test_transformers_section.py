@@ -95,3 +95,19 @@ def test_several_texts_cannot_be_streamed():
     """A step has a token of each."""
     with pytest.raises(ConfigError, match="needs streaming off"):
         plan({"num_return_sequences": 2}, streaming=True, decoder={"do_sample": True})
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"batching": {"strategy": "sorted_static"}},
+        {"num_processes": 2},
+        {"distributed_config": {"tp_size": 2}},
+    ],
+)
+def test_what_forms_batches_otherwise_takes_no_requests_one_by_one(section):
+    """One queue, first come, first served."""
+    told = f"concurrency and transformers.{next(iter(section))}.* exclude each other"
+    with pytest.raises(ConfigError, match=told):
+        plan(section, concurrency=2, requests=4)
+    assert plan({}, concurrency=2, requests=4).workload.batch_size == 2

@@ -7,8 +7,10 @@ made before a window, and only requests are worked off within it.
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,10 +18,12 @@ import transformers
 from transformers import CompileConfig, ContinuousBatchingConfig, GenerationConfig
 
 from pytest_lem.engines import Completion, GenerateOptions
+from pytest_lem.engines.clients import Clients
 from pytest_lem.engines.contract import check_count
 from pytest_lem.errors import ConfigError, GenerationError
 
 _FIELDS = {field.name for field in dataclasses.fields(ContinuousBatchingConfig)}
+_NAMES = itertools.count()
 _COMPILE = ("varlen_compile_config", "decode_compile_config")
 
 
@@ -29,6 +33,15 @@ class Flight:
 
     prompts: list[list[int]]
     places: list[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landed:
+    """What came of a flight: of each request, and its own span if it was paced."""
+
+    results: list[Any]
+    spans: list[tuple[int, int]] = field(default_factory=list)
+    due_ns: list[int] = field(default_factory=list)
 
 
 class Continuous:
@@ -54,13 +67,16 @@ class Continuous:
         generation: GenerationConfig,
         ends: Sequence[int],
     ) -> list[Flight]:
-        """All prompts in one flight; one by one where `batch_size` is 1."""
+        """All prompts in one flight; one by one where `batch_size` is 1.
+
+        But for requests that are paced, which have times of their own.
+        """
         if options.min_output_tokens == options.output_tokens:
             ends = []
         # No processor for a least length runs here; without end tokens it is the limit.
         generation.update(min_new_tokens=None, eos_token_id=list(ends) or -1)
         self._ready(generation, options.batch_size)
-        size = len(prompts) if options.batch_size > 1 else 1
+        size = len(prompts) if options.batch_size > 1 or options.paced else 1
         rows = [list(prompt) for prompt in prompts]
         return [
             Flight(
@@ -70,11 +86,13 @@ class Continuous:
             for first in range(0, len(rows), size)
         ]
 
-    def run(self, flight: Flight, options: GenerateOptions) -> list[Any]:
+    def run(self, flight: Flight, options: GenerateOptions) -> Landed:
         """Work the requests off; what came of each, in their order.
 
         Raises GenerationError where the library's loop ends early.
         """
+        if options.paced:
+            return self._paced(flight, options)
         names = self._manager.add_requests(
             flight.prompts,
             max_new_tokens=options.output_tokens,
@@ -82,35 +100,86 @@ class Continuous:
         )
         done: dict[str, Any] = {}
         while len(done) < len(names):
-            result = self._manager.get_result(timeout=1)
-            if result is None:
-                self._check_alive()
-            elif result.is_finished():
+            if (result := self._result()) is not None:
                 done[result.request_id] = result
-        return [done[name] for name in names]
+        return Landed(results=[done[name] for name in names])
+
+    def _paced(self, flight: Flight, options: GenerateOptions) -> Landed:
+        """Hand each request over when it is sent, and hear of each end at once."""
+        places: dict[str, int] = {}
+
+        def send(place: int) -> None:
+            name = f"lem-{next(_NAMES)}"
+            places[name] = place
+            taken = self._manager.add_request(
+                flight.prompts[place],
+                request_id=name,
+                max_new_tokens=options.output_tokens,
+                record_timestamps=options.stamps,
+            )
+            if taken is None:
+                raise GenerationError("continuous batching takes no more requests")
+
+        done: dict[int, tuple[Any, int]] = {}
+        with Clients(len(flight.prompts), options, send) as clients:
+            while len(done) < len(flight.prompts):
+                clients.check()
+                if (result := self._result()) is not None:
+                    done[places[result.request_id]] = (result, time.monotonic_ns())
+                    clients.ended()
+        ends = [done[place] for place in range(len(done))]
+        return Landed(
+            results=[result for result, _ in ends],
+            spans=[
+                (sent_ns, ended_ns)
+                for sent_ns, (_, ended_ns) in zip(clients.sent_ns, ends, strict=True)
+            ],
+            due_ns=clients.due_ns,
+        )
+
+    def _result(self) -> Any:
+        """The next request that has ended; None if none has for a while."""
+        result = self._manager.get_result(timeout=1)
+        if result is None:
+            self._check_alive()
+        return result if result is not None and result.is_finished() else None
 
     def collect(
         self,
         flights: Sequence[Flight],
-        outcomes: Sequence[Sequence[Any]],
+        outcomes: Sequence[Landed],
         spans: Sequence[tuple[int, int]],
         options: GenerateOptions,
     ) -> dict[str, Any]:
         """Completions and what the manager says of itself; nothing is padded.
 
-        Requests of one flight share its span; their stamps are the engine's own.
+        Requests of one flight share its span, unless they are paced; their stamps are
+        the engine's own.
         """
         completions = [
-            _completion(prompt, result, span, options)
-            for flight, results, span in zip(flights, outcomes, spans, strict=True)
-            for prompt, result in zip(flight.prompts, results, strict=True)
+            _completion(prompt, result, own, options)
+            for flight, landed, span in zip(flights, outcomes, spans, strict=True)
+            for prompt, result, own in zip(
+                flight.prompts,
+                landed.results,
+                landed.spans or [span] * len(flight.prompts),
+                strict=True,
+            )
         ]
+        results = [one for landed in outcomes for one in landed.results]
+        told = self._told()
         return {
             "completions": completions,
             "batches": [len(flight.prompts) for flight in flights],
             "padding_tokens": 0,
             "work": None,
-            "native": {"continuous_batching": self._told(), "flags": self._flags},
+            "due_ns": [at_ns for landed in outcomes for at_ns in landed.due_ns],
+            "native": {
+                "continuous_batching": told,
+                "at_once": told["max_requests_per_batch"],
+                "request_times_ms": {"queue": [_waited_ms(one) for one in results]},
+                "flags": self._flags,
+            },
         }
 
     def close(self) -> None:
@@ -195,6 +264,11 @@ class Continuous:
                 raise ConfigError(msg)
             return ["not_as_requested"]
         return []
+
+
+def _waited_ms(result: Any) -> float:
+    """How long a request waited in the library's queue, by its own clock."""
+    return 1e3 * float(result.lifespan[0] - result.created_time)
 
 
 def _completion(

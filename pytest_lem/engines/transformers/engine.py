@@ -16,12 +16,13 @@ from transformers import GenerationConfig
 
 from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
-from pytest_lem.engines.contract import check_lengths, first_line
+from pytest_lem.engines.contract import check_lengths
 from pytest_lem.engines.transformers import counting, distributed, loading
 from pytest_lem.engines.transformers.adapter import adapted
 from pytest_lem.engines.transformers.continuous import Continuous
 from pytest_lem.engines.transformers.drafting import Drafting, drafted, drafting
 from pytest_lem.engines.transformers.effective import effective, self_compiled
+from pytest_lem.engines.transformers.failures import FAILURES, generation_failure
 from pytest_lem.engines.transformers.generation import (
     TokenClock,
     end_ids,
@@ -31,6 +32,7 @@ from pytest_lem.engines.transformers.generation import (
     section_config,
     stopped_at,
 )
+from pytest_lem.engines.transformers.queued import Queue, Served
 from pytest_lem.engines.transformers.requests import (
     Batch,
     Outcome,
@@ -40,21 +42,12 @@ from pytest_lem.engines.transformers.requests import (
     left_padded,
 )
 from pytest_lem.engines.transformers.running import Running
-from pytest_lem.errors import GenerationError, LemError, OutOfMemory
+from pytest_lem.errors import GenerationError
 from pytest_lem.workload.batching import layout
 
 if TYPE_CHECKING:
     from pytest_lem.engines.transformers.compile import Compiling
 
-_FAILURES = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    IndexError,
-    ImportError,
-    AssertionError,
-    AttributeError,
-)
 _PACKAGES = ("accelerate", "tokenizers", "safetensors", "huggingface_hub")
 
 
@@ -166,8 +159,9 @@ class TransformersEngine:
     ) -> list[Any]:
         """Batches of exactly `batch_size` prompts, the last one maybe smaller.
 
-        Unless a strategy makes them otherwise. Padded on the left, on the device. Seeds
-        Python, numpy and torch if asked, and starts the peak memory of the pass.
+        Unless a strategy makes them otherwise, or requests are paced. Padded on the
+        left, on the device. Seeds Python, numpy and torch if asked, and starts the
+        peak memory of the pass.
         """
         check_lengths(prompts, options, context=self._context)
         generation = generation_config(
@@ -193,9 +187,11 @@ class TransformersEngine:
         prompts: Sequence[Sequence[int]],
         options: GenerateOptions,
         generation: GenerationConfig,
-    ) -> list[Batch]:
+    ) -> list[Any]:
         if self._drafting is not None:
             self._drafting.prepare(generation)
+        if options.paced:
+            return [Queue(prompts=prompts, generation=generation, device=self._device)]
         batching = self._section.get("batching") or {}
         groups = layout(
             [len(prompt) for prompt in prompts],
@@ -216,12 +212,20 @@ class TransformersEngine:
         """One call of `generate`, or one flight of continuous batching."""
         if self._continuous is not None:
             return self._continuous.run(batch, options)
+        if isinstance(batch, Queue):
+            return batch.serve(options, lambda one: self._one(one, options))
+        return self._one(batch, options)
+
+    def _one(self, batch: Batch, options: GenerateOptions) -> Outcome:
         try:
-            return self._generate(batch, options)
+            outcome = self._generate(batch, options)
         except GenerationError as error:
             if self._compiled is None or not self._compiled.forgives(error):
                 raise
-            return self._generate(batch, options)
+            outcome = self._generate(batch, options)
+        if options.paced:
+            self.synchronize()
+        return outcome
 
     def _generate(self, batch: Batch, options: GenerateOptions) -> Outcome:
         clock = TokenClock() if options.stamps else None
@@ -236,8 +240,8 @@ class TransformersEngine:
                 )
         except torch.OutOfMemoryError:
             raise
-        except _FAILURES as error:
-            raise _generation_failure(error) from error
+        except FAILURES as error:
+            raise generation_failure(error) from error
         self._kept = told  # the last pass only: each may hold more than the model
         ids = told if isinstance(told, torch.Tensor) else told.sequences
         return Outcome(ids=ids, stamps=clock.stamps if clock else None, calls=calls)
@@ -272,6 +276,10 @@ class TransformersEngine:
         if self._continuous is not None:
             told = self._continuous.collect(batches, outcomes, spans, options)
             return {**told, "memory": memory}
+        served: Served | None = outcomes[0] if options.paced else None
+        if served is not None:
+            batches, outcomes = served.batches, served.outcomes
+            spans = served.spans
         model_ends = loading.end_ids(self._model)
         completions: list[Completion] = []
         padding, steps = 0, []
@@ -295,8 +303,10 @@ class TransformersEngine:
             work = extended(work, batch, len(rows[0]), options)
             padding += texts * sum(width - length for length in batch.lengths)
             padding += sum(texts * len(rows[0]) - one.output_tokens for one in done)
+        completions = in_order(batches, completions)
         return {
-            "completions": in_order(batches, completions),
+            "completions": served.as_sent(completions) if served else completions,
+            "due_ns": served.clients.due_ns if served else [],
             "batches": [len(batch.lengths) for batch in batches],
             "padding_tokens": padding,
             "memory": memory,
@@ -305,6 +315,8 @@ class TransformersEngine:
                 "decoding_steps": steps,
                 "generation": plain(batches[0].generation) if batches else None,
                 "kept_mb": kept_mb(self._kept),
+                "at_once": options.batch_size,
+                "request_times_ms": served.request_times_ms() if served else None,
                 **merged(
                     drafted(batches, outcomes),
                     self._compiled.told() if self._compiled else {},
@@ -380,12 +392,3 @@ def merged(*told: Mapping[str, Any]) -> dict[str, Any]:
     """What parts of the engine say of a pass, with the flags of all of them."""
     flags = [flag for one in told for flag in one.get("flags", ())]
     return {key: value for one in told for key, value in one.items()} | {"flags": flags}
-
-
-def _generation_failure(error: Exception) -> LemError:
-    """What `generate` raised, as a kind of failure."""
-    if loading.host_memory_is_full(error):
-        return OutOfMemory(first_line(error))
-    return GenerationError(
-        f"transformers failed to generate: {type(error).__name__}: {first_line(error)}"
-    )

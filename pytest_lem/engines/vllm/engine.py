@@ -198,7 +198,7 @@ class VllmEngine:
             params=params,
             lora=self._adapters.of(len(prompts)) if self._adapters else None,
             priorities=priorities(self._section, len(prompts)),
-            at_s=[after_ns / 1e9 for after_ns in options.due_ns],
+            paced=options.paced,
             stamps=options.stamps,
         )
         self._native.begin()
@@ -212,14 +212,10 @@ class VllmEngine:
         """Nothing is left to do: vLLM gives tokens out when they are on the host."""
 
     @watched
-    def run(
-        self,
-        batch: Any,
-        options: GenerateOptions,  # noqa: ARG002 - a flight has its parameters
-    ) -> Any:
+    def run(self, batch: Any, options: GenerateOptions) -> Any:
         """One call for the whole flight: of `LLM`, of `AsyncLLM`, or step by step."""
         try:
-            return fly(self._llm, batch)
+            return fly(self._llm, batch, options)
         except Exception as error:
             raise generation_failure(error) from error
 
@@ -276,6 +272,7 @@ class VllmEngine:
                 "path": path(self._llm, batches[0]) if batches else None,
                 "cached_prompt_tokens": cached,
                 "request_times_ms": request_times_ms(outputs),
+                "at_once": self._limits["max_num_seqs"],
                 **told,
                 "flags": [
                     *self._flags(cached, preempted, batches, options),

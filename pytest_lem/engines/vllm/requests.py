@@ -19,8 +19,8 @@ class Flight:
 
     `lora` has the adapter of each, or None where there are none; `priorities` that of
     each, the lower the sooner, or None where all are alike.
-    `at_s` has when each is handed over, in seconds after the start; all at once where
-    it is empty. `stamps` asks for the time of each token.
+    `paced` says that they are sent one by one, not at once; `stamps` asks for the time
+    of each token.
     """
 
     prompts: list[Any]
@@ -28,7 +28,7 @@ class Flight:
     params: Any
     lora: list[Any] | None = None
     priorities: list[int] | None = None
-    at_s: Sequence[float] = ()
+    paced: bool = False
     stamps: bool = False
 
     @property
@@ -39,11 +39,7 @@ class Flight:
     @property
     def timed(self) -> bool:
         """Whether each request has times of its own."""
-        return self.stamps or bool(self.at_s)
-
-    def due_s(self, place: int) -> float:
-        """When a request is handed over, in seconds after the start of the call."""
-        return self.at_s[place] if self.at_s else 0.0
+        return self.stamps or self.paced
 
     def adapter(self, place: int) -> Any:
         """What a request is computed with; None for the model alone."""
@@ -61,7 +57,7 @@ class Flight:
             lengths=[self.lengths[place]],
             lora=None if self.lora is None else [self.lora[place]],
             priorities=self.priorities and [self.priorities[place]],
-            at_s=(),
+            paced=False,
         )
 
 
@@ -104,7 +100,7 @@ def work(
     once, which says what ran beside what.
     """
     seqs, budget = limits["max_num_seqs"], limits["max_num_batched_tokens"]
-    if flight.beams or flight.params.n > 1 or flight.at_s:
+    if flight.beams or flight.params.n > 1 or flight.paced:
         return None
     rows = [_row(one) for one in outputs]
     widest = sorted((row.new for row in rows), reverse=True)[:seqs]

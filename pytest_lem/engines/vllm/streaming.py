@@ -11,12 +11,14 @@ import asyncio
 import copy
 import inspect
 import itertools
+import queue
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_lem.engines import Completion, GenerateOptions
+from pytest_lem.engines.clients import Clients, in_tasks, taken
 from pytest_lem.engines.served import Span, completion
 from pytest_lem.engines.vllm.requests import Flight
 from pytest_lem.errors import ConfigError, GenerationError
@@ -97,13 +99,28 @@ class AsyncFront:
         """Empty the prefix cache; False where requests keep it from that."""
         return self._wait(self.llm_engine.reset_prefix_cache())
 
-    def stream(self, flight: Flight) -> list[Heard]:
-        """All requests of a flight, each with the events of its tokens."""
-        return self._fly(flight, _of_kind(flight.params, "DELTA"))
+    def serve(self, flight: Flight, options: GenerateOptions) -> list[Heard]:
+        """All requests of a flight as they are sent, with the events of their tokens.
 
-    def generate(self, flight: Flight) -> list[Heard]:
-        """All requests of a flight, each with its last event alone."""
-        return self._fly(flight, _of_kind(flight.params, "FINAL_ONLY"))
+        Without stamps each has its last event alone.
+        """
+        kind = "DELTA" if flight.stamps else "FINAL_ONLY"
+        params = _of_kind(flight.params, kind)
+        heard = [Heard() for _ in flight.prompts]
+
+        async def one(place: int) -> None:
+            events = self.llm_engine.generate(
+                flight.prompts[place],
+                params,
+                _name(),
+                lora_request=flight.adapter(place),
+                priority=flight.priority(place),
+            )
+            async for output in events:
+                heard[place].take(output, time.monotonic_ns())
+
+        _note(heard, self._wait(in_tasks(len(heard), options, one)))
+        return heard
 
     def close(self) -> None:
         """Shut the core's process down."""
@@ -113,49 +130,17 @@ class AsyncFront:
         finally:
             self._loop.close()
 
-    def _fly(self, flight: Flight, params: Any) -> list[Heard]:
-        heard = [Heard() for _ in flight.prompts]
-        self._wait(self._all(flight, params, heard))
-        return heard
-
-    async def _all(self, flight: Flight, params: Any, heard: Sequence[Heard]) -> None:
-        start_s = time.monotonic()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for place, one in enumerate(heard):
-                    due_s = start_s + flight.due_s(place)
-                    group.create_task(self._one(flight, place, params, one, due_s))
-        except BaseExceptionGroup as several:
-            raise several.exceptions[0] from several
-
-    async def _one(
-        self, flight: Flight, place: int, params: Any, one: Heard, due_s: float
-    ) -> None:
-        one.due_ns = int(1e9 * due_s)
-        while (early_s := due_s - time.monotonic()) > 0:
-            await asyncio.sleep(early_s)
-        one.sent_ns = time.monotonic_ns()
-        events = self.llm_engine.generate(
-            flight.prompts[place],
-            params,
-            _name(),
-            lora_request=flight.adapter(place),
-            priority=flight.priority(place),
-        )
-        async for output in events:
-            one.take(output, time.monotonic_ns())
-
     def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self._loop.run_until_complete(work)
 
 
-def fly(llm: Any, flight: Flight) -> list[Any]:
+def fly(llm: Any, flight: Flight, options: GenerateOptions) -> list[Any]:
     """One flight on an engine: `RequestOutput`s, or `Heard` where it is `timed`."""
     if isinstance(llm, AsyncFront):
-        done = llm.stream(flight) if flight.stamps else llm.generate(flight)
+        done = llm.serve(flight, options)
         return done if flight.timed else [one.output for one in done]
     if flight.timed:
-        return stepped(llm.llm_engine, flight)
+        return stepped(llm.llm_engine, flight, options)
     if flight.beams:
         return list(
             llm.beam_search(flight.prompts, flight.params, lora_request=flight.lora)
@@ -198,38 +183,46 @@ def close(llm: Any) -> None:
         llm.llm_engine.engine_core.shutdown()
 
 
-def stepped(engine: Any, flight: Flight) -> list[Heard]:
+def stepped(engine: Any, flight: Flight, options: GenerateOptions) -> list[Heard]:
     """All requests of a flight through an `LLMEngine`, step by step.
 
-    A request is handed over in the step after its time has come.
+    The engine is handed before a step what was sent until then.
     """
     params = _of_kind(flight.params, "DELTA")
     heard = [Heard() for _ in flight.prompts]
     running: dict[str, Heard] = {}
-    start_s = time.monotonic()
-    waiting = sorted(range(len(heard)), key=flight.due_s)[::-1]  # the next one last
-    while waiting or engine.has_unfinished_requests():
-        while waiting and time.monotonic() >= start_s + flight.due_s(waiting[-1]):
-            place, name = waiting.pop(), _name()
-            running[name] = heard[place]
-            heard[place].due_ns = int(1e9 * (start_s + flight.due_s(place)))
-            heard[place].sent_ns = time.monotonic_ns()
-            engine.add_request(
-                name,
-                flight.prompts[place],
-                params,
-                lora_request=flight.adapter(place),
-                priority=flight.priority(place),
-            )
-        if not engine.has_unfinished_requests():
-            due_s = start_s + flight.due_s(waiting[-1])
-            time.sleep(max(0.0, due_s - time.monotonic()))
-            continue
-        outputs = engine.step()
-        at_ns = time.monotonic_ns()
-        for output in outputs:
-            running[output.request_id].take(output, at_ns)
+    sent: queue.SimpleQueue[int] = queue.SimpleQueue()
+    with Clients(len(heard), options, sent.put) as clients:
+        while True:
+            idle = not engine.has_unfinished_requests()
+            more = bool(options.due_ns) and len(running) < len(heard)
+            if idle and sent.empty() and not more:
+                break
+            for place in taken(sent, wait=idle):
+                running[name := _name()] = heard[place]
+                engine.add_request(
+                    name,
+                    flight.prompts[place],
+                    params,
+                    lora_request=flight.adapter(place),
+                    priority=flight.priority(place),
+                )
+            outputs = engine.step()
+            at_ns = time.monotonic_ns()
+            for output in outputs:
+                running[output.request_id].take(output, at_ns)
+                if output.finished:
+                    clients.ended()
+    _note(heard, clients)
     return heard
+
+
+def _note(heard: Sequence[Heard], clients: Clients) -> None:
+    """When each request was sent, and due; one that was never sent has no times."""
+    for one, sent_ns in zip(heard, clients.sent_ns, strict=False):
+        one.sent_ns = sent_ns
+    for one, due_ns in zip(heard, clients.due_ns, strict=False):
+        one.due_ns = due_ns
 
 
 def streamed(
@@ -265,7 +258,7 @@ def flights(whole: Flight, batch_size: int, section: Mapping[str, Any]) -> list[
             "leave it out, or say DELTA, where tokens are timed"
         )
         raise ConfigError(msg)
-    if batch_size > 1 or whole.at_s:
+    if batch_size > 1 or whole.paced:
         return [whole]
     return [whole.only(place) for place in range(len(whole.prompts))]
 

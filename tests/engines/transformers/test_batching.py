@@ -168,3 +168,68 @@ def test_what_the_library_settles_otherwise_is_flagged(load, ask, rows):
     engine, _ = load(continuous_batching=asked, strict=True)
     with pytest.raises(ConfigError, match="use_cuda_graph=True was asked for"):
         ask(engine, rows(4), count=3)
+
+
+MS = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def static(load):
+    """An engine that takes whole batches."""
+    return load()[0]
+
+
+def test_requests_share_a_batch_with_those_that_wait_when_they_come_at_their_times(
+    static, ask, rows, bare
+):
+    """First come, first served; each is there from when it was sent."""
+    prompts, due_ns = rows(*LENGTHS), (0, 1, 2, 3, 100 * MS)
+    got = ask(static, prompts, batch_size=4, due_ns=due_ns, stamps=True)
+    done = got["completions"]
+    assert [one.output_ids for one in done] == [bare(row, 12) for row in prompts]
+    assert sum(got["batches"]) == 5
+    assert [at - got["due_ns"][0] for at in got["due_ns"]] == list(due_ns)
+    for due, one, waited_ms in zip(
+        got["due_ns"], done, got["native"]["request_times_ms"]["queue"], strict=True
+    ):
+        assert due <= one.sent_ns < one.token_ns[0] < one.ended_ns
+        assert 0 <= waited_ms <= (one.token_ns[0] - one.sent_ns) / 1e6
+    ends = [one.ended_ns for one in done]
+    assert ends == sorted(ends)
+
+
+def test_batches_of_a_closed_loop_are_accounted_for_as_they_were_formed(
+    static, ask, rows, bare
+):
+    """Three clients of an engine with two places: its pads, its work, who waited."""
+    prompts = rows(*LENGTHS)
+    got = ask(static, prompts, batch_size=2, concurrency=3)
+    done = got["completions"]
+    assert [one.output_ids for one in done] == [bare(row, 12) for row in prompts]
+    assert got["batches"] == [2, 2, 1]
+    assert got["padding_tokens"] == 8 + 13
+    assert [(one.rows, one.new) for one in got["work"]] == [(2, 11), (2, 20), (1, 5)]
+    assert (got["native"]["at_once"], got["due_ns"]) == (2, [])
+    assert [one.sent_ns < done[0].ended_ns for one in done] == [True] * 3 + [False] * 2
+    waited_ms = got["native"]["request_times_ms"]["queue"]
+    assert waited_ms[2] > max(waited_ms[:2])
+
+
+@pytest.mark.parametrize(
+    "load_asked", [{"concurrency": 2}, {"due_ns": (0, 1, 100 * MS, 150 * MS)}]
+)
+def test_continuous_batching_takes_requests_as_they_are_sent(
+    continuous, ask, rows, bare, load_asked
+):
+    """Each has its own times, and a place as soon as one is free."""
+    prompts = rows(*LENGTHS[:4])
+    got = ask(continuous, prompts, **load_asked)
+    done = got["completions"]
+    assert [one.output_ids for one in done] == [bare(row, 12) for row in prompts]
+    assert (got["batches"], got["native"]["at_once"]) == ([4], 2)
+    assert len(got["due_ns"]) == len(load_asked.get("due_ns", ()))
+    assert all(
+        due <= one.sent_ns for due, one in zip(got["due_ns"], done, strict=False)
+    )
+    assert done[2].sent_ns >= min(one.ended_ns for one in done[:2]) or got["due_ns"]
+    assert all(wait >= 0 for wait in got["native"]["request_times_ms"]["queue"])

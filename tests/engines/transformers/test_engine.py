@@ -24,7 +24,10 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from pytest_lem.engines.transformers import engine as room  # noqa: E402
-from pytest_lem.engines.transformers import loading  # noqa: E402
+from pytest_lem.engines.transformers import (  # noqa: E402
+    failures,
+    loading,
+)
 from pytest_lem.engines.transformers import requests as batching  # noqa: E402
 
 LENGTHS = (3, 11, 7, 20, 5)
@@ -357,7 +360,7 @@ def test_host_memory_that_is_full_is_told():
     """torch reports a full host as a plain error; it gets the right kind."""
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
-    assert room._generation_failure(caught.value).kind == "out_of_memory"
+    assert failures.generation_failure(caught.value).kind == "out_of_memory"
 
 
 # Token accounting, without a model

@@ -1,14 +1,11 @@
 """The real vLLM with a stamp for each token: step by step, and through AsyncLLM."""
 
-import dataclasses
 from itertools import pairwise
 
 import pytest
 
 pytest.importorskip("vllm")
 
-from pytest_lem.engines import GenerateOptions
-from pytest_lem.engines.vllm.streaming import fly
 from pytest_lem.errors import ConfigError
 
 
@@ -20,6 +17,14 @@ def stamped_in_order(one):
     """As many stamps as tokens, between the request's ends, none before another."""
     times = [one.sent_ns, *one.token_ns, one.ended_ns]
     return len(one.token_ns) == one.output_tokens and times == sorted(times)
+
+
+def most_in_flight(got):
+    """The most requests that were sent and had not ended."""
+    done = got["completions"]
+    return max(
+        sum(one.sent_ns <= at.sent_ns < one.ended_ns for one in done) for at in done
+    )
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +58,16 @@ def test_requests_together_have_their_own_times(engine, ask, rows):
     assert all(one > 0 for kind in ("prefill", "decode") for one in times[kind])
 
 
-def test_requests_may_come_at_times_of_their_own(engine, rows):
-    """None is handed over before its time."""
-    options = GenerateOptions(output_tokens=3, batch_size=2, stamps=True)
-    (flight,) = engine.prepare(rows(5, 6), options)
-    late = dataclasses.replace(flight, at_s=[0.2, 0.0])
-    first, second = fly(engine._llm, late)
-    assert first.sent_ns - second.sent_ns >= 0.15e9
-    assert len(first.stamps) == len(second.stamps) == 3
+@pytest.mark.parametrize("stamps", [True, False])
+def test_a_request_is_sent_when_another_one_has_ended(engine, ask, rows, bare, stamps):
+    """As many as are asked for are in flight, and vLLM says how many it runs."""
+    prompts = rows(5, 6, 7, 8, 9)
+    got = ask(engine, prompts, count=4, stamps=stamps, concurrency=2)
+    assert tokens(got) == [bare(row, 4) for row in prompts]
+    assert most_in_flight(got) == 2
+    assert (got["due_ns"], got["batches"]) == ([], [5])
+    assert (got["work"], got["native"]["path"]) == (None, "LLMEngine.step")
+    assert got["native"]["at_once"] >= 2
 
 
 @pytest.mark.parametrize("stamps", [True, False])
@@ -114,3 +121,9 @@ def test_published_latency_comes_from_the_asynchronous_engine(served, ask, rows,
         due, done = got["due_ns"], got["completions"]
         assert all(at <= one.sent_ns for at, one in zip(due, done, strict=True))
         assert done[2].sent_ns - done[0].sent_ns > 200_000_000
+    got = ask(engine, prompts, count=8, concurrency=2, stamps=True)
+    assert tokens(got) == wanted
+    assert most_in_flight(got) == 2
+    assert got["completions"][2].sent_ns >= min(
+        one.ended_ns for one in got["completions"][:2]
+    )
