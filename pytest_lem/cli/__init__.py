@@ -1,0 +1,11 @@
+"""The `lem` command."""
+
+from pytest_lem.cli import here, reports, settings
+from pytest_lem.cli.app import app
+
+__all__ = ["app", "here", "main", "reports", "settings"]
+
+
+def main() -> None:
+    """Run the command."""
+    app()
