@@ -12,6 +12,7 @@ from itertools import pairwise
 import pytest
 
 from pytest_lem import hookspecs
+from pytest_lem.analysis.failures import FAILURES
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.front.options import OPTIONS
 from pytest_lem.machine.gpu import Gpu
@@ -128,6 +129,7 @@ UNITLESS = {
     "input_tokens": "tokens",
     "iterations": "count of warm-up passes",
     "left_out": "requests",
+    **dict.fromkeys(("sent", "completed", "without_tokens", *FAILURES), "requests"),
     "min_output_tokens": "tokens",
     "output": "tokens",
     "output_tokens": "tokens",

@@ -46,7 +46,7 @@ def met(
 ) -> Met:
     """How many of the requests are good: those that keep to all limits, in ms.
 
-    One that gave no token meets none of a token's.
+    One that failed meets none, and one that gave no token none of a token's.
     """
     return Met(
         requests=len(requests),
@@ -89,6 +89,8 @@ def pooled(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def meets(request: Stamps, limits: Mapping[str, float]) -> bool:
     """Whether a request keeps to every limit; one of a single token has no gaps."""
+    if request.failed:
+        return False
     if not request.token_ns and limits.keys() - {"e2e_ms"}:
         return False
     return all(_value_ms(request, name) <= limit for name, limit in limits.items())

@@ -17,22 +17,27 @@ UNSUPPORTED = "unsupported_percentiles"
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """One request's stamps, in nanoseconds of one monotonic clock."""
+    """One request's stamps, in nanoseconds of one monotonic clock.
+
+    What `failed` has no latency: it did not do what was asked, or was ended.
+    """
 
     sent_ns: int
     ended_ns: int
     token_ns: Sequence[int]
+    failed: bool = False
 
 
 def streamed(
     requests: Sequence[Stamps], *, tokenise_ms: float | None = None
 ) -> dict[str, Any]:
-    """Distributions over requests that stamped every token.
+    """Distributions over completed requests that stamped every token.
 
     A request without tokens has no TTFT; one with a single token has no ITL, no TPOT.
     `itl_trimmed` leaves out the first and last gap of each request. `tokenise_ms` is
     what tokenising one prompt took, before it was sent.
     """
+    requests = [one for one in requests if not one.failed]
     timed = [request for request in requests if request.token_ns]
     gaps = [_gaps_ms(request.token_ns) for request in timed]
     ttft = distribution([_ms(one.sent_ns, one.token_ns[0]) for one in timed])
@@ -51,6 +56,7 @@ def streamed(
 
 def batched(requests: Sequence[Stamps]) -> dict[str, Any]:
     """End-to-end time of requests that were generated in batches: no TTFT, no ITL."""
+    requests = [one for one in requests if not one.failed]
     return {
         "method": "per_request_batch",
         "requests": len(requests),

@@ -27,7 +27,7 @@ METRICS: dict[str, MetricInfo] = {
         "J/token", "lower", "gross energy over input and output tokens"
     ),
     "energy_per_request_j": MetricInfo(
-        "J/request", "lower", "gross energy over requests"
+        "J/request", "lower", "gross energy over completed requests"
     ),
     "tokens_per_joule": MetricInfo(
         "token/J", "higher", "output tokens over gross energy"
@@ -65,7 +65,7 @@ METRICS: dict[str, MetricInfo] = {
         "token/s", "higher", "input and output tokens over window time"
     ),
     "request_throughput_rps": MetricInfo(
-        "request/s", "higher", "requests over window time"
+        "request/s", "higher", "completed requests over window time"
     ),
     "prefill_throughput_tps": MetricInfo(
         "token/s", "higher", "input tokens over time until first tokens"
@@ -124,10 +124,14 @@ HEADLINES = ("energy_per_output_token_j", "output_throughput_tps")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowFigures:
-    """The raw figures of one energy window; energies are None where not measured."""
+    """The raw figures of one energy window; energies are None where not measured.
+
+    `requests` are those that completed. `input_tokens` are None where requests failed
+    of whose prompts nobody knows how much was computed.
+    """
 
     duration_s: float
-    input_tokens: int
+    input_tokens: int | None
     output_tokens: int
     requests: int
     gross_j: float | None
@@ -180,8 +184,9 @@ def pooled(windows: Sequence[WindowFigures]) -> dict[str, float | None]:
     A sum with one missing part does not exist; neither does what is derived from it.
     """
     duration = sum(w.duration_s for w in windows)
-    tokens_in = sum(w.input_tokens for w in windows)
+    tokens_in = total(w.input_tokens for w in windows)
     tokens_out = sum(w.output_tokens for w in windows)
+    tokens_all = None if tokens_in is None else tokens_in + tokens_out
     requests = sum(w.requests for w in windows)
     gross = total(w.gross_j for w in windows)
     net = total(w.net_j for w in windows)
@@ -197,7 +202,7 @@ def pooled(windows: Sequence[WindowFigures]) -> dict[str, float | None]:
     return {
         "energy_per_output_token_j": ratio(gross, tokens_out),
         "energy_per_output_token_net_j": ratio(net, tokens_out),
-        "energy_per_total_token_j": ratio(gross, tokens_in + tokens_out),
+        "energy_per_total_token_j": ratio(gross, tokens_all),
         "energy_per_request_j": ratio(gross, requests),
         "tokens_per_joule": ratio(tokens_out, gross),
         "energy_gross_j": gross,
@@ -209,7 +214,7 @@ def pooled(windows: Sequence[WindowFigures]) -> dict[str, float | None]:
         "avg_power_w": ratio(gross, duration),
         "output_throughput_tps": ratio(tokens_out, duration),
         "input_throughput_tps": ratio(tokens_in, duration),
-        "total_throughput_tps": ratio(tokens_in + tokens_out, duration),
+        "total_throughput_tps": ratio(tokens_all, duration),
         "request_throughput_rps": ratio(requests, duration),
         "duration_s": duration or None,
     }

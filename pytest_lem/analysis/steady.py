@@ -14,8 +14,8 @@ def steady(requests: Sequence[Stamps]) -> dict[str, Any]:
 
     It begins when for the first time as many requests are in flight as on the median of
     the time in which they were sent, and ends when that is so for the last time.
-    Requests count by their ends in it, tokens by their own stamps. `nulls` has why one
-    of them does not exist.
+    Requests that completed count by their ends in it, tokens by their own stamps.
+    `nulls` has why one of them does not exist.
     """
     found: dict[str, Any] = dict.fromkeys(_FIGURES)
     if len(requests) < FEW_SAMPLES:
@@ -29,7 +29,7 @@ def steady(requests: Sequence[Stamps]) -> dict[str, Any]:
     end_ns = next(end for _, end, count in reversed(pieces) if count >= level)
     duration_s = (end_ns - start_ns) / 1e9
     tokens = [at for one in requests for at in one.token_ns if start_ns < at <= end_ns]
-    done = sum(start_ns < one.ended_ns <= end_ns for one in requests)
+    done = sum(start_ns < one.ended_ns <= end_ns for one in requests if not one.failed)
     stamped = any(one.token_ns for one in requests)
     return {
         "in_flight": level,

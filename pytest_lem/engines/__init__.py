@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from pytest_lem.analysis.failures import Outcome
 from pytest_lem.analysis.flops import Work
 
 
@@ -57,6 +58,11 @@ class GenerateOptions:
     has when each request is due, in nanoseconds after the start and in the order of the
     prompts; `concurrency` how many are in flight at once, the next one being sent when
     one has ended. Where both are unset all are sent as soon as there is room.
+
+    A request that takes longer than `request_timeout_s` from when it was sent has
+    failed, and so has a stamped one that waits longer than `token_timeout_s` after one
+    token for the next. An engine that can ends it then; one that cannot goes on, and
+    the worker marks it afterwards. `None` is no limit.
     """
 
     output_tokens: int
@@ -67,6 +73,8 @@ class GenerateOptions:
     stamps: bool = False
     due_ns: Sequence[int] = ()
     concurrency: int | None = None
+    request_timeout_s: float | None = None
+    token_timeout_s: float | None = None
 
     @property
     def paced(self) -> bool:
@@ -110,6 +118,9 @@ class Completion:
     where stamps were asked for, else it is empty. `output_ids` are the generated token
     ids, without prompt, padding or anything after the end token; where an engine made
     several `texts` of one prompt, one after another.
+
+    `outcome` is how it ended, and `error` why in one line where it failed. A failed one
+    has the tokens and stamps that came until then.
     """
 
     input_tokens: int
@@ -119,6 +130,8 @@ class Completion:
     ended_ns: int
     token_ns: list[int]
     texts: int = 1
+    outcome: Outcome = "completed"
+    error: str | None = None
 
     @property
     def output_tokens(self) -> int:

@@ -9,10 +9,13 @@ import contextlib
 import re
 import resource
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pytest_lem.engines import GenerateOptions
+from pytest_lem.analysis.failures import Outcome
+from pytest_lem.engines import Completion, GenerateOptions
 from pytest_lem.errors import ConfigError, EngineLoadError, GenerationError
 
 
@@ -49,14 +52,41 @@ def check_lengths(
 
 
 def check_count(count: int, reason: str, options: GenerateOptions) -> None:
-    """See that the work asked for was done, or the pass is worth nothing."""
-    fewest, most = options.min_output_tokens or 1, options.output_tokens
-    if not fewest <= count <= most:
+    """See that no more was done than was asked for, or the pass is worth nothing."""
+    if count > options.output_tokens:
         msg = (
-            f"a request got {count} tokens ({reason}), between {fewest} and {most} "
+            f"a request got {count} tokens ({reason}), at most {options.output_tokens} "
             "were asked for"
         )
         raise GenerationError(msg)
+
+
+def judged(one: Completion, options: GenerateOptions) -> Completion:
+    """The request, as failed where it was too late, or ended before its least length.
+
+    What an engine itself says of a request that failed stands.
+    """
+    if one.outcome != "completed":
+        return one
+    failed = _failed(one, options)
+    return replace(one, outcome=failed[0], error=failed[1]) if failed else one
+
+
+def _failed(one: Completion, options: GenerateOptions) -> tuple[Outcome, str] | None:
+    took_s = (one.ended_ns - one.sent_ns) / 1e9
+    most_s = options.request_timeout_s
+    if most_s is not None and took_s > most_s:
+        return "timeout", f"it took {took_s:.3g} s, above request_timeout_s={most_s:g}"
+    most_s = options.token_timeout_s
+    slowest_s = max((b - a for a, b in pairwise(one.token_ns)), default=0) / 1e9
+    if most_s is not None and slowest_s > most_s:
+        gap = f"a token took {slowest_s:.3g} s"
+        return "token_timeout", f"{gap}, above token_timeout_s={most_s:g}"
+    fewest = (options.min_output_tokens or 0) * one.texts
+    if one.output_tokens < fewest:
+        why = f"{one.output_tokens} of at least {fewest} tokens ({one.finish_reason})"
+        return "early_stop", f"it ended after {why}"
+    return None
 
 
 def difference(path: str, asked: Any, found: Any) -> str:

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines.dispatch import Dispatch
+from pytest_lem.engines.faults import Course, Fault, fault_of, with_fault
 from pytest_lem.errors import ConfigError, from_kind
 
 Step = Literal["load", "generate", "unload"]
@@ -36,6 +37,8 @@ class Script:
     name a step (`load`, `generate`, `unload`) that raises an error of `fail_kind`,
     never returns (`hang_how`: `sleep`, `busy`, or `gil`, holding the interpreter's
     lock in C), or kills the worker; for `generate`, after `good_passes` passes.
+    `faults` says of each request of a pass in turn what happens after half of its
+    tokens: `none`, `stall` until one of its limits, `error`, `stop`, `cancel`.
     `prefix_caching` is what it says of itself; it caches nothing.
     """
 
@@ -50,6 +53,7 @@ class Script:
     hang_how: Literal["sleep", "busy", "gil"] = "sleep"
     die_at: Step | None = None
     good_passes: int = 0
+    faults: Sequence[Fault] = ()
     spawn_child: bool = False
     print_noise: bool = False
     prefix_caching: Literal["on", "emptied", "off"] = "off"
@@ -60,15 +64,7 @@ class _Batch:
     prompts: list[list[int]]
     output_ids: list[list[int]]
     padding_tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Outcome:
-    """What became of a request, or of all of a batch, which have it in common."""
-
-    sent_ns: int
-    end_ns: int
-    token_ns: list[int]
+    first: int = 0
 
 
 class FakeEngine:
@@ -140,14 +136,14 @@ class FakeEngine:
             return [_Batch(prompts=rows, output_ids=ids, padding_tokens=0)]
         size = options.batch_size
         return [
-            _batch(rows[start : start + size], options)
+            _batch(rows[start : start + size], options, start)
             for start in range(0, len(rows), size)
         ]
 
     def synchronize(self) -> None:
         """There is no device."""
 
-    def run(self, batch: _Batch, options: GenerateOptions) -> list[_Outcome]:
+    def run(self, batch: _Batch, options: GenerateOptions) -> list[Course]:
         """Wait until the script says that the batch is done, or each request is."""
         if self._script.print_noise:
             _print_noise()
@@ -157,15 +153,17 @@ class FakeEngine:
         if options.concurrency is not None:
             return self._as_others_end(len(batch.prompts), options)
         start_ns = self._instant_ns or time.monotonic_ns()
-        done = self._one(start_ns, start_ns, options)
-        self._instant_ns = done.end_ns
-        _sleep_until(done.end_ns)
-        return [done] * len(batch.prompts)
+        whole = self._one(start_ns, start_ns, options)
+        places = range(batch.first, batch.first + len(batch.prompts))
+        done = [self._ended(whole, place, options) for place in places]
+        self._instant_ns = max(one.end_ns for one in done)
+        _sleep_until(self._instant_ns)
+        return done
 
     def collect(
         self,
         batches: Sequence[_Batch],
-        outcomes: Sequence[list[_Outcome]],
+        outcomes: Sequence[list[Course]],
         spans: Sequence[tuple[int, int]],
         options: GenerateOptions,
     ) -> Mapping[str, Any]:
@@ -174,11 +172,13 @@ class FakeEngine:
         completions = [
             Completion(
                 input_tokens=len(prompt),
-                output_ids=ids,
-                finish_reason="length",
+                output_ids=ids[: len(one.token_ns)],
+                finish_reason=_reason(one, options),
                 sent_ns=one.sent_ns,
                 ended_ns=one.end_ns,
-                token_ns=one.token_ns if options.stamps else [],
+                token_ns=list(one.token_ns) if options.stamps else [],
+                outcome=one.outcome,
+                error=one.error,
             )
             for batch, done in zip(batches, outcomes, strict=True)
             for prompt, ids, one in zip(
@@ -207,7 +207,7 @@ class FakeEngine:
         self._misbehave("unload")
         self._script = Script()
 
-    def _as_due(self, options: GenerateOptions) -> list[_Outcome]:
+    def _as_due(self, options: GenerateOptions) -> list[Course]:
         """Requests sent at their times; each takes the first place that frees."""
         sent: queue.SimpleQueue[int] = queue.SimpleQueue()
         free_ns = [0] * options.batch_size
@@ -215,35 +215,46 @@ class FakeEngine:
         with Dispatch(
             options.due_ns, lambda _place: sent.put(time.monotonic_ns())
         ) as dispatch:
-            for _ in options.due_ns:
+            for place in range(len(options.due_ns)):
                 sent_ns = sent.get()
                 start_ns = max(sent_ns, heapq.heappop(free_ns))
-                done.append(self._one(sent_ns, start_ns, options))
+                one = self._one(sent_ns, start_ns, options)
+                done.append(self._ended(one, place, options))
                 heapq.heappush(free_ns, done[-1].end_ns)
         self._due_ns = dispatch.due_ns
         _sleep_until(max(free_ns))
         return done
 
-    def _as_others_end(self, requests: int, options: GenerateOptions) -> list[_Outcome]:
+    def _as_others_end(self, requests: int, options: GenerateOptions) -> list[Course]:
         """Each client sends its next request in the instant in which one ends."""
         start_ns = time.monotonic_ns()
         clients_ns = [start_ns] * (options.concurrency or requests)
         free_ns = [start_ns] * options.batch_size
         done = []
-        for _ in range(requests):
+        for place in range(requests):
             sent_ns = heapq.heappop(clients_ns)
             at_ns = max(sent_ns, heapq.heappop(free_ns))
-            done.append(self._one(sent_ns, at_ns, options))
+            one = self._one(sent_ns, at_ns, options)
+            done.append(self._ended(one, place, options))
             heapq.heappush(clients_ns, done[-1].end_ns)
             heapq.heappush(free_ns, done[-1].end_ns)
         _sleep_until(max(free_ns))
         return done
 
-    def _one(self, sent_ns: int, start_ns: int, options: GenerateOptions) -> _Outcome:
+    def _ended(self, whole: Course, place: int, options: GenerateOptions) -> Course:
+        """The course of a request with its fault; never, where nothing ends it."""
+        fault = fault_of(self._script.faults, place)
+        ended = with_fault(whole, fault, options)
+        if ended is None:
+            _hang("sleep")
+        assert ended is not None
+        return ended
+
+    def _one(self, sent_ns: int, start_ns: int, options: GenerateOptions) -> Course:
         """A run of the script; what it waits for is in none of its own times."""
         steps_ns, total_ns = self._times_ns(options.output_tokens)
         self._runs += 1
-        return _Outcome(
+        return Course(
             sent_ns=sent_ns,
             end_ns=start_ns + total_ns,
             token_ns=[start_ns + step for step in steps_ns],
@@ -283,6 +294,10 @@ def _parse(options: Mapping[str, Any]) -> Script:
         if options.get(name) not in (None, *get_args(Step)):
             msg = f"the fake engine's {name} is {options[name]!r}, not one of its steps"
             raise ConfigError(msg)
+    for fault in options.get("faults", ()):
+        if fault not in get_args(Fault):
+            msg = f"the fake engine's faults have {fault!r}, not one of its faults"
+            raise ConfigError(msg)
     return Script(**options)
 
 
@@ -294,12 +309,17 @@ def _ns(duration_s: float) -> int:
     return round(duration_s * 1e9)
 
 
-def _batch(prompts: list[list[int]], options: GenerateOptions) -> _Batch:
+def _reason(one: Course, options: GenerateOptions) -> Literal["length", "stop"]:
+    return "length" if len(one.token_ns) == options.output_tokens else "stop"
+
+
+def _batch(prompts: list[list[int]], options: GenerateOptions, first: int) -> _Batch:
     longest = max(map(len, prompts))
     return _Batch(
         prompts=prompts,
         output_ids=[_output_ids(prompt, options) for prompt in prompts],
         padding_tokens=sum(longest - len(prompt) for prompt in prompts),
+        first=first,
     )
 
 

@@ -98,6 +98,7 @@ def conditions_of(
         pue=settings["pue"],
         warmup_unconverged=settings["warmup-unconverged"],
         max_uncertainty_pct=settings["max-uncertainty"],
+        max_failed_pct=settings["max-failed"],
         throttle=settings["throttle"],
         throttle_reruns=settings["throttle-reruns"],
         thermal=thermal,

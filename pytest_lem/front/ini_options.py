@@ -69,6 +69,14 @@ INI_OPTIONS: tuple[Option, ...] = (
         "without a flag (default: 1)",
     ),
     Option(
+        name="max-failed",
+        parse=number(float, 0, most=100),
+        default=5.0,
+        ini_only=True,
+        help="percent of a window's requests that may fail, by a limit of time or in "
+        "the engine, before the cycle does (default: 5)",
+    ),
+    Option(
         name="max-cv",
         parse=number(float, 0, above=True),
         default=10.0,

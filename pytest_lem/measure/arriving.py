@@ -5,12 +5,13 @@ from itertools import accumulate
 from typing import Any
 
 from pytest_lem.analysis.arrivals import gaps, keeping_up
-from pytest_lem.analysis.latency import Stamps, distribution
+from pytest_lem.analysis.latency import distribution
 from pytest_lem.analysis.metrics import ratio
 from pytest_lem.analysis.split import covered_ns
 from pytest_lem.analysis.steady import steady
 from pytest_lem.engines import Completion, GenerateOptions, Generation
 from pytest_lem.errors import GenerationError
+from pytest_lem.measure.failing import stamps_of
 from pytest_lem.spec.parameters.arrivals import Arrivals
 from pytest_lem.spec.workload import Workload
 from pytest_lem.workload.arrivals import rates_rps, schedule
@@ -60,17 +61,19 @@ def arrived(
 ) -> dict[str, Any] | None:
     """What the record has of how requests were sent; None where all were at once.
 
-    Rates and gaps are of all requests, latency from due times without the first
-    `left_out`. `busy_share` is the part of the window in which there was a request,
-    `in_flight` how many there were on its mean. What means nothing in an open or in a
-    closed loop is None, and `nulls` says so.
+    Rates and gaps are of all requests, what is achieved and latency from due times of
+    those that completed, latency without the first `left_out`. `busy_share` is the part
+    of the window in which there was a request, `in_flight` how many there were on its
+    mean. What means nothing in an open or a closed loop is None, and `nulls` says so.
     """
     if law is None and concurrency is None:
         return None
     done = generation.completions
-    sent, ended = [one.sent_ns for one in done], [one.ended_ns for one in done]
-    spent_s = sum(end - start for start, end in zip(sent, ended, strict=True)) / 1e9
-    busy_s = covered_ns(zip(sent, ended, strict=True)) / 1e9
+    sent = [one.sent_ns for one in done]
+    ended = [one.ended_ns for one in done if one.outcome == "completed"]
+    spans = [(one.sent_ns, one.ended_ns) for one in done]
+    spent_s = sum(end - start for start, end in spans) / 1e9
+    busy_s = covered_ns(spans) / 1e9
     at_once = generation.native.get("at_once")
     return {
         "mode": law.mode if law else "closed",
@@ -79,9 +82,7 @@ def arrived(
         **keeping_up(generation.due_ns, sent, ended),
         "busy_share": ratio(busy_s, generation.duration_s),
         "in_flight": ratio(spent_s, generation.duration_s),
-        "steady": steady(
-            [Stamps(one.sent_ns, one.ended_ns, one.token_ns) for one in done]
-        ),
+        "steady": steady([stamps_of(one) for one in done]),
         **_as_due(law, generation, left_out),
         "nulls": {
             **dict.fromkeys(_OF_SCHEDULES if law is None else (), "closed_loop"),
@@ -98,7 +99,8 @@ def _as_due(
     if law is None:
         return dict.fromkeys(("gaps", "ttft_sched_ms", "e2e_sched_ms"))
     done, due = generation.completions, generation.due_ns
-    counted = list(zip(due, done, strict=True))[left_out:]
+    rows = list(zip(due, done, strict=True))[left_out:]
+    counted = [(at, one) for at, one in rows if one.outcome == "completed"]
     sent = [one.sent_ns for one in done]
     return {
         "gaps": gaps(sent, rates_rps(law, len(done)), law.shape),

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_lem.analysis.architecture import Architecture, NoArchitecture
-from pytest_lem.analysis.estimate import Count, Known, estimate, needed, shape_of
+from pytest_lem.analysis.estimate import (
+    Count,
+    Estimate,
+    Known,
+    estimate,
+    needed,
+    shape_of,
+)
 from pytest_lem.analysis.flops import (
     Work,
     decode_bytes,
@@ -152,6 +159,9 @@ def _operations(
 ) -> dict[str, Any]:
     """Operations by kind and per unit, with the method; why none goes to `nulls`."""
     found = estimate(mode, known)
+    if found.flops and (window.outcomes or {}).get("without_tokens"):
+        why = "failed_without_tokens"
+        found = Estimate(flops=None, method=None, confidence=None, reason=why)
     flops = found.flops
     asked = needed(known, _alone(generation)) if flops else None
     total = flops.total if flops else None

@@ -3,6 +3,7 @@
 from pytest_lem.analysis.bandwidth import Memory, speculates, weight_bytes
 from pytest_lem.analysis.laws import broken_laws
 from pytest_lem.errors import ImpossibleNumber, MeterError, Throttled
+from pytest_lem.measure.failing import require_completed
 from pytest_lem.measure.hits import require_hits
 from pytest_lem.measure.laboratory import Laboratory
 from pytest_lem.measure.notebook import Notebook
@@ -17,6 +18,9 @@ from pytest_lem.records.record import Cycle
 def conclude(lab: Laboratory, notes: Notebook) -> Cycle:
     """The record of a cycle that came to its end; raises where it may not count."""
     note_repeats(lab, notes)
+    for run in notes.passes:
+        name = f"{run.kind} window {run.index}"
+        require_completed(name, run.generation, lab.conditions.max_failed_pct)
     require_hits(notes)
     save_stamps(lab, notes)
     cycle = cycle_record(lab, notes, "complete")

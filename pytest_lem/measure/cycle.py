@@ -8,6 +8,7 @@ from pytest_lem.engines import GenerateOptions, Generation
 from pytest_lem.errors import GenerationError
 from pytest_lem.measure.arriving import check_sent, due_ns
 from pytest_lem.measure.conclusion import broken, conclude
+from pytest_lem.measure.failing import require_completed
 from pytest_lem.measure.laboratory import Bench, Laboratory
 from pytest_lem.measure.marks import mark_cycle
 from pytest_lem.measure.notebook import Notebook, Warmed, now
@@ -108,7 +109,10 @@ def _warm_up(lab: Laboratory, notes: Notebook, bench: Bench) -> Warmed:
 
     def iterate(k: int) -> float:
         lab.progress.phase(f"warm-up {k + 1}")
-        return _generate(notes, bench, WARMUP - k, options)[0].duration_s
+        generation, _ = _generate(notes, bench, WARMUP - k, options)
+        name = f"warm-up {k + 1}"
+        require_completed(name, generation, lab.conditions.max_failed_pct)
+        return generation.duration_s
 
     start_s = time.monotonic()
     outcome = warm_up(notes.experiment.effort.warmup, iterate)
@@ -235,13 +239,14 @@ def _generate(
 def _check_work(
     prompts: Sequence[Sequence[int]], generation: Generation, options: GenerateOptions
 ) -> None:
-    """The engine did what it was asked: every request, whole, no more."""
+    """The engine did what it was asked: every request, no more, and whole or failed."""
     done = generation.completions
     if len(done) != len(prompts):
         raise GenerationError(f"{len(prompts)} requests gave {len(done)} completions")
     least, most = options.min_output_tokens or 0, options.output_tokens
     for k, (prompt, one) in enumerate(zip(prompts, done, strict=True)):
         low, high = least * one.texts, most * one.texts
+        low = low if one.outcome == "completed" else 0
         if one.input_tokens != len(prompt) or not low <= one.output_tokens <= high:
             raise GenerationError(
                 f"request {k}: {len(prompt)} tokens in and {low} to {high} out were "
@@ -272,4 +277,6 @@ def _options(
         decoder=workload.decoder.model_dump(),
         seed=workload.seed,
         stamps=stamps,
+        request_timeout_s=workload.request_timeout_s,
+        token_timeout_s=workload.token_timeout_s,
     )

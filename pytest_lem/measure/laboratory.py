@@ -66,7 +66,7 @@ class Conditions:
     engine may hold. `caching_varied` are the backends whose experiments differ in
     prefix caching. `flops` is how operations are counted, `torch_profile` where
     profiles go, `save_outputs` texts and `save_stamps` times of requests, `peaks` are
-    the GPUs' by their id.
+    the GPUs' by their id. `max_failed_pct` is how many requests of a window may fail.
     `limits` are those of workers but for the steps that an experiment limits itself.
     """
 
@@ -88,6 +88,7 @@ class Conditions:
     pue: float = 1.0
     warmup_unconverged: str = "warn"
     max_uncertainty_pct: float = 1.0
+    max_failed_pct: float = 5.0
     throttle: str = "warn"
     throttle_reruns: int = 2
     thermal: ThermalPolicy | None = None

@@ -49,5 +49,7 @@ def _rows(notes: Notebook, bench: Bench) -> Iterator[dict[str, Any]]:
             "input_tokens": one.input_tokens,
             "output_tokens": one.output_tokens,
             "finish_reason": one.finish_reason,
+            "outcome": one.outcome,
+            "error": one.error,
             "text": text,
         }

@@ -69,10 +69,12 @@ def phases(
     `cut` is without the `left_out` first requests, which warm up; `unstamped` is the
     reason where there are no stamps, `period_s` that of the meter.
     """
+    done = generation.completions
     if isinstance(cut, str):
         bare = cut == "no_token_stamps"
+        if bare and any(one.token_ns for one in done):
+            unstamped = "failed_without_tokens"
         return {"available": False, "reason": unstamped if bare else cut}, []
-    done = generation.completions
     block = measured(
         cut,
         input_tokens=sum(one.input_tokens for one in done[left_out:]),

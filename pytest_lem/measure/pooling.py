@@ -123,6 +123,7 @@ def _reasons(
         "energy_cpu_j": "no_cpu_meter",
         "energy_ram_j": "no_dram_meter",
         "emissions_g_co2e": "no_carbon_intensity" if known else energy,
+        **_of_prompts(windows),
         "load_energy_j": notes.nulls.get("load.energy_j", "not_loaded"),
         "load_duration_s": "not_loaded",
         "memory_model_mb": "not_reported_by_engine",
@@ -141,6 +142,14 @@ def _not_good(notes: Notebook, served: Mapping[str, Any] | None) -> str:
     if served is None:
         return notes.nulls["goodput"]
     return served["reason"] or "divisor_is_zero"
+
+
+def _of_prompts(windows: Sequence[Window]) -> dict[str, str]:
+    """What needs all prompts, where nobody knows how much of some was computed."""
+    names = ("energy_per_total_token_j", "input_throughput_tps", "total_throughput_tps")
+    outcomes = [w.outcomes for w in windows if w.kind == "energy" and w.outcomes]
+    lacking = any(one["without_tokens"] for one in outcomes)
+    return dict.fromkeys(names, "failed_without_tokens") if lacking else {}
 
 
 def _reason(notes: Notebook, name: str, energy: str) -> str:

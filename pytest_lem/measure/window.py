@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pytest_lem.analysis.arrivals import doubts as lateness
 from pytest_lem.analysis.bandwidth import least_steps
+from pytest_lem.analysis.failures import FLAG
 from pytest_lem.analysis.latency import (
     UNSUPPORTED,
     Stamps,
@@ -21,6 +22,7 @@ from pytest_lem.analysis.split import covered_ns
 from pytest_lem.engines import Generation
 from pytest_lem.measure.arriving import arrived
 from pytest_lem.measure.attributing import REQUEST_ROWS, attribution
+from pytest_lem.measure.failing import outcomes_of, stamps_of
 from pytest_lem.measure.phases import cut_of, phases
 from pytest_lem.measure.serving import served
 from pytest_lem.measure.thermal import thermal, thermal_flags
@@ -87,6 +89,8 @@ def cost(
     )
     inference_s = _inference_s(generation)
     flags = [*reading.flags, *thermal_flags(heat), *generation.native.get("flags", ())]
+    outcomes = outcomes_of(generation)
+    flags += [FLAG] if outcomes["completed"] < outcomes["sent"] else []
     sent = arrived(run.arrivals, generation, run.left_out, run.concurrency)
     if sent is not None:
         flags += lateness(sent)
@@ -137,6 +141,7 @@ def cost(
         scheduler=generation.native.get("scheduler"),
         arrivals=sent,
         goodput=served(run.slo, _all_stamps(run), run.left_out, metering, devices),
+        outcomes=outcomes,
     )
     return window, reading.reason
 
@@ -204,10 +209,7 @@ def stamps(run: Pass) -> Sequence[Stamps]:
 
 
 def _all_stamps(run: Pass) -> Sequence[Stamps]:
-    return [
-        Stamps(one.sent_ns, one.ended_ns, one.token_ns)
-        for one in run.generation.completions
-    ]
+    return [stamps_of(one) for one in run.generation.completions]
 
 
 def _device_energy(row: Mapping[str, Any]) -> DeviceEnergy:
@@ -246,11 +248,13 @@ def _inference_s(generation: Generation) -> float:
 
 def _throughput(run: Pass) -> dict[str, Any]:
     count, duration_s = tokens(run.generation), run.generation.duration_s
+    outcomes = outcomes_of(run.generation)
+    known = not outcomes["without_tokens"]
     return {
         "output_tps": ratio(count.output, duration_s),
-        "input_tps": ratio(count.input, duration_s),
-        "total_tps": ratio(count.input + count.output, duration_s),
-        "request_rps": ratio(len(run.generation.completions), duration_s),
+        "input_tps": ratio(count.input, duration_s) if known else None,
+        "total_tps": ratio(count.input + count.output, duration_s) if known else None,
+        "request_rps": ratio(outcomes["completed"], duration_s),
         "mode": "streaming" if run.kind == "latency" else "batch",
     }
 
@@ -270,10 +274,15 @@ def _latency(run: Pass) -> dict[str, Any]:
 
 
 def _engine_times(run: Pass) -> dict[str, Any]:
-    """Time in queue, prefill and decode, where the engine tells it of each request."""
+    """Time in queue, prefill and decode, where the engine tells it of each request.
+
+    It tells it of those that completed.
+    """
     told = run.generation.native.get("request_times_ms") or {}
+    first = run.generation.completions[: run.left_out]
+    begun = sum(one.outcome == "completed" for one in first)
     found = {
-        f"{name}_ms": distribution((told.get(name) or [])[run.left_out :])
+        f"{name}_ms": distribution((told.get(name) or [])[begun:])
         for name in ("queue", "prefill", "decode")
     }
     lacking = any(one is None for one in found.values())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pytest_lem.analysis.failures import FAILURES
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.records.files import write_atomic
 from pytest_lem.records.goodput import GOODPUT
@@ -58,6 +59,7 @@ EXTENDED_COLUMNS = {
         ),
         "unsupported",
     ),
+    "requests": ("sent", "completed", *FAILURES),
 }
 _PERCENTILES = ("mean", "p50", "p95", "p99")
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_lem.analysis.failures import summed
 from pytest_lem.analysis.metrics import ratio, total
 from pytest_lem.records.goodput import no_goodput, pooled_goodput
 from pytest_lem.records.percentiles import percentile_ends
@@ -48,6 +49,7 @@ def extended(
             "read_mb": _largest(windows, "kv_cache_read_mb")["kv_cache_read_mb"],
             **_cache(windows),
         },
+        "requests": _requests(windows),
         "request_latency": _last_latency(windows),
         "goodput": pooled_goodput(cycles),
         "percentiles": percentile_ends(cycles),
@@ -163,6 +165,13 @@ def _cache(windows: Sequence[Window]) -> dict[str, float | None]:
         "peak_pct": _most(one["kv_cache_peak_pct"] for one in told),
         "preemptions": total(one["preemptions"] for one in energy),
     }
+
+
+def _requests(windows: Sequence[Window]) -> dict[str, Any]:
+    """Requests of all windows, by how they ended."""
+    known = [window.outcomes for window in windows if window.outcomes]
+    found = summed(known)
+    return found if known else dict.fromkeys(found)
 
 
 def _last_latency(windows: Sequence[Window]) -> dict[str, Any]:

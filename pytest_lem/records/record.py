@@ -102,6 +102,7 @@ class Window(_Part):
     engine's own scheduler told of its steps, null where it has none. `arrivals` is how
     requests were sent one by one, and whether the engine kept up; null where all were
     sent at once. `goodput` counts those that met the workload's `slo`, null without.
+    `outcomes` counts requests by how they ended; `requests` are all that were sent.
     """
 
     kind: Literal["energy", "latency"]
@@ -126,6 +127,7 @@ class Window(_Part):
     scheduler: Json | None = None
     arrivals: Json | None = None
     goodput: Json | None = None
+    outcomes: Json | None = None
 
 
 class IdlePower(_Part):

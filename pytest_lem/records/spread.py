@@ -22,12 +22,13 @@ OF_WINDOWS = (
 
 
 def figures(window: Window) -> WindowFigures:
-    """The raw figures that metrics are derived from."""
+    """The raw figures that metrics are derived from; requests are those completed."""
+    outcomes = window.outcomes or {"completed": window.requests, "without_tokens": 0}
     return WindowFigures(
         duration_s=window.duration_s,
-        input_tokens=window.tokens.input,
+        input_tokens=None if outcomes["without_tokens"] else window.tokens.input,
         output_tokens=window.tokens.output,
-        requests=window.requests,
+        requests=outcomes["completed"],
         gross_j=window.energy.gross_j,
         net_j=window.energy.net_j,
         uncertainty_j=window.energy.uncertainty_j,

@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.records.record import ExperimentRecord, Record
 from pytest_lem.records.result import Metric, Result
-from pytest_lem.report import arrivals, goodput, latency, phases
+from pytest_lem.report import arrivals, failures, goodput, latency, phases
 from pytest_lem.report.table import (
     GUESSES,
     NONE,
@@ -48,6 +48,7 @@ FLAGS = {
     "warmup_not_converged": "measured before the engine was steady",
     "max_seconds_reached": "windows ended by --lem-max-seconds",
     "short_cycle": "measured for less than 20 steps of the energy counter",
+    "failed_requests": "requests failed: they have no latency, and are not good",
     "saturated": "requests came faster than the engine was done with them",
     "sent_late": "the 99th percentile of requests was sent over 1 ms after it was due",
     "requests_queued": "more requests were in flight than the engine runs at once",
@@ -197,8 +198,11 @@ def summary(record: Record, width: int, written: Sequence[Path]) -> list[str]:
     good = [goodput.CAPTION, *table(judged, width)] if judged else []
     came = arrivals.rows(record)
     sent = [arrivals.CAPTION, *table(came, width)] if came else []
+    broke = failures.rows(record)
+    failed = [failures.CAPTION, *table(broke, width)] if broke else []
     main = table(rows(record), width)
-    return [CAPTION, *main, *cut, *late, *good, *sent, *notes, *legend, *places]
+    parts = [*main, *cut, *late, *good, *sent, *failed]
+    return [CAPTION, *parts, *notes, *legend, *places]
 
 
 def rows(record: Record) -> list[dict[str, str]]:

@@ -15,6 +15,7 @@ from pytest_lem.spec.parameters.universal import Decoder
 LEAST_LATENCY_REQUESTS = 10
 
 Count = Annotated[int, Field(ge=1, strict=True)]
+Seconds = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 
 
 def _to(transformers: str, others: str) -> dict[str, str]:
@@ -144,6 +145,21 @@ class Workload(BaseModel):
         default=5,
     )
     arrivals: Arrivals | None = Field(default=None, description="When they are sent.")
+    request_timeout_s: Seconds | None = parameter(
+        HARNESS,
+        "A request that takes longer, from when it was sent, is ended and has failed.",
+        effect="E~ T~ L~",
+        own="none",
+        unit="s",
+        advice="transformers runs batches to their end and counts such requests after.",
+    )
+    token_timeout_s: Seconds | None = parameter(
+        HARNESS,
+        "A stamped request that waits longer for a token after another has failed.",
+        effect="",
+        unit="s",
+        default=30.0,
+    )
     slo: Slo | None = Field(default=None, description="What makes a request good.")
     decoder: Decoder = Field(default=Decoder(), description="How tokens are chosen.")
     seed: Annotated[int, Field(ge=0, strict=True)] = parameter(

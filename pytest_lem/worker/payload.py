@@ -15,6 +15,8 @@ from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, Generation, Loaded
 from pytest_lem.worker.protocol import TYPECODE, Arrays, ProtocolError
 
+_WHOLE = ("completed", None)
+
 
 def pack_ragged(name: str, rows: Iterable[Sequence[int]]) -> Arrays:
     """Lists of unequal lengths as two arrays: all numbers, and each list's length."""
@@ -61,6 +63,11 @@ def pack_generation(generation: Generation) -> tuple[dict[str, Any], Arrays]:
         "work": generation.work,
         "padding_told": generation.padding_told,
         "finish_reasons": [one.finish_reason for one in done],
+        "failed": [
+            [place, one.outcome, one.error]
+            for place, one in enumerate(done)
+            if one.outcome != "completed"
+        ],
     }
     arrays = {
         "input_tokens": array(TYPECODE, (one.input_tokens for one in done)),
@@ -77,6 +84,7 @@ def pack_generation(generation: Generation) -> tuple[dict[str, Any], Arrays]:
 def unpack_generation(body: Mapping[str, Any], arrays: Arrays) -> Generation:
     """The pass as `pack_generation` wrote it."""
     rest = {**body, "work": unpack_work(body["work"])}
+    ends = {place: how for place, *how in rest.pop("failed")}
     columns = zip(
         arrays["input_tokens"],
         unpack_ragged("output_ids", arrays),
@@ -88,7 +96,10 @@ def unpack_generation(body: Mapping[str, Any], arrays: Arrays) -> Generation:
         strict=True,
     )
     names = Completion.__slots__
-    done = [Completion(**dict(zip(names, row, strict=True))) for row in columns]
+    done = [
+        Completion(**dict(zip(names, (*row, *ends.get(place, _WHOLE)), strict=True)))
+        for place, row in enumerate(columns)
+    ]
     return Generation(completions=done, due_ns=arrays["due_ns"].tolist(), **rest)
 
 

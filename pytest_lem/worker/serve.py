@@ -27,6 +27,7 @@ from pytest_lem.engines import (
     Profiles,
 )
 from pytest_lem.engines.chatting import chatted
+from pytest_lem.engines.contract import judged
 from pytest_lem.errors import ConfigError, GenerationError
 from pytest_lem.worker import cuda
 from pytest_lem.worker.crew import Crew
@@ -210,7 +211,8 @@ class Worker:
         window = {"start_ns": start_ns, "end_ns": end_ns}
         if getattr(engine, "scripted", False):
             window |= {name: collected[name] for name in window}
-        generation = Generation(**{**collected, **window})
+        done = [judged(one, options) for one in collected["completions"]]
+        generation = Generation(**{**collected, **window, "completions": done})
         if len(generation.completions) != len(prompts):
             told = f"{len(generation.completions)} completions for {len(prompts)}"
             msg = f"the engine returned {told} prompts"

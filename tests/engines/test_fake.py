@@ -199,3 +199,23 @@ def test_a_request_is_sent_in_the_instant_in_which_another_one_ends():
     took = [one.ended_ns - one.sent_ns for one in got.completions]
     assert took == [4 * MS, 8 * MS, 8 * MS, 8 * MS]
     assert (got.due_ns, got.native["at_once"]) == ([], 1)
+
+
+def test_a_request_ends_at_the_limit_of_a_request_or_of_a_token():
+    """With the tokens that had come; what nothing ends is none of the fake's faults."""
+    stall = loaded(prefill_s=0.01, token_s=0.001, faults=["none", "stall"])
+    limits = {"request_timeout_s": 0.03, "token_timeout_s": 0.005}
+    for stamps, outcome, took_ms in [
+        (False, "timeout", 30),
+        (True, "token_timeout", 16),
+    ]:
+        whole, late = one_pass(stall, [[1], [2]], stamps=stamps, **limits).completions
+        assert (whole.outcome, whole.output_tokens) == ("completed", 4)
+        assert (late.outcome, late.output_tokens) == (outcome, 2)
+        assert late.ended_ns - late.sent_ns == took_ms * MS
+        assert late.error.startswith("ended at ")
+    slow = loaded(prefill_s=0.01, token_s=0.01)
+    late = one_pass(slow, [[1]], request_timeout_s=0.025).completions[0]
+    assert (late.outcome, late.output_tokens) == ("timeout", 2)
+    with pytest.raises(ConfigError, match="faults have 'fall'"):
+        loaded(faults=["fall"])

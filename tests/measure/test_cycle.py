@@ -229,6 +229,8 @@ def test_the_warm_up_does_what_is_measured(calls, make_lab, experiment, measure)
         "stamps": False,
         "due_ns": [],
         "concurrency": None,
+        "request_timeout_s": None,
+        "token_timeout_s": 30.0,
     }
     assert (streamed["lengths"], latency["lengths"]) == ([8], [8] * 11)
     assert streamed["options"] == latency["options"]
@@ -493,7 +495,6 @@ def odd(what):
 
 
 WRONG_WORK = {
-    "too few tokens": "found['completions'][1].output_ids.pop()",
     "too many tokens": "found['completions'][1].output_ids.append(1)",
     "a completion less": "found['completions'].pop()",
     "a prompt cut short": (

@@ -38,6 +38,8 @@ percentiles_itl_p50_low_ms percentiles_itl_p50_high_ms percentiles_itl_p95_low_m
 percentiles_itl_p95_high_ms percentiles_itl_p99_low_ms percentiles_itl_p99_high_ms
 percentiles_e2e_p50_low_ms percentiles_e2e_p50_high_ms percentiles_e2e_p95_low_ms
 percentiles_e2e_p95_high_ms percentiles_unsupported
+requests_sent requests_completed requests_timeout requests_token_timeout
+requests_early_stop requests_engine_error requests_cancelled
 """
 
 ENVIRONMENT = {
@@ -277,6 +279,7 @@ def test_every_column_says_its_unit_or_has_none():
     """A number in a spreadsheet says what it is counted in."""
     unit = re.compile(
         r"_(j|s|js|ms|w|mb|pct|c|g_co2e|tps|rps|index)(_ci_(low|high))?$|_per_|_tokens$"
+        r"|^requests_"
     )
     bare = {
         *("experiment_id", "identity", "backend", "model", "precision", "batch_size"),

@@ -26,6 +26,7 @@ class FakeParameters(BaseModel):
     hang_how: Literal["sleep", "busy", "gil"] | None = None
     die_at: Step | None = None
     good_passes: NonNegativeInt | None = None
+    faults: list[Literal["none", "stall", "error", "stop", "cancel"]] | None = None
     spawn_child: bool | None = None
     print_noise: bool | None = None
     prefix_caching: Literal["on", "emptied", "off"] | None = None

@@ -1,0 +1,84 @@
+"""What becomes of single requests in the fake engine: as scripted, and by their limits.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pytest_lem.analysis.failures import Outcome
+from pytest_lem.engines import GenerateOptions
+
+Fault = Literal["none", "stall", "error", "stop", "cancel"]
+
+_ENDS: dict[Fault, tuple[Outcome, str | None]] = {
+    "none": ("completed", None),
+    "error": ("engine_error", "the script fails in this request"),
+    "stop": ("completed", None),
+    "cancel": ("cancelled", "the script cancels this request"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What became of a request: when it was sent, ended, and had each token."""
+
+    sent_ns: int
+    end_ns: int
+    token_ns: Sequence[int]
+    outcome: Outcome = "completed"
+    error: str | None = None
+
+
+def fault_of(script: Sequence[Fault], place: int) -> Fault:
+    """What happens to that request of a pass; nothing to those the script lacks."""
+    return script[place] if place < len(script) else "none"
+
+
+def with_fault(one: Course, fault: Fault, options: GenerateOptions) -> Course | None:
+    """The course of a request with a fault after half of its tokens, within its limits.
+
+    None for one that stalls and that no limit ends.
+    """
+    if fault != "none":
+        made = one.token_ns[: len(one.token_ns) // 2]
+        last_ns = made[-1] if made else one.sent_ns
+        if fault == "stall":
+            return _stalled(replace(one, token_ns=made), last_ns, options)
+        outcome, error = _ENDS[fault]
+        one = replace(one, end_ns=last_ns, token_ns=made, outcome=outcome, error=error)
+    limit_s = options.request_timeout_s
+    over_ns = None if limit_s is None else one.sent_ns + round(1e9 * limit_s)
+    if over_ns is None or one.end_ns <= over_ns:
+        return one
+    return _cut(one, over_ns, "timeout", f"ended at request_timeout_s={limit_s:g}")
+
+
+def _stalled(one: Course, last_ns: int, options: GenerateOptions) -> Course | None:
+    """Ended by the first of its limits."""
+    ends = []
+    if (limit_s := options.request_timeout_s) is not None:
+        at_ns = one.sent_ns + round(1e9 * limit_s)
+        text = f"ended at request_timeout_s={limit_s:g}"
+        ends.append(_cut(one, at_ns, "timeout", text))
+    if (limit_s := options.token_timeout_s) is not None and options.stamps:
+        text = f"ended at token_timeout_s={limit_s:g}"
+        ends.append(_cut(one, last_ns + round(1e9 * limit_s), "token_timeout", text))
+    return min(ends, key=_end_ns, default=None)
+
+
+def _cut(one: Course, at_ns: int, outcome: Outcome, error: str) -> Course:
+    return replace(
+        one,
+        end_ns=at_ns,
+        token_ns=[token_ns for token_ns in one.token_ns if token_ns <= at_ns],
+        outcome=outcome,
+        error=error,
+    )
+
+
+def _end_ns(one: Course) -> int:
+    return one.end_ns
