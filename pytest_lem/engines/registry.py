@@ -94,6 +94,8 @@ BUILT_IN = (
             own_batching=True,
             streaming="tokens",
             chats=True,
+            open_loop=True,
+            closed_loop=True,
         ),
         requires=("tensorrt_llm",),
         extra="tensorrt",

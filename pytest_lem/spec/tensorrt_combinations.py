@@ -40,6 +40,8 @@ def _sizes(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:
         "max_input_len": ("input_tokens", workload.input_tokens),
         "max_beam_width": ("decoder.num_beams", workload.decoder.num_beams),
     }
+    if workload.concurrency is not None:
+        del limits["max_batch_size"]  # the others wait, which the record shows
     for name, (path, wanted) in limits.items():
         there = section.get(name)
         if there is not None and wanted is not None and wanted > there:

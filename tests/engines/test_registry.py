@@ -66,6 +66,8 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
                 "streaming": "tokens",
                 "chats": True,
                 "tensor_parallel": True,
+                "open_loop": True,
+                "closed_loop": True,
                 "pipeline_parallel": True,
             },
         ),

@@ -221,6 +221,7 @@ class TensorrtEngine:
             params=params,
             lora=self._lora,
             salt=f"lem-{next(_SALTS)}" if self._salted else None,
+            paced=options.paced,
             stamps=options.stamps,
         )
         self._steps.begin()
@@ -243,15 +244,11 @@ class TensorrtEngine:
     def synchronize(self) -> None:
         """Nothing is left to do: tokens are given out when they are on the host."""
 
-    def run(
-        self,
-        batch: Any,
-        options: GenerateOptions,  # noqa: ARG002 - a flight has its parameters
-    ) -> Any:
-        """One call for the whole flight: `generate`; with stamps `generate_async`."""
+    def run(self, batch: Any, options: GenerateOptions) -> Any:
+        """One call for the whole flight, or one for each request that has a time."""
         assert self._loop is not None
         try:
-            return fly(self._llm, batch, self._loop)
+            return fly(self._llm, batch, options, self._loop)
         except LemError:
             raise
         except Exception as error:
@@ -272,7 +269,7 @@ class TensorrtEngine:
         heard: list[Heard] = []
         for flight, outcome, span in zip(batches, outcomes, spans, strict=True):
             done = outcome
-            if flight.stamps:
+            if flight.timed:
                 heard += outcome
                 done = [one.whole() for one in outcome]
                 completions += streamed(outcome, span, options)
@@ -289,6 +286,7 @@ class TensorrtEngine:
         return {
             "completions": completions,
             "batches": [len(flight.prompts) for flight in batches],
+            "due_ns": [one.due_ns for one in heard] if options.due_ns else [],
             "padding_tokens": 0,
             "padding_told": not self._padded,
             "memory": {
@@ -304,6 +302,7 @@ class TensorrtEngine:
                 "cached_prompt_tokens": cached,
                 "gpu_memory_mb": steps.gpu_memory_mb(told),
                 "request_times_ms": steps.request_times_ms(outputs),
+                "at_once": self._llm.args.max_batch_size,
                 "scheduler": queue,
                 "speculation": steps.drafts(outputs) if speculates else None,
                 "flags": self._flags(cached, queue, batches, options, heard),
@@ -333,7 +332,7 @@ class TensorrtEngine:
             "preempted": bool(queue["preemptions"]),
             "batch_size_limited": most > self._llm.args.max_batch_size,
             "iteration_stats_dropped": self._steps.lost,
-            "itl_per_chunk": any(one.in_chunks for one in heard),
+            "itl_per_chunk": options.stamps and any(one.in_chunks for one in heard),
         }
         return [name for name, there in found.items() if there]
 

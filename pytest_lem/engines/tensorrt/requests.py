@@ -15,14 +15,21 @@ class Flight:
     """Requests of one call, and how they are sampled.
 
     `lora` is the adapter of all of them, `salt` what keeps their part of the cache from
-    that of other passes; `stamps` asks for the time of each token.
+    that of other passes; `paced` says that they are sent one by one, not at once, and
+    `stamps` asks for the time of each token.
     """
 
     prompts: list[list[int]]
     params: Any
     lora: Any = None
     salt: str | None = None
+    paced: bool = False
     stamps: bool = False
+
+    @property
+    def timed(self) -> bool:
+        """Whether each request has times of its own."""
+        return self.stamps or self.paced
 
     @property
     def more(self) -> dict[str, Any]:
@@ -32,7 +39,7 @@ class Flight:
 
     def only(self, place: int) -> Flight:
         """One request of it, by itself."""
-        return replace(self, prompts=[self.prompts[place]])
+        return replace(self, prompts=[self.prompts[place]], paced=False)
 
 
 def cached_tokens(outputs: Sequence[Any]) -> int | None:
@@ -47,8 +54,9 @@ def work(flight: Flight, outputs: Sequence[Any], *, seqs: int) -> list[Work] | N
 
     Known where each request has one text and was not begun again. Those that fit
     together are taken to share their steps: when the scheduler took each is not told.
+    But not of those sent one by one, some of which began later.
     """
-    if flight.params.best_of > 1 or cached_tokens(outputs) is None:
+    if flight.paced or flight.params.best_of > 1 or cached_tokens(outputs) is None:
         return None
     rows = [
         Work(

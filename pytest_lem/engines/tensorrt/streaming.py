@@ -1,4 +1,4 @@
-"""TensorRT-LLM with a stamp for each token: `generate_async`, in a loop of our own."""
+"""TensorRT-LLM, request by request: `generate_async`, in a loop of our own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_lem.engines import Completion, GenerateOptions
+from pytest_lem.engines.clients import in_tasks
 from pytest_lem.engines.served import Span, completion
 from pytest_lem.engines.tensorrt.requests import Flight
 from pytest_lem.errors import ConfigError, GenerationError
@@ -21,12 +22,13 @@ class Heard:
     Drafts that are right, and a consumer that is late, give several tokens at once.
     """
 
+    due_ns: int = 0
     sent_ns: int = 0
     chunks: list[tuple[int, int]] = field(default_factory=list)
     output: Any = None
 
     def take(self, output: Any, at_ns: int) -> None:
-        """Note an event of the request's one text."""
+        """Note an event of the request's first text."""
         count = len(output.outputs[0].token_ids_diff)
         if count:
             self.chunks.append((at_ns, count))
@@ -51,15 +53,34 @@ class Heard:
         return self.output
 
 
-def fly(llm: Any, flight: Flight, loop: asyncio.Runner) -> list[Any]:
-    """One flight: `RequestOutput`s, or `Heard` where tokens are timed, in that loop."""
-    if not flight.stamps:
+def fly(
+    llm: Any, flight: Flight, options: GenerateOptions, loop: asyncio.Runner
+) -> list[Any]:
+    """One flight: `RequestOutput`s, or `Heard` where it is `timed`, in that loop."""
+    if not flight.timed:
         made = llm.generate(
             flight.prompts, flight.params, use_tqdm=False, **flight.more
         )
         return list(made)
     heard = [Heard() for _ in flight.prompts]
-    loop.run(_all(llm, flight, heard))
+
+    async def one(place: int) -> None:
+        asked = llm.generate_async(
+            flight.prompts[place],
+            flight.params,
+            streaming=flight.stamps,
+            **flight.more,
+        )
+        if flight.stamps:
+            async for output in asked:
+                heard[place].take(output, time.monotonic_ns())
+        else:
+            heard[place].take(await asked.aresult(), time.monotonic_ns())
+
+    clients = loop.run(in_tasks(len(heard), options, one))
+    for place, each in enumerate(heard):
+        each.sent_ns = clients.sent_ns[place]
+        each.due_ns = clients.due_ns[place] if clients.due_ns else 0
     return heard
 
 
@@ -74,7 +95,7 @@ def flights(whole: Flight, batch_size: int, section: Mapping[str, Any]) -> list[
     if section.get("num_postprocess_workers"):
         msg = "token times need tensorrt.num_postprocess_workers=0: others hold them up"
         raise ConfigError(msg)
-    if batch_size > 1:
+    if batch_size > 1 or whole.paced:
         return [whole]
     return [whole.only(place) for place in range(len(whole.prompts))]
 
@@ -82,30 +103,17 @@ def flights(whole: Flight, batch_size: int, section: Mapping[str, Any]) -> list[
 def streamed(
     heard: Sequence[Heard], span: Span, options: GenerateOptions
 ) -> list[Completion]:
-    """Requests with their own times; one alone in its flight has those of the call."""
+    """Requests with their own times; one alone in its flight has those of the call.
+
+    Tokens have stamps where options ask for them.
+    """
     alone = len(heard) == 1
     return [
         completion(
             one.whole(),
             span if alone else (one.sent_ns, one.stamps[-1]),
             options,
-            one.stamps,
+            one.stamps if options.stamps else (),
         )
         for one in heard
     ]
-
-
-async def _all(llm: Any, flight: Flight, heard: Sequence[Heard]) -> None:
-    try:
-        async with asyncio.TaskGroup() as group:
-            for prompt, one in zip(flight.prompts, heard, strict=True):
-                group.create_task(_one(llm, flight, prompt, one))
-    except BaseExceptionGroup as several:
-        raise several.exceptions[0] from several
-
-
-async def _one(llm: Any, flight: Flight, prompt: list[int], one: Heard) -> None:
-    one.sent_ns = time.monotonic_ns()
-    events = llm.generate_async(prompt, flight.params, streaming=True, **flight.more)
-    async for output in events:
-        one.take(output, time.monotonic_ns())

@@ -194,6 +194,29 @@ def test_each_token_has_a_stamp(start, ask, rows):
     assert last.token_ns[0] >= first.ended_ns
 
 
+@pytest.mark.parametrize("stamps", [True, False])
+def test_requests_are_taken_as_they_are_sent(start, ask, rows, stamps):
+    """When they are due, or when others have ended; those without a place wait."""
+    engine, _ = start(max_batch_size=2)
+    prompts = rows(7, 40, 5, 9)
+    wanted = tokens(ask(engine, prompts, count=9))
+    got = ask(engine, prompts, count=9, stamps=stamps, concurrency=3)
+    done, native = got["completions"], got["native"]
+    assert (tokens(got), got["batches"], got["work"]) == (wanted, [4], None)
+    assert (native["at_once"], native["path"]) == (2, "LLM.generate_async")
+    assert "itl_per_chunk" not in native["flags"]
+    first_end = min(one.ended_ns for one in done)
+    assert [one.sent_ns < first_end for one in done] == [True] * 3 + [False]
+    assert native["request_times_ms"]["queue"][2] > 0
+    due_ns = (0, 1, 2, 30_000_000)
+    got = ask(engine, prompts, count=9, stamps=stamps, due_ns=due_ns)
+    assert tokens(got) == wanted
+    assert [at - got["due_ns"][0] for at in got["due_ns"]] == list(due_ns)
+    for due, one in zip(got["due_ns"], got["completions"], strict=True):
+        assert due <= one.sent_ns < one.ended_ns
+        assert len(one.token_ns) == (9 if stamps else 0)
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_beam_search_gives_the_texts_that_were_asked_for(start, ask, rows, count):
     """Its width is said to the engine and to the request; one text is the rule."""
