@@ -7,7 +7,7 @@ worker, also where nothing but the engine is installed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -53,7 +53,9 @@ class GenerateOptions:
     """How one pass is generated; `None` leaves the engine's own default.
 
     `output_tokens` is the limit per request; `min_output_tokens` equal to it forces
-    the length. `decoder` holds universal sampling options (`do_sample`, `temperature`,
+    the length. `output_limits` has the limit of each prompt, none above
+    `output_tokens`, where they are not all alike; a forced length is then each its own.
+    `decoder` holds universal sampling options (`do_sample`, `temperature`,
     `top_p`, `top_k`, ...). `stamps` asks for a time stamp for each token out. `due_ns`
     has when each request is due, in nanoseconds after the start and in the order of the
     prompts; `concurrency` how many are in flight at once, the next one being sent when
@@ -73,6 +75,7 @@ class GenerateOptions:
     stamps: bool = False
     due_ns: Sequence[int] = ()
     concurrency: int | None = None
+    output_limits: Sequence[int] = ()
     request_timeout_s: float | None = None
     token_timeout_s: float | None = None
 
@@ -81,6 +84,21 @@ class GenerateOptions:
         """Whether requests are sent one by one, at times of their own."""
         return bool(self.due_ns) or self.concurrency is not None
 
+    @property
+    def forced(self) -> bool:
+        """Whether each request is as long as its limit, whatever it says."""
+        return self.min_output_tokens == self.output_tokens
+
+    def of(self, place: int) -> GenerateOptions:
+        """How one request of the pass is generated, as if it were alone."""
+        if not self.output_limits:
+            return self
+        limit = self.output_limits[place]
+        least = limit if self.forced else self.min_output_tokens
+        return replace(
+            self, output_tokens=limit, min_output_tokens=least, output_limits=()
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for the wire."""
         return {**asdict(self), "decoder": dict(self.decoder)}
@@ -88,7 +106,8 @@ class GenerateOptions:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> GenerateOptions:
         """The options as `to_json` wrote them."""
-        return cls(**{**data, "due_ns": tuple(data["due_ns"])})
+        rows = {name: tuple(data[name]) for name in ("due_ns", "output_limits")}
+        return cls(**{**data, **rows})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,15 +38,32 @@ def check_lengths(
             "than the limit"
         )
         raise ConfigError(msg)
+    _check_limits(len(prompts), options)
     for place, prompt in enumerate(prompts):
         if not prompt:
             msg = f"prompt {place} has no tokens: a request needs at least one"
             raise ConfigError(msg)
-        total = len(prompt) + options.output_tokens
+        asked = options.of(place).output_tokens
+        total = len(prompt) + asked
         if context is not None and total > context:
             msg = (
-                f"prompt {place} has {len(prompt)} tokens, with {options.output_tokens}"
+                f"prompt {place} has {len(prompt)} tokens, with {asked}"
                 f" to generate that is {total}: {limit} is {context}"
+            )
+            raise ConfigError(msg)
+
+
+def _check_limits(requests: int, options: GenerateOptions) -> None:
+    limits, most = options.output_limits, options.output_tokens
+    if limits and len(limits) != requests:
+        msg = f"{requests} prompts have {len(limits)} output_limits: each needs one"
+        raise ConfigError(msg)
+    fewest = 1 if options.forced else max(1, options.min_output_tokens or 0)
+    for place, one in enumerate(limits):
+        if not fewest <= one <= most:
+            msg = (
+                f"output_limits: prompt {place} may have {one} tokens, which is not "
+                f"between {fewest} and {most}"
             )
             raise ConfigError(msg)
 

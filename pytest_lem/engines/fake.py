@@ -14,7 +14,7 @@ import time
 import zlib
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
@@ -131,12 +131,12 @@ class FakeEngine:
         """
         self._instant_ns = None
         rows = [list(prompt) for prompt in prompts]
+        ids = [_output_ids(row, options.of(k)) for k, row in enumerate(rows)]
         if options.paced:
-            ids = [_output_ids(row, options) for row in rows]
             return [_Batch(prompts=rows, output_ids=ids, padding_tokens=0)]
         size = options.batch_size
         return [
-            _batch(rows[start : start + size], options, start)
+            _batch(rows[start : start + size], ids[start : start + size], start)
             for start in range(0, len(rows), size)
         ]
 
@@ -149,13 +149,16 @@ class FakeEngine:
             _print_noise()
         self._misbehave("generate")
         if options.due_ns:
-            return self._as_due(options)
+            return self._as_due(batch, options)
         if options.concurrency is not None:
-            return self._as_others_end(len(batch.prompts), options)
+            return self._as_others_end(batch, options)
         start_ns = self._instant_ns or time.monotonic_ns()
-        whole = self._one(start_ns, start_ns, options)
-        places = range(batch.first, batch.first + len(batch.prompts))
-        done = [self._ended(whole, place, options) for place in places]
+        longest = max(map(len, batch.output_ids))
+        whole = self._one(start_ns, start_ns, longest)
+        done = [
+            self._ended(_upto(whole, len(ids)), place, options)
+            for place, ids in enumerate(batch.output_ids, batch.first)
+        ]
         self._instant_ns = max(one.end_ns for one in done)
         _sleep_until(self._instant_ns)
         return done
@@ -173,7 +176,7 @@ class FakeEngine:
             Completion(
                 input_tokens=len(prompt),
                 output_ids=ids[: len(one.token_ns)],
-                finish_reason=_reason(one, options),
+                finish_reason="length" if len(one.token_ns) == len(ids) else "stop",
                 sent_ns=one.sent_ns,
                 ended_ns=one.end_ns,
                 token_ns=list(one.token_ns) if options.stamps else [],
@@ -207,7 +210,7 @@ class FakeEngine:
         self._misbehave("unload")
         self._script = Script()
 
-    def _as_due(self, options: GenerateOptions) -> list[Course]:
+    def _as_due(self, batch: _Batch, options: GenerateOptions) -> list[Course]:
         """Requests sent at their times; each takes the first place that frees."""
         sent: queue.SimpleQueue[int] = queue.SimpleQueue()
         free_ns = [0] * options.batch_size
@@ -215,26 +218,26 @@ class FakeEngine:
         with Dispatch(
             options.due_ns, lambda _place: sent.put(time.monotonic_ns())
         ) as dispatch:
-            for place in range(len(options.due_ns)):
+            for place, ids in enumerate(batch.output_ids):
                 sent_ns = sent.get()
                 start_ns = max(sent_ns, heapq.heappop(free_ns))
-                one = self._one(sent_ns, start_ns, options)
+                one = self._one(sent_ns, start_ns, len(ids))
                 done.append(self._ended(one, place, options))
                 heapq.heappush(free_ns, done[-1].end_ns)
         self._due_ns = dispatch.due_ns
         _sleep_until(max(free_ns))
         return done
 
-    def _as_others_end(self, requests: int, options: GenerateOptions) -> list[Course]:
+    def _as_others_end(self, batch: _Batch, options: GenerateOptions) -> list[Course]:
         """Each client sends its next request in the instant in which one ends."""
         start_ns = time.monotonic_ns()
-        clients_ns = [start_ns] * (options.concurrency or requests)
+        clients_ns = [start_ns] * (options.concurrency or len(batch.prompts))
         free_ns = [start_ns] * options.batch_size
         done = []
-        for place in range(requests):
+        for place, ids in enumerate(batch.output_ids):
             sent_ns = heapq.heappop(clients_ns)
             at_ns = max(sent_ns, heapq.heappop(free_ns))
-            one = self._one(sent_ns, at_ns, options)
+            one = self._one(sent_ns, at_ns, len(ids))
             done.append(self._ended(one, place, options))
             heapq.heappush(clients_ns, done[-1].end_ns)
             heapq.heappush(free_ns, done[-1].end_ns)
@@ -250,9 +253,9 @@ class FakeEngine:
         assert ended is not None
         return ended
 
-    def _one(self, sent_ns: int, start_ns: int, options: GenerateOptions) -> Course:
+    def _one(self, sent_ns: int, start_ns: int, tokens: int) -> Course:
         """A run of the script; what it waits for is in none of its own times."""
-        steps_ns, total_ns = self._times_ns(options.output_tokens)
+        steps_ns, total_ns = self._times_ns(tokens)
         self._runs += 1
         return Course(
             sent_ns=sent_ns,
@@ -309,16 +312,20 @@ def _ns(duration_s: float) -> int:
     return round(duration_s * 1e9)
 
 
-def _reason(one: Course, options: GenerateOptions) -> Literal["length", "stop"]:
-    return "length" if len(one.token_ns) == options.output_tokens else "stop"
+def _upto(one: Course, tokens: int) -> Course:
+    """A row of a batch, which has so many tokens and ends with the longest."""
+    return replace(one, token_ns=one.token_ns[:tokens])
 
 
-def _batch(prompts: list[list[int]], options: GenerateOptions, first: int) -> _Batch:
-    longest = max(map(len, prompts))
+def _batch(prompts: list[list[int]], output_ids: list[list[int]], first: int) -> _Batch:
+    """Rows as long as the longest, before and after their prompts' ends."""
     return _Batch(
         prompts=prompts,
-        output_ids=[_output_ids(prompt, options) for prompt in prompts],
-        padding_tokens=sum(longest - len(prompt) for prompt in prompts),
+        output_ids=output_ids,
+        padding_tokens=sum(
+            len(rows) * max(map(len, rows)) - sum(map(len, rows))
+            for rows in (prompts, output_ids)
+        ),
         first=first,
     )
 

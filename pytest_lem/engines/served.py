@@ -40,8 +40,22 @@ def completion(
     )
 
 
-def together(rows: Sequence[Work], *, seqs: int) -> list[Work]:
-    """Forward calls of requests of which so many share their steps."""
+def completions_of(
+    outputs: Sequence[Any], span: Span, options: GenerateOptions
+) -> list[Completion]:
+    """All requests of a pass that were one flight."""
+    return [
+        completion(one, span, options.of(place)) for place, one in enumerate(outputs)
+    ]
+
+
+def together(rows: Sequence[Work], *, seqs: int) -> list[Work] | None:
+    """Forward calls of requests of which so many share their steps.
+
+    Not known where one ends before others and leaves its place to the next.
+    """
+    if len(rows) > seqs and len({row.steps for row in rows}) > 1:
+        return None
     groups = [rows[start : start + seqs] for start in range(0, len(rows), seqs)]
     return [one for group in groups for one in _shared(group)]
 

@@ -189,7 +189,7 @@ class Crew:
         if self._kind != "copies":
             return dict.fromkeys(range(self._count), (prompts, options))
         return {
-            rank: (share, _with_own_seed(options, rank))
+            rank: (share, _of_rank(options, rank, self._count))
             for rank, share in enumerate(aggregate.dealt(prompts, self._count))
             if share
         }
@@ -214,9 +214,14 @@ class Crew:
         return [one.result() for one in futures]
 
 
-def _with_own_seed(options: GenerateOptions, rank: int) -> GenerateOptions:
-    seed = options.seed
-    return options if seed is None else replace(options, seed=seed + rank)
+def _of_rank(options: GenerateOptions, rank: int, ranks: int) -> GenerateOptions:
+    """With the limits of its prompts, as they are dealt, and a seed of its own."""
+    seed, limits = options.seed, options.output_limits
+    return replace(
+        options,
+        seed=None if seed is None else seed + rank,
+        output_limits=limits[rank::ranks],
+    )
 
 
 def _beside(path: Path, rank: int) -> Path:

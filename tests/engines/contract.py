@@ -15,6 +15,7 @@ from pytest_lem.engines.chatting import chatted
 from pytest_lem.errors import ConfigError, LemError
 
 LENGTHS = (5, 40, 17, 3, 64)
+LIMITS = (3, 12, 1, 7, 12)
 
 
 def tokens(got):
@@ -74,6 +75,36 @@ class EngineContract:
         plain = [got["native"], got["memory"]]
         assert json.loads(json.dumps(plain)) == plain
 
+    @pytest.mark.parametrize(("size", "stamps"), [(3, False), (3, True), (1, True)])
+    def test_each_request_has_its_own_length(self, begun, ask, rows, size, stamps):
+        """Its tokens are the first ones of a longer answer, whatever runs beside it."""
+        engine, _ = begun
+        prompts = rows(*LENGTHS)
+        whole = tokens(ask(engine, prompts))
+        got = ask(engine, prompts, batch_size=size, stamps=stamps, output_limits=LIMITS)
+        first = [ids[:limit] for ids, limit in zip(whole, LIMITS, strict=True)]
+        assert tokens(got) == first or not self.exact
+        done = got["completions"]
+        assert [one.output_tokens for one in done] == list(LIMITS)
+        assert [len(one.token_ns) for one in done] == [
+            stamps * limit for limit in LIMITS
+        ]
+        assert {one.finish_reason for one in done} == {"length"}
+
+    def test_limits_of_free_lengths_are_each_requests_own(self, begun, ask, rows):
+        """An end token may come before, and nothing after."""
+        limits = (4, 20, 6, 9, 20)
+        got = ask(
+            begun[0],
+            rows(*LENGTHS),
+            count=20,
+            min_output_tokens=2,
+            output_limits=limits,
+        )
+        for one, limit in zip(got["completions"], limits, strict=True):
+            assert 2 <= one.output_tokens <= limit
+            assert one.output_tokens == limit or one.finish_reason == "stop"
+
     def test_a_text_can_be_a_users_turn(self, begun):
         """By a template that is given; the tiny model has none of its own."""
         engine, _ = begun
@@ -127,6 +158,9 @@ class EngineContract:
             ([1] * 4090, {"count": 9}, "that is 4099"),
             ([1], {"min_output_tokens": 13}, "the minimum no more than the limit"),
             ([1], {"batch_size": 0}, "sizes are at least 1"),
+            ([1], {"output_limits": (3, 4)}, "1 prompts have 2 output_limits"),
+            ([1], {"output_limits": (13,)}, "may have 13 tokens, which is not between"),
+            ([1] * 4090, {"output_limits": (7,)}, "4090 tokens, with 7 to generate"),
             ([1], {"decoder": {"top_z": 1}}, r"decoder\.top_z"),
         ],
     )

@@ -56,6 +56,20 @@ def test_a_pass_takes_exactly_what_the_script_says():
     assert spans[0][1] == spans[1][0]
 
 
+def test_a_batch_lasts_as_long_as_its_longest_request():
+    """Rows that are done are filled up; without a batch each ends by itself."""
+    engine = loaded(prefill_s=0.02, token_s=0.005)
+    asked = {"batch_size": 2, "output_limits": (1, 4, 2)}
+    got = one_pass(engine, [[1], [2, 3], [4]], **asked)
+    done = got.completions
+    assert [one.output_tokens for one in done] == [1, 4, 2]
+    assert [one.ended_ns - one.sent_ns for one in done] == [35 * MS] * 2 + [25 * MS]
+    assert got.padding_tokens == 1 + 3
+    got = one_pass(engine, [[1], [2, 3], [4]], **asked, due_ns=(0, 0, 0))
+    first, second, _ = got.completions
+    assert second.ended_ns - second.sent_ns > first.ended_ns - first.sent_ns
+
+
 def test_tokens_are_stamped_where_asked_for():
     """The first token comes after the prefill, each further one a step later."""
     engine = loaded(prefill_s=0.01, token_s=0.002)

@@ -173,6 +173,16 @@ def test_copies_draw_with_seeds_of_their_own(start):
     assert [first.output_ids, second.output_ids] == [c.output_ids for c in again]
 
 
+def test_copies_have_the_lengths_of_their_own_requests(start):
+    """Limits are dealt as the prompts are."""
+    crew = start(ranks=ranks())
+    crew.load({"engine": {}})
+    limits = (5, 1, 8, 2, 3)
+    options = GenerateOptions(output_tokens=8, output_limits=limits)
+    done = crew.generate([[1], [2], [3], [4], [5]], options).completions
+    assert [one.output_tokens for one in done] == list(limits)
+
+
 def test_no_rank_starts_before_all_are_ready(start, engine_module, tmp_path):
     """The slowest preparation is outside of everybody's window."""
     target = engine_module(

@@ -17,7 +17,7 @@ from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines.contract import check_lengths, rss_peak_mb, unlike
 from pytest_lem.engines.driven import TENSORRT, undriven
-from pytest_lem.engines.served import completion
+from pytest_lem.engines.served import completions_of
 from pytest_lem.engines.tensorrt import (
     checkpoint,
     compiled,
@@ -35,7 +35,7 @@ from pytest_lem.engines.tensorrt.requests import (
     cached_tokens,
     work,
 )
-from pytest_lem.engines.tensorrt.sampling import plain, sampling
+from pytest_lem.engines.tensorrt.sampling import plain, sampling, samplings
 from pytest_lem.engines.tensorrt.streaming import Heard, flights, fly, streamed
 from pytest_lem.errors import ConfigError, EngineNotAvailable, LemError
 from pytest_lem.workload.adapters import located
@@ -219,6 +219,7 @@ class TensorrtEngine:
         flight = Flight(
             prompts=[list(one) for one in prompts],
             params=params,
+            own=samplings(options, self._section),
             lora=self._lora,
             salt=f"lem-{next(_SALTS)}" if self._salted else None,
             paced=options.paced,
@@ -272,9 +273,10 @@ class TensorrtEngine:
             if flight.timed:
                 heard += outcome
                 done = [one.whole() for one in outcome]
-                completions += streamed(outcome, span, options)
+                first = len(completions)
+                completions += streamed(outcome, span, options, first=first)
             else:
-                completions += [completion(one, span, options) for one in done]
+                completions += completions_of(done, span, options)
             outputs += done
             known = self._work(flight, done)
             calls = None if calls is None or known is None else [*calls, *known]
@@ -297,7 +299,7 @@ class TensorrtEngine:
             },
             "work": calls,
             "native": {
-                "sampling": plain(batches[0].params) if batches else None,
+                "sampling": plain(batches[0].sampled(0)) if batches else None,
                 "path": "LLM.generate_async" if heard else "LLM.generate",
                 "cached_prompt_tokens": cached,
                 "gpu_memory_mb": steps.gpu_memory_mb(told),

@@ -14,6 +14,7 @@ from pytest_lem.engines.served import together
 class Flight:
     """Requests of one call, and how they are sampled.
 
+    `own` has the parameters of each, or None where `params` are those of all.
     `lora` is the adapter of all of them, `salt` what keeps their part of the cache from
     that of other passes; `paced` says that they are sent one by one, not at once, and
     `stamps` asks for the time of each token.
@@ -21,6 +22,7 @@ class Flight:
 
     prompts: list[list[int]]
     params: Any
+    own: list[Any] | None = None
     lora: Any = None
     salt: str | None = None
     paced: bool = False
@@ -37,9 +39,19 @@ class Flight:
         told = {"lora_request": self.lora, "cache_salt": self.salt}
         return {key: value for key, value in told.items() if value is not None}
 
+    def sampled(self, place: int) -> Any:
+        """How a request is sampled."""
+        return self.params if self.own is None else self.own[place]
+
     def only(self, place: int) -> Flight:
         """One request of it, by itself."""
-        return replace(self, prompts=[self.prompts[place]], paced=False)
+        return replace(
+            self,
+            prompts=[self.prompts[place]],
+            params=self.sampled(place),
+            own=None,
+            paced=False,
+        )
 
 
 def cached_tokens(outputs: Sequence[Any]) -> int | None:

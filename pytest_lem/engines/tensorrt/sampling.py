@@ -63,6 +63,17 @@ def sampling(options: GenerateOptions, section: Mapping[str, Any]) -> Any:
         raise ConfigError(f"tensorrt: {first_line(error)}") from error
 
 
+def samplings(options: GenerateOptions, section: Mapping[str, Any]) -> list[Any] | None:
+    """`SamplingParams` of each request; None where all are sampled alike."""
+    if not options.output_limits:
+        return None
+    places = {limit: place for place, limit in enumerate(options.output_limits)}
+    made = {
+        limit: sampling(options.of(place), section) for limit, place in places.items()
+    }
+    return [made[limit] for limit in options.output_limits]
+
+
 def sampling_fields(
     options: GenerateOptions,
     section: Mapping[str, Any],
@@ -72,7 +83,7 @@ def sampling_fields(
     return {
         "max_tokens": options.output_tokens,
         "min_tokens": options.min_output_tokens or None,
-        "ignore_eos": options.min_output_tokens == options.output_tokens,
+        "ignore_eos": options.forced,
         "seed": options.seed,
         "return_perf_metrics": section.get("return_perf_metrics") is not False,
         **_chosen(decoder),

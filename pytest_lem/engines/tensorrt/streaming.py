@@ -58,16 +58,15 @@ def fly(
 ) -> list[Any]:
     """One flight: `RequestOutput`s, or `Heard` where it is `timed`, in that loop."""
     if not flight.timed:
-        made = llm.generate(
-            flight.prompts, flight.params, use_tqdm=False, **flight.more
-        )
+        params = flight.params if flight.own is None else flight.own
+        made = llm.generate(flight.prompts, params, use_tqdm=False, **flight.more)
         return list(made)
     heard = [Heard() for _ in flight.prompts]
 
     async def one(place: int) -> None:
         asked = llm.generate_async(
             flight.prompts[place],
-            flight.params,
+            flight.sampled(place),
             streaming=flight.stamps,
             **flight.more,
         )
@@ -101,19 +100,20 @@ def flights(whole: Flight, batch_size: int, section: Mapping[str, Any]) -> list[
 
 
 def streamed(
-    heard: Sequence[Heard], span: Span, options: GenerateOptions
+    heard: Sequence[Heard], span: Span, options: GenerateOptions, *, first: int = 0
 ) -> list[Completion]:
     """Requests with their own times; one alone in its flight has those of the call.
 
-    Tokens have stamps where options ask for them.
+    The place of the first one in the pass is `first`. Tokens have stamps where options
+    ask for them.
     """
     alone = len(heard) == 1
     return [
         completion(
             one.whole(),
             span if alone else (one.sent_ns, one.stamps[-1]),
-            options,
+            options.of(place),
             one.stamps if options.stamps else (),
         )
-        for one in heard
+        for place, one in enumerate(heard, first)
     ]

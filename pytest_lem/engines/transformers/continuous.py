@@ -71,7 +71,7 @@ class Continuous:
 
         But for requests that are paced, which have times of their own.
         """
-        if options.min_output_tokens == options.output_tokens:
+        if options.forced:
             ends = []
         # No processor for a least length runs here; without end tokens it is the limit.
         generation.update(min_new_tokens=None, eos_token_id=list(ends) or -1)
@@ -93,11 +93,7 @@ class Continuous:
         """
         if options.paced:
             return self._paced(flight, options)
-        names = self._manager.add_requests(
-            flight.prompts,
-            max_new_tokens=options.output_tokens,
-            record_timestamps=options.stamps,
-        )
+        names = self._added(flight, options)
         done: dict[str, Any] = {}
         while len(done) < len(names):
             if (result := self._result()) is not None:
@@ -114,7 +110,7 @@ class Continuous:
             taken = self._manager.add_request(
                 flight.prompts[place],
                 request_id=name,
-                max_new_tokens=options.output_tokens,
+                max_new_tokens=options.of(flight.places[place]).output_tokens,
                 record_timestamps=options.stamps,
             )
             if taken is None:
@@ -157,10 +153,11 @@ class Continuous:
         the engine's own.
         """
         completions = [
-            _completion(prompt, result, own, options)
+            _completion(prompt, result, own, options.of(place))
             for flight, landed, span in zip(flights, outcomes, spans, strict=True)
-            for prompt, result, own in zip(
+            for prompt, place, result, own in zip(
                 flight.prompts,
+                flight.places,
                 landed.results,
                 landed.spans or [span] * len(flight.prompts),
                 strict=True,
@@ -181,6 +178,25 @@ class Continuous:
                 "flags": self._flags,
             },
         }
+
+    def _added(self, flight: Flight, options: GenerateOptions) -> list[str]:
+        """Hand the requests over, one by one where each has a limit of its own."""
+        stamps = options.stamps
+        if options.output_limits:
+            return [
+                self._manager.add_request(
+                    prompt,
+                    max_new_tokens=options.of(place).output_tokens,
+                    record_timestamps=stamps,
+                )
+                for prompt, place in zip(flight.prompts, flight.places, strict=True)
+            ]
+        names: list[str] = self._manager.add_requests(
+            flight.prompts,
+            max_new_tokens=options.output_tokens,
+            record_timestamps=stamps,
+        )
+        return names
 
     def close(self) -> None:
         """Stop the library's loop and give its cache back."""

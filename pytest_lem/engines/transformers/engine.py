@@ -7,6 +7,7 @@ import importlib.metadata
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ from pytest_lem.engines.transformers.queued import Queue, Served
 from pytest_lem.engines.transformers.requests import (
     Batch,
     Outcome,
+    check_waiting,
     completions_of,
     extended,
     in_order,
@@ -190,8 +192,11 @@ class TransformersEngine:
     ) -> list[Any]:
         if self._drafting is not None:
             self._drafting.prepare(generation)
+        drafts, device = self._drafting is not None, self._device
+        make = partial(left_padded, prompts, generation, options, device, drafts)
         if options.paced:
-            return [Queue(prompts=prompts, generation=generation, device=self._device)]
+            check_waiting(prompts, [range(len(prompts))], options, self._context)
+            return [Queue(requests=len(prompts), make=make)]
         batching = self._section.get("batching") or {}
         groups = layout(
             [len(prompt) for prompt in prompts],
@@ -199,9 +204,8 @@ class TransformersEngine:
             strategy=batching.get("strategy") or "static",
             max_tokens=batching.get("max_tokens_per_batch"),
         )
-        return [
-            left_padded(prompts, places, generation, self._device) for places in groups
-        ]
+        check_waiting(prompts, groups, options, self._context)
+        return [make(places) for places in groups]
 
     def synchronize(self) -> None:
         """Return when the GPUs have nothing left to do."""
@@ -236,7 +240,7 @@ class TransformersEngine:
                     attention_mask=batch.attention_mask,
                     generation_config=batch.generation,
                     streamer=clock,
-                    **self._beside(batch.generation),
+                    **self._beside(batch),
                 )
         except torch.OutOfMemoryError:
             raise
@@ -255,9 +259,10 @@ class TransformersEngine:
                 with self._drafting.watched() as calls:
                     yield calls
 
-    def _beside(self, generation: GenerationConfig) -> dict[str, Any]:
+    def _beside(self, batch: Batch) -> dict[str, Any]:
         """What `generate` needs beside its configuration."""
-        found = {"tokenizer": self._tokenizer} if generation.stop_strings else {}
+        found = {"tokenizer": self._tokenizer} if batch.generation.stop_strings else {}
+        found |= {"stopping_criteria": batch.criteria} if batch.criteria else {}
         return found | (self._drafting.arguments if self._drafting else {})
 
     def collect(
@@ -270,7 +275,7 @@ class TransformersEngine:
         """Completions in the order of the prompts, checked against what was asked.
 
         `padding_tokens` counts the pads on the left of each prompt and those that fill
-        a row up after its end token, until the batch's longest row is done.
+        a row up after its end, until the batch's longest row is done.
         """
         memory = loading.pass_memory(self._gpus)
         if self._continuous is not None:
@@ -297,6 +302,7 @@ class TransformersEngine:
                 options=options,
                 stops=stopped_at(outcome.ids, width, batch.generation, self._tokenizer),
                 texts=texts,
+                places=batch.places,
             )
             completions += done
             steps.append(len(rows[0]))

@@ -67,6 +67,9 @@ def generation_config(
     if options.stamps and decoder.get("num_beams", 1) > 1:
         msg = "token stamps need num_beams=1: beam search has no tokens until it ends"
         raise ConfigError(msg)
+    if options.output_limits and decoder.get("num_beams", 1) > 1:
+        msg = "a beam search has one output length for all rows: leave out num_beams"
+        raise ConfigError(msg)
     own = section_fields(section)
     if options.stamps and own.get("num_return_sequences", 1) > 1:
         msg = "token stamps need num_return_sequences=1: a step has a token of each"

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-from transformers import GenerationConfig
-
 from pytest_lem.engines import Completion, GenerateOptions
 from pytest_lem.engines.clients import Clients, Round, in_rounds
-from pytest_lem.engines.transformers.requests import Batch, Outcome, left_padded
+from pytest_lem.engines.transformers.requests import Batch, Outcome
 
 Ran = tuple[Batch, Outcome]
 
@@ -19,12 +16,12 @@ Ran = tuple[Batch, Outcome]
 class Queue:
     """All requests of a pass; which of them share a batch is told by their times.
 
+    `make` has a batch of the requests of these places.
     A batch is padded and brought to the device when it is formed: within the window.
     """
 
-    prompts: Sequence[Sequence[int]]
-    generation: GenerationConfig
-    device: torch.device
+    requests: int
+    make: Callable[[list[int]], Batch]
 
     def serve(
         self, options: GenerateOptions, run: Callable[[Batch], Outcome]
@@ -32,10 +29,10 @@ class Queue:
         """Run whatever waits as one batch, up to `batch_size`, until all are done."""
 
         def one(places: list[int]) -> Ran:
-            batch = left_padded(self.prompts, places, self.generation, self.device)
+            batch = self.make(places)
             return batch, run(batch)
 
-        rounds, clients = in_rounds(len(self.prompts), options, one)
+        rounds, clients = in_rounds(self.requests, options, one)
         return Served(rounds=rounds, clients=clients)
 
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from transformers import GenerationConfig
+from transformers.generation.stopping_criteria import (
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions
 from pytest_lem.engines.contract import check_count
-from pytest_lem.errors import GenerationError
+from pytest_lem.errors import ConfigError, GenerationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batch:
     """Prompts on the device: ids and mask (rows, width), padded on the left.
 
-    `places` are those of the prompts among all of the pass.
+    `places` are those of the prompts among all of the pass; `criteria` end rows that
+    have a limit of their own.
     """
 
     input_ids: torch.Tensor
@@ -27,6 +33,7 @@ class Batch:
     lengths: list[int]
     places: list[int]
     generation: GenerationConfig
+    criteria: StoppingCriteriaList | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,6 +49,23 @@ class Outcome:
     calls: list[int] | None = None
 
 
+class RowLimits(StoppingCriteria):  # type: ignore[misc]
+    """Ends each row of a batch at its own limit; `generate` fills it up with pads."""
+
+    def __init__(self, batch: Batch, options: GenerateOptions) -> None:
+        texts = batch.generation.num_return_sequences
+        limits = [options.of(place).output_tokens for place in batch.places]
+        rows = [limit for limit in limits for _ in range(texts)]
+        self._limits = torch.tensor(rows, device=batch.input_ids.device)
+        self._width = batch.input_ids.shape[1]
+
+    def __call__(
+        self, input_ids: torch.Tensor, _scores: Any, **_more: Any
+    ) -> torch.Tensor:
+        """Whether each row is as long as it may be."""
+        return input_ids.shape[1] - self._width >= self._limits
+
+
 def extended(
     work: list[Work] | None, batch: Batch, steps: int, options: GenerateOptions
 ) -> list[Work] | None:
@@ -51,8 +75,7 @@ def extended(
     shorter than the search was.
     """
     asked = batch.generation
-    forced = options.min_output_tokens == options.output_tokens
-    if work is None or (asked.num_beams > 1 and not forced):
+    if work is None or (asked.num_beams > 1 and not options.forced):
         return None
     rows, width = batch.input_ids.shape
     rows *= max(asked.num_beams, asked.num_return_sequences)
@@ -72,23 +95,77 @@ def extended(
 
 def left_padded(
     prompts: Sequence[Sequence[int]],
-    places: list[int],
     generation: GenerationConfig,
+    options: GenerateOptions,
     device: torch.device,
+    drafts: bool,
+    places: list[int],
 ) -> Batch:
-    """The prompts of these places as one batch on the device, wide as the longest."""
+    """The prompts of these places as one batch on the device, wide as the longest.
+
+    `drafts` says that tokens are drafted, for one row at a time.
+    """
     rows = [list(prompts[place]) for place in places]
     width = max(len(row) for row in rows)
     pad = generation.pad_token_id
     ids = [[pad] * (width - len(row)) + row for row in rows]
     mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
-    return Batch(
+    batch = Batch(
         input_ids=torch.tensor(ids, dtype=torch.long, device=device),
         attention_mask=torch.tensor(mask, dtype=torch.long, device=device),
         lengths=[len(row) for row in rows],
         places=places,
         generation=generation,
     )
+    if not options.output_limits:
+        return batch
+    return _of_one(batch, options) if drafts else _of_rows(batch, options)
+
+
+def _of_rows(batch: Batch, options: GenerateOptions) -> Batch:
+    """The batch with the limit of each row.
+
+    All batches keep one configuration: caches of a fixed size and what was compiled
+    for them serve each.
+    """
+    limits = RowLimits(batch, options)
+    return replace(batch, criteria=StoppingCriteriaList([limits]))
+
+
+def _of_one(batch: Batch, options: GenerateOptions) -> Batch:
+    """The batch of one row with its limit, beyond which drafts would go."""
+    one, generation = options.of(batch.places[0]), copy.deepcopy(batch.generation)
+    least = (
+        {}
+        if one.min_output_tokens is None
+        else {"min_new_tokens": one.min_output_tokens}
+    )
+    generation.update(max_new_tokens=one.output_tokens, **least)
+    return replace(batch, generation=generation)
+
+
+def check_waiting(
+    prompts: Sequence[Sequence[int]],
+    groups: Sequence[Sequence[int]],
+    options: GenerateOptions,
+    context: int | None,
+) -> None:
+    """Refuse batches in which a row that is done would be filled up past the context.
+
+    It is computed for as long as another row of its batch goes on.
+    """
+    if context is None or not options.output_limits or options.batch_size == 1:
+        return
+    for places in groups:
+        steps, slow = max((options.output_limits[one], one) for one in places)
+        length, long = max((len(prompts[one]), one) for one in places)
+        if length + steps > context:
+            msg = (
+                f"prompt {long} has {length} tokens and waits in its batch for prompt "
+                f"{slow}, which gets {steps}: together {length + steps}, and the "
+                f"model's context is {context}; a smaller batch_size parts them"
+            )
+            raise ConfigError(msg)
 
 
 def in_order(batches: Sequence[Batch], done: Sequence[Completion]) -> list[Completion]:
@@ -111,24 +188,31 @@ def completions_of(
     options: GenerateOptions,
     stops: Sequence[int | None] | None = None,
     texts: int = 1,
+    places: Sequence[int] | None = None,
 ) -> list[Completion]:
     """The requests of one batch; `rows` are new ids only, filled up with pads.
 
     `stops` has the tokens of each row up to its first stop string, or None; there are
-    as many rows for each request as `texts`. Raises GenerationError where the work
-    differs from what was asked.
+    as many rows for each request as `texts`, and `places` has where each request is
+    among all of the pass. Raises GenerationError where the work differs from what was
+    asked.
     """
     steps = len(rows[0])
     if stamps is not None and len(stamps) - 1 != steps:
         msg = f"{len(stamps) - 1} steps were stamped and {steps} tokens came out"
         raise GenerationError(msg)
-    forced = options.min_output_tokens == options.output_tokens
+    places = range(len(lengths)) if places is None else places
+    asked = [options.of(place) for place in places for _ in range(texts)]
+    stops = stops or [None] * len(rows)
+    longest = max(own.output_tokens for own in asked)
     done = []
-    for row, stop in zip(rows, stops or [None] * len(rows), strict=True):
+    for row, stop, own in zip(rows, stops, asked, strict=True):
         ids, reason = own_tokens(
-            row[:stop], frozenset() if forced else ends, limit=options.output_tokens
+            (row[: own.output_tokens] if steps <= longest else row)[:stop],
+            frozenset() if own.forced else ends,
+            limit=own.output_tokens,
         )
-        check_count(len(ids), reason, options)
+        check_count(len(ids), reason, own)
         done.append((ids, "stop" if stop == len(ids) else reason))
     return [
         _completion(done[place * texts :][:texts], length, stamps, span)

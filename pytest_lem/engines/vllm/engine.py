@@ -15,7 +15,7 @@ from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines.contract import check_lengths, rss_peak_mb, total, unlike
 from pytest_lem.engines.driven import VLLM, undriven
-from pytest_lem.engines.served import completion
+from pytest_lem.engines.served import completions_of
 from pytest_lem.engines.vllm import causes, environment, facts
 from pytest_lem.engines.vllm.adapters import Adapters
 from pytest_lem.engines.vllm.arguments import engine_arguments
@@ -30,7 +30,7 @@ from pytest_lem.engines.vllm.requests import (
     priorities,
     work,
 )
-from pytest_lem.engines.vllm.sampling import plain, sampling
+from pytest_lem.engines.vllm.sampling import plain, sampling, samplings
 from pytest_lem.engines.vllm.streaming import (
     AsyncFront,
     Heard,
@@ -196,6 +196,7 @@ class VllmEngine:
             prompts=[TokensPrompt(prompt_token_ids=list(one)) for one in prompts],
             lengths=[len(one) for one in prompts],
             params=params,
+            own=samplings(options, self._section),
             lora=self._adapters.of(len(prompts)) if self._adapters else None,
             priorities=priorities(self._section, len(prompts)),
             paced=options.paced,
@@ -245,9 +246,10 @@ class VllmEngine:
             if flight.timed:
                 heard += outcome
                 done = [one.whole() for one in outcome]
-                completions += streamed(outcome, span, options)
+                first = len(completions)
+                completions += streamed(outcome, span, options, first=first)
             else:
-                completions += [completion(one, span, options) for one in done]
+                completions += completions_of(done, span, options)
             outputs += done
             known = self._work(flight, done)
             calls = None if calls is None or known is None else [*calls, *known]
@@ -268,7 +270,7 @@ class VllmEngine:
             },
             "work": calls,
             "native": {
-                "sampling": plain(batches[0].params) if batches else None,
+                "sampling": plain(batches[0].sampled(0)) if batches else None,
                 "path": path(self._llm, batches[0]) if batches else None,
                 "cached_prompt_tokens": cached,
                 "request_times_ms": request_times_ms(outputs),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from pytest_lem.engines.served import Reason, Span, together
 class Flight:
     """Requests of one call, as vLLM takes them, and how they are sampled.
 
+    `own` has the parameters of each, or None where `params` are those of all.
     `lora` has the adapter of each, or None where there are none; `priorities` that of
     each, the lower the sooner, or None where all are alike.
     `paced` says that they are sent one by one, not at once; `stamps` asks for the time
@@ -26,6 +28,7 @@ class Flight:
     prompts: list[Any]
     lengths: list[int]
     params: Any
+    own: list[Any] | None = None
     lora: list[Any] | None = None
     priorities: list[int] | None = None
     paced: bool = False
@@ -41,6 +44,19 @@ class Flight:
         """Whether each request has times of its own."""
         return self.stamps or self.paced
 
+    def sampled(self, place: int) -> Any:
+        """How a request is sampled."""
+        return self.params if self.own is None else self.own[place]
+
+    def of_kind(self, kind: str) -> Flight:
+        """The same with so many events for each request, by the name of their kind."""
+        own = self.own
+        return replace(
+            self,
+            params=_of_kind(self.params, kind),
+            own=None if own is None else [_of_kind(one, kind) for one in own],
+        )
+
     def adapter(self, place: int) -> Any:
         """What a request is computed with; None for the model alone."""
         return None if self.lora is None else self.lora[place]
@@ -55,10 +71,20 @@ class Flight:
             self,
             prompts=[self.prompts[place]],
             lengths=[self.lengths[place]],
+            params=self.sampled(place),
+            own=None,
             lora=None if self.lora is None else [self.lora[place]],
             priorities=self.priorities and [self.priorities[place]],
             paced=False,
         )
+
+
+def _of_kind(params: Any, kind: str) -> Any:
+    from vllm.sampling_params import RequestOutputKind
+
+    changed = copy.copy(params)
+    changed.output_kind = RequestOutputKind[kind]
+    return changed
 
 
 def priorities(section: Mapping[str, Any], requests: int) -> list[int] | None:

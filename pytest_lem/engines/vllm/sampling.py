@@ -62,17 +62,29 @@ def sampling(options: GenerateOptions, section: Mapping[str, Any]) -> Any:
         raise ConfigError(f"vllm: {error}") from error
 
 
+def samplings(options: GenerateOptions, section: Mapping[str, Any]) -> list[Any] | None:
+    """`SamplingParams` of each request; None where all are sampled alike."""
+    if not options.output_limits:
+        return None
+    if (options.decoder.get("num_beams") or 1) > 1:
+        raise ConfigError("vllm: a beam search has one output length for all requests")
+    places = {limit: place for place, limit in enumerate(options.output_limits)}
+    made = {
+        limit: sampling(options.of(place), section) for limit, place in places.items()
+    }
+    return [made[limit] for limit in options.output_limits]
+
+
 def sampling_fields(
     options: GenerateOptions,
     section: Mapping[str, Any],
     decoder: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The fields that are sent, in vLLM's words; None is its own default."""
-    forced = options.min_output_tokens == options.output_tokens
     return {
         "max_tokens": options.output_tokens,
         "min_tokens": options.min_output_tokens or 0,
-        "ignore_eos": forced,
+        "ignore_eos": options.forced,
         "seed": options.seed,
         **_chosen(decoder),
         **{
@@ -121,7 +133,7 @@ def _beams(
     fields: dict[str, Any] = {
         "beam_width": decoder["num_beams"],
         "max_tokens": options.output_tokens,
-        "ignore_eos": options.min_output_tokens == options.output_tokens,
+        "ignore_eos": options.forced,
     }
     if (penalty := section.get("beam_length_penalty")) is not None:
         fields["length_penalty"] = penalty

@@ -8,7 +8,6 @@ core is in this process, or an engine was loaded without streaming, the steps of
 from __future__ import annotations
 
 import asyncio
-import copy
 import inspect
 import itertools
 import queue
@@ -105,13 +104,13 @@ class AsyncFront:
         Without stamps each has its last event alone.
         """
         kind = "DELTA" if flight.stamps else "FINAL_ONLY"
-        params = _of_kind(flight.params, kind)
+        flight = flight.of_kind(kind)
         heard = [Heard() for _ in flight.prompts]
 
         async def one(place: int) -> None:
             events = self.llm_engine.generate(
                 flight.prompts[place],
-                params,
+                flight.sampled(place),
                 _name(),
                 lora_request=flight.adapter(place),
                 priority=flight.priority(place),
@@ -148,7 +147,7 @@ def fly(llm: Any, flight: Flight, options: GenerateOptions) -> list[Any]:
     return list(
         llm.generate(
             flight.prompts,
-            flight.params,
+            flight.params if flight.own is None else flight.own,
             use_tqdm=False,
             lora_request=flight.lora,
             priority=flight.priorities,
@@ -188,7 +187,7 @@ def stepped(engine: Any, flight: Flight, options: GenerateOptions) -> list[Heard
 
     The engine is handed before a step what was sent until then.
     """
-    params = _of_kind(flight.params, "DELTA")
+    flight = flight.of_kind("DELTA")
     heard = [Heard() for _ in flight.prompts]
     running: dict[str, Heard] = {}
     sent: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -203,7 +202,7 @@ def stepped(engine: Any, flight: Flight, options: GenerateOptions) -> list[Heard
                 engine.add_request(
                     name,
                     flight.prompts[place],
-                    params,
+                    flight.sampled(place),
                     lora_request=flight.adapter(place),
                     priority=flight.priority(place),
                 )
@@ -226,21 +225,22 @@ def _note(heard: Sequence[Heard], clients: Clients) -> None:
 
 
 def streamed(
-    heard: Sequence[Heard], span: Span, options: GenerateOptions
+    heard: Sequence[Heard], span: Span, options: GenerateOptions, *, first: int = 0
 ) -> list[Completion]:
     """Requests with their own times; one alone in its flight has those of the call.
 
-    Tokens have stamps where options ask for them.
+    The place of the first one in the pass is `first`. Tokens have stamps where options
+    ask for them.
     """
     alone = len(heard) == 1
     return [
         completion(
             one.whole(),
             span if alone else (one.sent_ns, one.stamps[-1]),
-            options,
+            options.of(place),
             one.stamps if options.stamps else (),
         )
-        for one in heard
+        for place, one in enumerate(heard, first)
     ]
 
 
@@ -277,14 +277,6 @@ async def _started(arguments: Mapping[str, Any]) -> Any:
 async def _had(value: Any) -> Any:
     """A value that some versions have to be waited for."""
     return await value if inspect.isawaitable(value) else value
-
-
-def _of_kind(params: Any, kind: str) -> Any:
-    from vllm.sampling_params import RequestOutputKind
-
-    changed = copy.copy(params)
-    changed.output_kind = RequestOutputKind[kind]
-    return changed
 
 
 def _name() -> str:

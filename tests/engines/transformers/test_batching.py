@@ -5,6 +5,7 @@ import pytest
 from pytest_lem.errors import ConfigError
 
 LENGTHS = (3, 11, 7, 20, 5)
+LIMITS = (9, 1, 12, 4, 6)
 
 
 @pytest.mark.proves(
@@ -42,6 +43,28 @@ def test_a_strategy_changes_batches_and_pads_and_no_token(
     assert got["batches"] == sizes
     assert got["padding_tokens"] == pads
     assert [work.rows for work in got["work"]] == sizes
+    got = ask(engine, prompts, output_limits=LIMITS)
+    assert [one.output_ids for one in got["completions"]] == firsts(bare, prompts)
+    steps = [work.steps for work in got["work"]]
+    assert steps == got["native"]["decoding_steps"]
+    filled = sum(work.rows * work.steps for work in got["work"]) - sum(LIMITS)
+    assert got["padding_tokens"] == pads + filled
+
+
+def firsts(bare, prompts):
+    """What each prompt gets alone, as far as its own limit."""
+    return [bare(row, 12)[:k] for row, k in zip(prompts, LIMITS, strict=True)]
+
+
+def test_a_row_that_is_done_is_not_filled_up_past_the_context(load, ask, rows):
+    """It is computed while others go on, at places that the model may not have."""
+    engine, _ = load()
+    long, short = rows(4080, 3)
+    asked = {"count": 40, "output_limits": (10, 40)}
+    with pytest.raises(ConfigError, match="prompt 0 has 4080 tokens and waits"):
+        ask(engine, [long, short], **asked)
+    with pytest.raises(ConfigError, match="one output length for all rows"):
+        ask(engine, [short], output_limits=(3,), decoder={"num_beams": 2})
 
 
 CONTINUOUS = {
@@ -73,6 +96,9 @@ def test_continuous_batching_gives_each_prompt_what_it_gets_alone(
     assert got["native"]["continuous_batching"]["max_requests_per_batch"] == 2
     assert got["native"]["continuous_batching"]["attention"] == "sdpa"
     assert got["native"]["flags"] == []
+    got = ask(continuous, prompts, output_limits=LIMITS)
+    assert [one.output_ids for one in got["completions"]] == firsts(bare, prompts)
+    assert got["padding_tokens"] == 0
 
 
 def test_the_library_s_stamps_are_of_the_clock_of_windows(continuous, ask, rows):
@@ -203,6 +229,8 @@ def test_batches_of_a_closed_loop_are_accounted_for_as_they_were_formed(
 ):
     """Three clients of an engine with two places: its pads, its work, who waited."""
     prompts = rows(*LENGTHS)
+    got = ask(static, prompts, output_limits=LIMITS, concurrency=3)
+    assert [one.output_ids for one in got["completions"]] == firsts(bare, prompts)
     got = ask(static, prompts, batch_size=2, concurrency=3)
     done = got["completions"]
     assert [one.output_ids for one in done] == [bare(row, 12) for row in prompts]
@@ -233,3 +261,6 @@ def test_continuous_batching_takes_requests_as_they_are_sent(
     )
     assert done[2].sent_ns >= min(one.ended_ns for one in done[:2]) or got["due_ns"]
     assert all(wait >= 0 for wait in got["native"]["request_times_ms"]["queue"])
+    got = ask(continuous, prompts, output_limits=LIMITS[:4], **load_asked)
+    short = [one.output_tokens for one in got["completions"]]
+    assert short == list(LIMITS[:4])

@@ -98,6 +98,15 @@ def test_the_closed_form_is_exactly_what_torch_counts(name):
     assert found["kv_cache_mb"] * 1e6 == kv_cache_bytes(shape, found["work"], 4)
 
 
+def test_rows_that_wait_for_the_longest_are_counted_as_computed():
+    """A batch has the steps of its longest answer, for all of its rows."""
+    model = built("llama-grouped")
+    found = counted(engine_with(model), output_limits=(2, 5, 3))
+    form = closed_form(from_config(model.config.to_dict()), found["work"])
+    assert found["work"] == [Work(2, 0, 7, 5), Work(1, 0, 2, 3)]
+    assert (found["prefill"], found["decode"]) == (form.prefill, form.decode)
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_parameters_from_the_config_are_those_of_the_model(name):
     """Exactly, with norms, biases and learned positions."""

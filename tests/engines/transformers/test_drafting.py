@@ -38,6 +38,12 @@ def test_a_twin_s_drafts_are_all_accepted(twin, ask, rows, bare):
         "tokens_per_call": 4.0,
     }
     assert got["work"] is None
+    got = ask(engine, prompts, batch_size=1, output_limits=(6, 1))
+    assert [one.output_ids for one in got["completions"]] == [
+        bare(row, 12)[:limit] for row, limit in zip(prompts, (6, 1), strict=True)
+    ]
+    told = got["native"]["speculation"]
+    assert told["verify_calls"] + told["accepted_tokens"] == 7
 
 
 def test_tokens_that_were_accepted_together_share_a_stamp(twin, ask, rows):

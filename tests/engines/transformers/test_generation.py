@@ -209,6 +209,9 @@ def test_several_texts_of_a_prompt_are_one_request(load, ask, rows, calls, decod
         for first in (0, 4, 8)
     ]
     assert len(set(texts)) > 2
+    if "do_sample" in decoder:
+        got = ask(engine, prompts, count=4, decoder=decoder, output_limits=(2, 4))
+        assert [one.output_tokens for one in got["completions"]] == [6, 12]
     with pytest.raises(ConfigError, match="num_return_sequences=1"):
         ask(engine, prompts, stamps=True)
 

@@ -115,6 +115,14 @@ def test_published_latency_comes_from_the_asynchronous_engine(served, ask, rows,
     assert tokens(got) == wanted
     assert all(not one.token_ns for one in got["completions"])
     assert engine.detokenize(engine.tokenize(["hello there"])) == ["hello there"]
+    limits = (2, 8, 5)
+    short = [ids[:limit] for ids, limit in zip(wanted, limits, strict=True)]
+    for size, stamps in ((1, True), (3, True), (3, False)):
+        asked = {"batch_size": size, "stamps": stamps, "output_limits": limits}
+        got = ask(engine, prompts, count=8, **asked)
+        assert tokens(got) == short
+        stamped = [len(one.token_ns) for one in got["completions"]]
+        assert stamped == [stamps * limit for limit in limits]
     for stamps in (True, False):
         got = ask(engine, prompts, count=8, stamps=stamps, due_ns=(0, 0, 300_000_000))
         assert tokens(got) == wanted

@@ -119,7 +119,9 @@ class BaseLLM:
         made = [
             self.generate_async(
                 row,
-                sampling_params,
+                sampling_params[k]
+                if isinstance(sampling_params, list)
+                else sampling_params,
                 lora_request=loras[k] if isinstance(loras, list) else loras,
                 **rest,
             )
