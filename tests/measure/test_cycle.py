@@ -228,6 +228,7 @@ def test_the_warm_up_does_what_is_measured(calls, make_lab, experiment, measure)
         "seed": 7,
         "stamps": False,
         "due_ns": [],
+        "output_limits": [],
         "concurrency": None,
         "request_timeout_s": None,
         "token_timeout_s": 30.0,
