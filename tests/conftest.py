@@ -20,7 +20,8 @@ import numpy  # noqa: F401
 import pytest
 import rich.console
 import rich.table  # noqa: F401
-import scipy.special  # noqa: F401
+import scipy.special
+import scipy.stats  # noqa: F401
 import yaml  # noqa: F401
 
 import pytest_lem.front.session  # noqa: F401

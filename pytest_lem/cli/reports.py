@@ -3,15 +3,13 @@
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from pytest_lem.cli.app import app
+from pytest_lem.cli.reading import read_report
 from pytest_lem.errors import LemError
-
-if TYPE_CHECKING:
-    from pytest_lem.records.record import Record
 
 
 @app.command()
@@ -35,57 +33,9 @@ def phases(
     """Fit J = fixed + b x tokens in + c x tokens out; print measured phases beside."""
     from pytest_lem.report.phases import lines, phases
 
-    for found in phases(_read(report)):
+    for found in phases(read_report(report)):
         told = [json.dumps(found.to_json())] if as_json else lines(found)
         typer.echo("\n".join(told))
-
-
-def _read(report: Path) -> "Record":
-    from pytest_lem.records.export import read_json
-
-    try:
-        return read_json(report)
-    except ValueError as error:
-        reason = str(error).splitlines()[1].strip()
-        typer.echo(f"{report} is no report of pytest-lem: {reason}", err=True)
-        raise typer.Exit(2) from error
-
-
-@app.command()
-def compare(
-    reports: Annotated[
-        list[Path],
-        typer.Argument(exists=True, dir_okay=False, help="One JSON report, or two."),
-    ],
-    *,
-    by: Annotated[
-        Literal["backend"], typer.Option(help="What the experiments differ in.")
-    ],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line.")
-    ] = False,
-) -> None:
-    """Hold backends against each other that did equal work; else tell what differs."""
-    from pytest_lem.report import compare
-    from pytest_lem.report.table import table
-
-    if len(reports) > 2:
-        typer.echo(f"one report or two, not {len(reports)}", err=True)
-        raise typer.Exit(2)
-    found = compare.compare([_read(report) for report in reports])
-    if as_json:
-        for one in found:
-            typer.echo(json.dumps(one.to_json()))
-    elif rows := compare.rows(found):
-        width = shutil.get_terminal_size().columns
-        typer.echo("\n".join([compare.CAPTION, *table(rows, width)]))
-    refused = list(compare.refusals(found))
-    if not found:
-        refused = [f"no two experiments there differ in their {by}"]
-    for line in refused:
-        typer.echo(line, err=True)
-    if refused:
-        raise typer.Exit(2)
 
 
 @app.command()

@@ -38,16 +38,22 @@ def figures(window: Window) -> WindowFigures:
     )
 
 
+def window_values(cycle: Cycle, metric: str) -> list[float] | None:
+    """The metric of each energy window; None where a window has none."""
+    windows = [window for window in cycle.windows if window.kind == "energy"]
+    if metric not in OF_WINDOWS or not windows:
+        return None
+    values = [pooled([figures(window)])[metric] for window in windows]
+    known = [value for value in values if value is not None]
+    return known if len(known) == len(values) else None
+
+
 def spreads(cycles: Sequence[Cycle]) -> Mapping[str, Levels]:
     """The levels of each metric of which every energy window has a value."""
-    told = [
-        [pooled([figures(w)]) for w in cycle.windows if w.kind == "energy"]
-        for cycle in cycles
-    ]
     found = {}
     for name in OF_WINDOWS:
-        values = [[one[name] for one in cycle] for cycle in told if cycle]
-        known = [[one for one in cycle if one is not None] for cycle in values]
-        if known == values and known:
+        told = [window_values(one, name) for one in cycles if one.windows]
+        known = [values for values in told if values is not None]
+        if known and len(known) == len(told):
             found[name] = levels([known])
     return found

@@ -1,0 +1,130 @@
+"""Commands that hold reports against each other."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from pytest_lem.cli.app import app
+from pytest_lem.cli.reading import read_report
+from pytest_lem.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pytest_lem.records.record import Record
+
+_DEFAULT = "energy_per_output_token_j:5%"
+
+
+@app.command()
+def compare(
+    reports: Annotated[
+        list[Path],
+        typer.Argument(exists=True, dir_okay=False, help="One JSON report, or two."),
+    ],
+    *,
+    by: Annotated[
+        Literal["backend"], typer.Option(help="What the experiments differ in.")
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line.")
+    ] = False,
+) -> None:
+    """Hold backends against each other that did equal work; else tell what differs."""
+    from pytest_lem.report import compare
+    from pytest_lem.report.table import table
+
+    if len(reports) > 2:
+        typer.echo(f"one report or two, not {len(reports)}", err=True)
+        raise typer.Exit(2)
+    found = compare.compare(_read(reports))
+    if as_json:
+        for one in found:
+            typer.echo(json.dumps(one.to_json()))
+    elif rows := compare.rows(found):
+        width = shutil.get_terminal_size().columns
+        typer.echo("\n".join([compare.CAPTION, *table(rows, width)]))
+    refused = list(compare.refusals(found))
+    if not found:
+        refused = [f"no two experiments there differ in their {by}"]
+    for line in refused:
+        typer.echo(line, err=True)
+    if refused:
+        raise typer.Exit(2)
+
+
+@app.command()
+def gate(
+    reports: Annotated[
+        list[Path],
+        typer.Argument(exists=True, dir_okay=False, help="JSON reports of the run."),
+    ],
+    *,
+    against: Annotated[
+        list[Path],
+        typer.Option(
+            exists=True, dir_okay=False, help="A report of the reference; repeatable."
+        ),
+    ],
+    fail: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC:N%",
+            help="By how much a metric may become worse; repeatable "
+            f"(default: {_DEFAULT}).",
+        ),
+    ] = None,
+    noise: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="A report of a session in which nothing changed; repeatable. Three of "
+            "them stand in for sessions that the reference is short of.",
+        ),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="A key that may differ; repeatable."),
+    ] = None,
+    inconclusive: Annotated[
+        Literal["pass", "fail"],
+        typer.Option(help="What an inconclusive verdict does to the exit status."),
+    ] = "pass",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line.")
+    ] = False,
+) -> None:
+    """Judge a run by its reference; exit status 1 for regressions and the incomparable.
+
+    Give several reports of either side where there are several sessions.
+    """
+    from pytest_lem.gate import verdict
+    from pytest_lem.report.gate import lines
+
+    try:
+        limits = [verdict.Limit.parse(text) for text in fail or [_DEFAULT]]
+    except ConfigError as error:
+        typer.echo(f"--fail: {error}", err=True)
+        raise typer.Exit(2) from error
+    runs, reference = map(_read, (reports, against))
+    found = verdict.gate(
+        runs, reference, limits, quiet=_read(noise or []), allowed=allow or ()
+    )
+    width = shutil.get_terminal_size().columns
+    told = [json.dumps(one.to_json()) for one in found]
+    for line in told if as_json else lines(found, width) if found else ():
+        typer.echo(line)
+    for name in verdict.unmatched(runs, reference):
+        typer.echo(f"{name}: in the reference alone", err=True)
+    if not found:
+        typer.echo("no experiments in what was run", err=True)
+    bad = {"regression", "incomparable"}
+    bad |= {"inconclusive"} if inconclusive == "fail" else set()
+    if not found or any(one.verdict in bad for one in found):
+        raise typer.Exit(1)
+
+
+def _read(paths: list[Path]) -> "list[Record]":
+    return [read_report(path) for path in paths]

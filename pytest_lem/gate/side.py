@@ -1,0 +1,130 @@
+"""One side of a comparison, and what both sides must have in common."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_lem.analysis.metrics import METRICS
+from pytest_lem.records.record import Cycle, ExperimentRecord, Record, Session, Window
+
+WEIGHTS = ("config_sha256", "tokenizer_sha256", "weights_sha256", "fingerprint")
+_LATENCIES = ("ttft_", "tpot_", "itl_", "e2e_")
+_ABSENT = "nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """An experiment, the session that ran it, and the machine that it ran on."""
+
+    experiment: ExperimentRecord
+    session: Session
+    environment: Mapping[str, Any]
+
+    @property
+    def backend(self) -> str:
+        """The name of its engine."""
+        return str(self.experiment.spec["backend"])
+
+    @property
+    def cycles(self) -> list[Cycle]:
+        """Those that count."""
+        return [one for one in self.experiment.cycles if one.status == "complete"]
+
+    @property
+    def entry_point(self) -> str | None:
+        """What of the engine's own the windows ran on, where it has several."""
+        found = self.cycles[0].effective.get("entry_point") if self.cycles else None
+        return None if found is None else str(found)
+
+    def values(self, metric: str) -> list[float]:
+        """One for each cycle that has it, above zero."""
+        told = [cycle.metrics.get(metric) for cycle in self.cycles]
+        return [value for value in told if value is not None and value > 0]
+
+
+def sides(record: Record) -> Iterator[Side]:
+    """Each experiment of a report."""
+    for one in record.experiments:
+        yield Side(
+            experiment=one, session=record.session, environment=record.environment
+        )
+
+
+def is_energy(metric: str) -> bool:
+    """Whether a metric is made of energy, and so of a meter."""
+    unit = METRICS[metric].unit
+    return "J" in unit or "W" in unit or unit == "g"
+
+
+def differences(
+    one: Side, other: Side, metric: str, allowed: Collection[str] = ()
+) -> list[str]:
+    """What keeps two sides from being compared by a metric: keys, with both values."""
+    mine, its = keys(one, metric), keys(other, metric)
+    return [
+        f"{key} {mine.get(key, _ABSENT)!r} and {its.get(key, _ABSENT)!r}"
+        for key in {**mine, **its}
+        if key not in allowed and mine.get(key, _ABSENT) != its.get(key, _ABSENT)
+    ]
+
+
+def keys(side: Side, metric: str) -> dict[str, Any]:
+    """What is equal where two runs may be compared, by the names that users see."""
+    spec, machine = side.experiment.spec, side.environment
+    cycles = side.cycles
+    found = {
+        "backend": spec["backend"],
+        **{f"model.{k}": spec["model"].get(k) for k in ("name", "revision", "adapter")},
+        **{f"workload.{key}": value for key, value in spec["workload"].items()},
+        **{f"{spec['backend']}.{key}": one for key, one in spec["engine"].items()},
+        **_gpus(machine.get("gpu") or ()),
+        "cpu": (machine.get("cpu") or {}).get("model"),
+    }
+    if cycles:
+        found |= _ran(cycles[0])
+        found |= _measured(cycles, metric)
+    return found
+
+
+def _gpus(gpus: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    facts = {
+        "gpu": "name",
+        "driver": "driver_version",
+        "power_limit_w": "power_limit_w",
+    }
+    return {key: [one.get(fact) for one in gpus] for key, fact in facts.items()}
+
+
+def _ran(cycle: Cycle) -> dict[str, Any]:
+    """What was really run, as far as it says so."""
+    window = next((one for one in cycle.windows if one.kind == "energy"), None)
+    tokens = window and (window.requests, window.tokens.input, window.tokens.output)
+    return {
+        "engine": f"{cycle.engine.get('name')} {cycle.engine.get('version')}",
+        **{key: cycle.model.get(key) for key in WEIGHTS},
+        "resolved_revision": cycle.model.get("revision"),
+        **{key: cycle.effective.get(key) for key in ("weights", "precision")},
+        "entry_point": cycle.effective.get("entry_point"),
+        "recipe_sha256": cycle.prompts.get("recipe_sha256"),
+        "work": tokens,
+    }
+
+
+def _measured(cycles: Sequence[Cycle], metric: str) -> dict[str, Any]:
+    """How what the metric is made of was measured."""
+    windows = [window for cycle in cycles for window in cycle.windows]
+    found: dict[str, Any] = {}
+    if is_energy(metric):
+        told = Counter(_meter(one) for one in windows if one.kind == "energy")
+        found["energy"] = told.most_common(1)[0][0] if told else None
+    if metric.startswith(_LATENCIES):
+        ways = [(w.latency or {}).get("method") for w in windows]
+        streamed = [one for one in ways if one == "true_streaming"]
+        found["latency"] = next(iter(streamed or ways), None)
+    return found
+
+
+def _meter(window: Window) -> tuple[Any, ...]:
+    energy = window.energy
+    return energy.meter, energy.basis, tuple(energy.scope), energy.method

@@ -1,0 +1,288 @@
+"""(runs, reference) -> verdicts, over all experiments and limits together."""
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+from pytest_lem.analysis.gating import (
+    LEAST_SESSIONS,
+    Answer,
+    Direction,
+    Noise,
+    Question,
+    Shift,
+    Verdict,
+    alternating,
+    judge,
+    noise,
+    shift,
+)
+from pytest_lem.analysis.metrics import METRICS
+from pytest_lem.analysis.noise import Levels, levels
+from pytest_lem.errors import ConfigError
+from pytest_lem.gate.belief import doubts
+from pytest_lem.gate.side import Side, differences, sides
+from pytest_lem.records.record import Record
+from pytest_lem.records.spread import window_values
+from pytest_lem.spec.nearest import unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """By how much a metric may become worse, as a share of its reference."""
+
+    metric: str
+    share: float
+    better: Direction
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`METRIC:5%`; raises ConfigError with what is valid."""
+        name, _, limit = text.partition(":")
+        judged = [key for key, info in METRICS.items() if info.better]
+        if name not in METRICS:
+            raise ConfigError(unknown("metric", name, judged))
+        better = METRICS[name].better
+        if better is None:
+            raise ConfigError(f"{name} is neither better high nor low: no limit is")
+        try:
+            percent = float(limit.strip().removesuffix("%"))
+        except ValueError:
+            percent = -1.0
+        if not (limit.strip().endswith("%") and 0 <= percent < 100):
+            raise ConfigError(f"{text!r} is not METRIC:N%, as {name}:5%")
+        return cls(metric=name, share=percent / 100, better=better)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The verdict on one metric of one experiment.
+
+    `spread` is that of the reference's logarithms, so as shares. `reasons` say why
+    nothing is known, or what keeps the sides apart. `left_out` has sessions of the
+    reference that could not be used, and why.
+    """
+
+    experiment: str
+    limit: Limit
+    verdict: Verdict
+    shift: Shift | None = None
+    answer: Answer | None = None
+    values: tuple[float, ...] = ()
+    reference: tuple[float, ...] = ()
+    spread: Levels | None = None
+    reasons: Sequence[str] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def improved(self) -> bool:
+        """Whether it is better beyond its limit and beyond noise."""
+        return self.answer is not None and self.answer.improved
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "experiment_id": self.experiment,
+            "metric": self.limit.metric,
+            "limit_pct": round(100 * self.limit.share, 9),
+            "verdict": self.verdict,
+            "improved": self.improved,
+            "p": self.answer.p if self.answer else None,
+            "p_of_suite": self.answer.p_of_suite if self.answer else None,
+            "shift": asdict(self.shift) if self.shift else None,
+            "spread": asdict(self.spread) if self.spread else None,
+            "values": list(self.values),
+            "reference": list(self.reference),
+            "reasons": list(self.reasons),
+            "left_out": dict(self.left_out),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """One metric of one experiment with what was found for it, before the verdict."""
+
+    experiment: str
+    limit: Limit
+    runs: Sequence[Side]
+    used: Sequence[Side] = ()
+    reasons: Sequence[str] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    apart: bool = False
+
+
+def gate(
+    runs: Sequence[Record],
+    reference: Sequence[Record],
+    limits: Sequence[Limit],
+    *,
+    quiet: Sequence[Record] = (),
+    allowed: Collection[str] = (),
+) -> list[Finding]:
+    """A finding for each experiment of the runs and each limit.
+
+    `quiet` are sessions of this machine in which nothing changed: where the reference
+    has fewer than three, their noise counts. Keys that are `allowed` may differ.
+    """
+    new, old = _by_name(runs), list(_each(reference))
+    cases = [
+        _case(name, limit, mine, old, allowed)
+        for name, mine in new.items()
+        for limit in limits
+    ]
+    shifts = [_shift(one, list(_each(quiet)), allowed) for one in cases]
+    answers = judge(
+        [
+            Question(shift=found, better=one.limit.better, limit=one.limit.share)
+            for one, found in zip(cases, shifts, strict=True)
+        ]
+    )
+    return list(map(_finding, cases, shifts, answers))
+
+
+def unmatched(runs: Sequence[Record], reference: Sequence[Record]) -> list[str]:
+    """Experiments of the reference that no run has, by name or by identity."""
+    new = list(_each(runs))
+    gone = [one for one in _each(reference) if not any(_same(one, it) for it in new)]
+    return sorted({one.experiment.id for one in gone})
+
+
+def _each(records: Iterable[Record]) -> Iterator[Side]:
+    """Their experiments, those of one session once: a file given twice is no news."""
+    seen = set()
+    for record in records:
+        for side in sides(record):
+            if (key := (side.session.id, side.experiment.id)) not in seen:
+                seen.add(key)
+                yield side
+
+
+def _by_name(records: Iterable[Record]) -> dict[str, list[Side]]:
+    found: dict[str, list[Side]] = {}
+    for side in _each(records):
+        found.setdefault(side.experiment.id, []).append(side)
+    return found
+
+
+def _same(one: Side, other: Side) -> bool:
+    mine, its = one.experiment, other.experiment
+    return mine.identity == its.identity or mine.id == its.id
+
+
+def _first_of_each(found: Iterable[Side]) -> list[Side]:
+    """One of each session."""
+    return list({one.session.id: one for one in reversed([*found])}.values())[::-1]
+
+
+def _case(
+    name: str,
+    limit: Limit,
+    runs: Sequence[Side],
+    reference: Sequence[Side],
+    allowed: Collection[str],
+) -> _Case:
+    metric = limit.metric
+    meant = [one for one in reference if one.experiment.id == name]
+    meant = meant or _first_of_each(one for one in reference if _same(one, runs[0]))
+    among = [d for run in runs[1:] for d in differences(runs[0], run, metric, allowed)]
+    if among or not meant:
+        reasons = among or ["no reference has it"]
+        return _Case(
+            experiment=name, limit=limit, runs=runs, reasons=reasons, apart=True
+        )
+    apart = {
+        one.session.id: differences(one, runs[0], metric, allowed) for one in meant
+    }
+    doubted = {one.session.id: list(doubts(one, metric)) for one in meant}
+    doubted |= {one.session.id: ["it is the run itself"] for one in runs}
+    why = {key: ", ".join(apart[key] or doubted[key]) for key in apart}
+    used = [one for one in meant if not why[one.session.id]]
+    reasons = [reason for run in runs for reason in doubts(run, metric)]
+    if all(apart.values()):
+        reasons = apart[meant[-1].session.id]
+    elif not reasons:
+        reasons = list(_too_few_cycles(runs, used))
+    return _Case(
+        experiment=name,
+        limit=limit,
+        runs=runs,
+        used=used,
+        reasons=list(dict.fromkeys(reasons)),
+        left_out={key: reason for key, reason in why.items() if reason},
+        apart=all(apart.values()),
+    )
+
+
+def _too_few_cycles(runs: Sequence[Side], used: Sequence[Side]) -> Iterator[str]:
+    """A run of fewer cycles varies more than the sessions it is held against."""
+    least = min((len(one.cycles) for one in used), default=0)
+    mine = min(len(one.cycles) for one in runs)
+    if mine < least:
+        yield f"{mine} cycles, and {least} in the reference: run as many"
+
+
+def _shift(
+    case: _Case, quiet: Sequence[Side], allowed: Collection[str]
+) -> Shift | None:
+    if case.reasons or not case.used:
+        return None
+    metric = case.limit.metric
+    old, new = ([one.values(metric) for one in each] for each in (case.used, case.runs))
+    starts = [[_at(one) for one in each] for each in (case.used, case.runs)]
+    return shift(
+        old,
+        new,
+        alternating=alternating(*starts),
+        known=_noise(case.runs[0], quiet, metric, allowed),
+    )
+
+
+def _noise(
+    run: Side, quiet: Sequence[Side], metric: str, allowed: Collection[str]
+) -> Noise | None:
+    told = [
+        one.values(metric)
+        for one in quiet
+        if _same(one, run)
+        and not differences(one, run, metric, allowed)
+        and not list(doubts(one, metric))
+    ]
+    return noise(told)
+
+
+def _at(side: Side) -> float:
+    return datetime.fromisoformat(side.session.started_at).timestamp()
+
+
+def _finding(case: _Case, found: Shift | None, answer: Answer) -> Finding:
+    metric = case.limit.metric
+    reasons = list(case.reasons)
+    if not reasons and found is None:
+        sessions = f"{len(case.used)} session{'s' if len(case.used) != 1 else ''}"
+        reasons = [f"{sessions} in the reference, {LEAST_SESSIONS} are needed"]
+    return Finding(
+        experiment=case.experiment,
+        limit=case.limit,
+        verdict="incomparable" if case.apart else answer.verdict,
+        shift=found,
+        answer=answer if found else None,
+        values=tuple(v for one in case.runs for v in one.values(metric)),
+        reference=tuple(v for one in case.used for v in one.values(metric)),
+        spread=_spread(case.used, metric) if case.used else None,
+        reasons=reasons,
+        left_out=case.left_out,
+    )
+
+
+def _spread(used: Sequence[Side], metric: str) -> Levels:
+    """Of windows, cycles and sessions; a metric without windows has one for a cycle."""
+    told = [
+        [
+            window_values(cycle, metric) or [cycle.metrics.get(metric) or math.nan]
+            for cycle in side.cycles
+        ]
+        for side in used
+    ]
+    return levels([[[math.log(v) for v in c] for c in session] for session in told])
