@@ -47,6 +47,7 @@ def _stamped(run: Pass) -> Stamped:
                 token_ns=one.token_ns,
                 due_ns=due[place] if due else None,
                 finish_reason=one.finish_reason,
+                outcome=one.outcome,
                 left_out=place < run.left_out,
             )
             for place, one in enumerate(done)

@@ -60,6 +60,7 @@ def _schema() -> Any:
             ("sent_ns", pa.int64()),
             ("ended_ns", pa.int64()),
             ("finish_reason", pa.string()),
+            ("outcome", pa.string()),
             ("left_out", pa.bool_()),
             ("token_ns", pa.list_(pa.int64())),
         ]
