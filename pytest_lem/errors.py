@@ -28,6 +28,12 @@ class ConfigError(LemError):
     kind = "config"
 
 
+class SearchError(LemError):
+    """What was searched for was not found."""
+
+    kind = "search"
+
+
 class EngineNotAvailable(LemError):
     """The engine's library is not installed where the worker runs."""
 

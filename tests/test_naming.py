@@ -52,6 +52,7 @@ WORDS = {
 
 # Where such a word is the right one.
 RIGHT = {
+    "trial": "a window at a rate that a search tries; it counts in no cycle",
     "iterations": "passes of a warm-up, which belong to one cycle",
     **dict.fromkeys(
         ("sample-interval", "sample_interval_s"),
@@ -315,6 +316,9 @@ def test_csv_columns_are_called_like_metrics_and_record_keys(reports):
         "gpu_name",
         "in_container",
         "kv_cache_hit_rate",
+        "search_confirmation",
+        "search_failed_rps",
+        "search_rate_rps",
         "temperature_max_c",
         "throttle_s",
         "throttled",

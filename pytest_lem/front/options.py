@@ -15,6 +15,7 @@ from pytest_lem.front.values import (
     names,
     number,
     one_of,
+    search,
     thermal,
     truth,
     windows,
@@ -126,6 +127,16 @@ OPTIONS: tuple[Option, ...] = (
         default=False,
         help="stamp each token in the energy windows too, so that prefill and decode "
         "are told apart at their batch size (default: false)",
+    ),
+    Option(
+        name="search",
+        parse=search,
+        default=None,
+        metavar="max-goodput[:TERMS]",
+        help="before the cycles of each experiment find the highest arrivals.rate_rps "
+        "at which so large a share of its requests meets slo, by trials that each have "
+        "a record; the cycles run at it; of max-goodput alone the terms are "
+        "share=0.9,width=0.1,trials=20,repeats=2 (default: no search)",
     ),
     Option(
         name="thermal",

@@ -24,6 +24,7 @@ from pytest_lem.front.items import (
     takes_backend,
     tell,
 )
+from pytest_lem.front.searching import check_search, searched
 from pytest_lem.front.settings import SETTINGS
 from pytest_lem.measure.custom import Work
 from pytest_lem.measure.cycle import LEAST_SECONDS
@@ -32,6 +33,7 @@ from pytest_lem.measure.prompting import recipe
 from pytest_lem.schedule.plan import Entry, Step, estimate_s, make_plan
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.experiment import Experiment, identity
+from pytest_lem.spec.search import Search
 from pytest_lem.spec.workload import Workload
 from pytest_lem.workload.adapters import fingerprint
 from pytest_lem.workload.arrivals import by_times
@@ -42,8 +44,9 @@ from pytest_lem.workload.models import Model, resolve
 class Program:
     """Experiments by node id, their identities, and the order of their cycles."""
 
-    def __init__(self, *, order: str, seed: int) -> None:
+    def __init__(self, *, order: str, seed: int, search: Search | None) -> None:
         self.order = order
+        self._search = search
         self.seed = seed
         self.experiments: dict[str, Experiment] = {}
         self.identities: dict[str, str] = {}
@@ -73,6 +76,7 @@ class Program:
         late = self.experiments[item_id].with_workload(located(item, workload))
         check_times(late, item.config)
         check_load(late, item.config)
+        check_search(late, item.config)
         known, found = self.identities[item_id], self._identify(late)
         if cycle > 0 and found != known:
             raise ConfigError(
@@ -129,7 +133,7 @@ class Program:
         _check_context(model.config, experiment.workload)
         texts = recipe(experiment.workload) if experiment.workload.prompts else None
         spec = experiment.spec
-        return identity(
+        found = identity(
             spec.model_copy(update={"engine": by_content(spec.engine)}),
             files_by_content(by_times(experiment.workload)),
             model.fingerprint,
@@ -137,6 +141,7 @@ class Program:
             self._adapter(spec.adapter),
             self._several(experiment),
         )
+        return searched(found, self._search)
 
     def _model(self, experiment: Experiment) -> Model:
         name, backend = experiment.spec.model, experiment.spec.backend
@@ -173,6 +178,7 @@ def fill(
     for item in ours:
         try:
             experiment = experiment_of(item, config)
+            check_search(experiment, config)
             if reason := absent.get(backend_of(item)):
                 program.skip(item.nodeid, reason)
                 item.add_marker(pytest.mark.skip(reason=reason))

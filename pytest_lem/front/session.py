@@ -13,6 +13,7 @@ from pytest_lem.front.findings import Findings
 from pytest_lem.front.live import progress_of
 from pytest_lem.front.premises import Premises
 from pytest_lem.front.program import Program
+from pytest_lem.front.searching import Searches
 from pytest_lem.front.settings import SETTINGS, Settings
 from pytest_lem.front.stash import SESSION
 from pytest_lem.front.traces import Traces
@@ -40,7 +41,10 @@ class LemSession:
     ) -> None:
         self.config = config
         self.settings = settings
-        self.program = Program(order=settings["order"], seed=settings["seed"])
+        self.program = Program(
+            order=settings["order"], seed=settings["seed"], search=settings["search"]
+        )
+        self._searches = Searches(settings["search"])
         self.ready = False
         self.final: Record | None = None
         self.problems: list[str] = []
@@ -77,6 +81,7 @@ class LemSession:
             estimate_s=program.estimate_s(idle.before_s, idle.after_s),
             order=program.order,
             seed=program.seed,
+            search=str(settings["search"] or ""),
             reports=[str(path) for path in reports if path],
         )
 
@@ -102,7 +107,12 @@ class LemSession:
         if workload is not None:
             experiment = self.program.late(item_id, workload, cycle)
         laboratory = self._premises.measuring()
-        run_cycle(laboratory, experiment, cycle, lambda one: self._keep(item_id, one))
+
+        def keep(one: Cycle) -> None:
+            self._keep(item_id, one)
+
+        experiment = self._searches.at_found(laboratory, experiment, cycle, keep)
+        run_cycle(laboratory, experiment, cycle, keep)
         return self.result(item_id)
 
     def custom(self, item_id: str, cycle: int) -> CustomCycle:

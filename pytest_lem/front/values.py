@@ -98,6 +98,13 @@ def thermal(text: str) -> tuple[float | None, float]:
         raise ValueError(f"{error}; write C or stable, or either,TIMEOUT") from None
 
 
+def search(text: str) -> Any:
+    """`max-goodput`, with terms or without."""
+    from pytest_lem.spec.search import Search
+
+    return Search.parse(text)
+
+
 def truth(text: str) -> bool:
     """True or false, as people write them."""
     words = {"true": True, "1": True, "yes": True, "false": False, "0": False}

@@ -58,10 +58,21 @@ def _attempt(
     notes = Notebook(
         experiment=experiment, index=index, started_at=now(), attempt=attempt
     )
-    again = {"attempt": attempt} if attempt else {}
-    lab.metering.concern(experiment=experiment.id, cycle=index, **again)
+    return carry_out(lab, notes, _measure, keep)
+
+
+def carry_out(
+    lab: Laboratory,
+    notes: Notebook,
+    measure: Callable[[Laboratory, Notebook], None],
+    keep: Callable[[Cycle], None],
+) -> Cycle:
+    """Measure, conclude and keep; what breaks is kept as well, and raised."""
+    again = {"attempt": notes.attempt} if notes.attempt else {}
+    again |= {} if notes.trial is None else {"trial": notes.trial}
+    lab.metering.concern(experiment=notes.experiment.id, cycle=notes.index, **again)
     try:
-        _measure(lab, notes)
+        measure(lab, notes)
         cycle = conclude(lab, notes)
     except BaseException as error:
         keep(broken(lab, notes, error))
@@ -89,12 +100,12 @@ def _measure(lab: Laboratory, notes: Notebook) -> None:
     notes.flags |= set(bench.loaded.flags)
     look_for_others(lab, notes)
     if experiment.effort.warmup.kind != "off":
-        notes.warmed = _warm_up(lab, notes, bench)
+        notes.warmed = warm_engine(lab, notes, bench)
     # Read warm and just before the windows, so that the two share a temperature.
     notes.idle = lab.idle_of(bench)
-    _energy_passes(lab, notes, bench)
+    energy_passes(lab, notes, bench)
     if experiment.workload.streaming:
-        _latency_pass(lab, notes, bench)
+        latency_pass(lab, notes, bench)
     lab.idle_after(bench, notes.idle)
     lab.progress.phase("settle")
     lab.metering.settle(notes.passes[-1].end_s)
@@ -104,7 +115,8 @@ def _measure(lab: Laboratory, notes: Notebook) -> None:
     watch(lab, notes, bench, _options(experiment))
 
 
-def _warm_up(lab: Laboratory, notes: Notebook, bench: Bench) -> Warmed:
+def warm_engine(lab: Laboratory, notes: Notebook, bench: Bench) -> Warmed:
+    """Iterations of the windows' own work until the policy has enough."""
     options = _energy_options(lab, notes)
 
     def iterate(k: int) -> float:
@@ -133,7 +145,7 @@ def _warm_up(lab: Laboratory, notes: Notebook, bench: Bench) -> Warmed:
     return warmed
 
 
-def _energy_passes(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
+def energy_passes(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
     """Windows one after another until there are enough, or time is up."""
     workload, enough_s = notes.experiment.workload, _enough_s(lab)
     due = due_ns(workload, workload.request_count)
@@ -178,7 +190,7 @@ def _enough_s(lab: Laboratory) -> float:
     return max(LEAST_SECONDS, periods * lab.metering.period_s)
 
 
-def _latency_pass(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
+def latency_pass(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
     """Requests with a stamp for each token, the first ones left out.
 
     They are sent one at a time, or as the workload's load says.
@@ -224,7 +236,7 @@ def _generate(
 ) -> tuple[Generation, str]:
     workload = notes.experiment.workload
     requests = prompts_for(
-        workload, bench, notes.index, window, count or workload.request_count
+        workload, bench, notes.draw, window, count or workload.request_count
     )
     notes.tokenise_s = requests.tokenise_s
     notes.tokenise_ms = requests.tokenise_ms

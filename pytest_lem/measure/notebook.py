@@ -12,6 +12,8 @@ from pytest_lem.measure.warmup import WarmupOutcome
 from pytest_lem.measure.window import Pass
 from pytest_lem.spec.experiment import Experiment
 
+TRIALS = 32_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warmed:
@@ -27,6 +29,7 @@ class Notebook:
     """What a cycle has found so far; what is in it when it fails is kept.
 
     `attempt` counts from 0 how often it was run again; None where it cannot be.
+    `trial` counts from 0 where it is one of a search, which repeats no prompts.
     `prompts` says how they were made, where the workload does not.
     """
 
@@ -34,6 +37,7 @@ class Notebook:
     index: int
     started_at: str
     attempt: int | None = None
+    trial: int | None = None
     bench: Bench | None = None
     warmed: Warmed | None = None
     idle: CycleIdle | None = None
@@ -50,6 +54,11 @@ class Notebook:
     thermal_wait_s: float | None = None
     tenancies: dict[str, Tenancy] = field(default_factory=dict)
     watched: Watched = field(default_factory=Watched)
+
+    @property
+    def draw(self) -> int:
+        """The number that its prompts are drawn by; cycles have those below."""
+        return self.index if self.trial is None else TRIALS + self.trial
 
     @property
     def energy_passes(self) -> list[Pass]:

@@ -25,6 +25,6 @@ def note_repeats(lab: "Laboratory", notes: Notebook) -> None:
         return
     asked = lab.asked.setdefault(bench.spec.model_dump_json(), {})
     for run in notes.passes:
-        here = (notes.experiment.id, notes.index, run.index)
+        here = (notes.experiment.id, notes.draw, run.index)
         if asked.setdefault(run.token_sha256, here) != here:
             notes.flags.add(REPEATED)

@@ -22,6 +22,7 @@ def save_stamps(lab: Laboratory, notes: Notebook) -> None:
     lab.progress.phase("keep times")
     stem = Path(profile_name(notes.experiment.id)).stem
     again = f"-attempt-{notes.attempt}" if notes.attempt else ""
+    again += "" if notes.trial is None else f"-trial-{notes.trial}"
     path = folder.absolute() / f"{stem}-cycle-{notes.index}{again}.parquet"
     try:
         path.parent.mkdir(exist_ok=True)

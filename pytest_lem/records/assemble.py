@@ -16,6 +16,7 @@ from pytest_lem.analysis.stats import (
 )
 from pytest_lem.records.extended import UNREAD, Residue, extended
 from pytest_lem.records.record import Cycle, ExperimentRecord, SummaryRecord
+from pytest_lem.records.search import search_flags, search_record, without_trials
 from pytest_lem.records.spread import spreads
 from pytest_lem.spec.experiment import Experiment
 
@@ -52,7 +53,11 @@ def experiment_record(
     residue: Residue = UNREAD,
     asked: Statistics = STANDARD,
 ) -> ExperimentRecord:
-    """The record of one experiment; `cycles` in the order they were run."""
+    """The record of one experiment; `cycles` in the order they were run.
+
+    Trials of a search are among them, and in nothing that is of the experiment.
+    """
+    everything, cycles = cycles, without_trials(cycles)
     summary = summaries(cycles, asked)
     last = cycles[-1] if cycles else None
     reasons = null_reasons(cycles)
@@ -68,15 +73,17 @@ def experiment_record(
     flags = result_flags(cycles)
     flags |= _noise_flags(summary, asked) | _order_flags(complete(cycles))
     flags |= {"residual_memory"} if residue.over else set()
+    found = search_record(everything)
+    flags |= search_flags(found)
     return ExperimentRecord(
         id=experiment.id,
         identity=identity,
         spec=spec_json(experiment, last),
         effective=dict(last.effective) if last else {},
         provenance=dict(experiment.provenance),
-        synthetic=bool(flags & SYNTHETIC_FLAGS),
+        synthetic=bool(result_flags(everything) & SYNTHETIC_FLAGS),
         synthetic_weights=bool(last and last.model.get("synthetic_weights")),
-        cycles=list(cycles),
+        cycles=list(everything),
         summary=_summary_records(summary, complete(cycles)),
         extended=extended(complete(cycles), nulls, residue),
         quality={},
@@ -85,6 +92,7 @@ def experiment_record(
         gate=None,
         excluded=[_exclusion(c) for c in cycles if c.status != "complete"],
         notes=[one.to_json() for one in experiment.notes],
+        search=found,
     )
 
 

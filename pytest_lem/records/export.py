@@ -132,6 +132,9 @@ def _pairs(
     for name in LATER_COLUMNS:
         yield name, _mean(experiment, name)
     yield from _extended(experiment)
+    found = (experiment.search if experiment else None) or {}
+    for name in ("rate_rps", "failed_rps", "confirmation"):
+        yield f"search_{name}", found.get(name)
 
 
 def _what(

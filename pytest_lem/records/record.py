@@ -192,13 +192,15 @@ class Cycle(_Part):
 
     A cycle that was run again is there for each attempt, all but the last as `rerun`.
     `stamps_path` has the times of each of its requests, null unless they were kept.
+    That of a search for a rate is a `trial`, with the rate, its requests and verdict.
     `latency` is over the requests that the metrics of latency are of, null without any.
     `goodput` is over the same requests, null where they have no limits to meet.
     """
 
     index: int
     attempt: int = 0
-    status: Literal["complete", "failed", "interrupted", "rerun"]
+    status: Literal["complete", "failed", "interrupted", "rerun", "trial"]
+    trial: Json | None = None
     error: ErrorRecord | None
     started_at: str
     ended_at: str
@@ -251,7 +253,8 @@ class ExperimentRecord(_Part):
     """Everything known about one experiment.
 
     `notes` has what had better be said otherwise of its settings, each with the
-    parameter's path, a message, a suggestion and its severity.
+    parameter's path, a message, a suggestion and its severity. `search` has the rate
+    at which the cycles were measured, where one was searched for, and how sure it is.
     """
 
     id: str
@@ -270,6 +273,7 @@ class ExperimentRecord(_Part):
     gate: Json | None
     excluded: list[Json]
     notes: list[Json] = []
+    search: Json | None = None
 
 
 class Plan(_Part):

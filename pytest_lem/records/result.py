@@ -9,6 +9,7 @@ from pytest_lem.analysis.stats import STANDARD, Statistics, Summary
 from pytest_lem.errors import NullMetricError
 from pytest_lem.records.assemble import complete, null_reasons, result_flags, summaries
 from pytest_lem.records.record import Cycle
+from pytest_lem.records.search import search_record, without_trials
 from pytest_lem.spec.nearest import unknown
 
 
@@ -103,10 +104,14 @@ class Metric:
 
 
 class Result:
-    """The cycles of one experiment so far, pooled; each metric is an attribute."""
+    """The cycles of one experiment so far, pooled; each metric is an attribute.
+
+    `search` is as the record has it: the rate found by `--lem-search`, None without.
+    """
 
     def __init__(self, cycles: Sequence[Cycle], asked: Statistics = STANDARD) -> None:
-        self.cycles = tuple(cycles)
+        self.cycles = tuple(without_trials(cycles))
+        self.search = search_record(cycles)
         self._metrics = _metrics(self.cycles, asked)
 
     def __getattr__(self, name: str) -> Metric:

@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.records.record import ExperimentRecord, Record
 from pytest_lem.records.result import Metric, Result
-from pytest_lem.report import arrivals, failures, goodput, latency, phases
+from pytest_lem.report import arrivals, failures, goodput, latency, phases, search
 from pytest_lem.report.table import (
     GUESSES,
     NONE,
@@ -39,6 +39,8 @@ FLAGS = {
     "batch_size_limited": "the engine runs fewer at once than batch_size",
     "token_stamped": "energy was measured while each token was stamped",
     "phases_unresolved": "prefill or decode was too short for the meter to tell apart",
+    "search_undecided": "a rate above the one found was neither passed nor failed",
+    "search_unsure": "the cycles at the rate found do not show the share by themselves",
     "unsupported_percentiles": "too few requests: p95 needs 90 of them, p99 459 (?)",
     "few_cycles": "fewer than 5 cycles: intervals are wide",
     "narrow_interval": "bootstrapped from fewer than 10 cycles: intervals too narrow",
@@ -117,6 +119,7 @@ class Outline:
     order: str
     seed: int
     reports: Sequence[str]
+    search: str = ""
 
 
 def header(outline: Outline) -> list[str]:
@@ -133,6 +136,7 @@ def header(outline: Outline) -> list[str]:
             f"about {duration(outline.estimate_s)}"
         ),
     ]
+    lines += _search_lines(outline)
     if outline.reports:
         lines.append(f"lem reports: {', '.join(outline.reports)}")
     return lines
@@ -150,6 +154,7 @@ def plan_lines(
     return [
         f"lem plan: {counts}, {outline.order}, seed {outline.seed}; nothing is run",
         f"estimated time: {duration(outline.estimate_s)} (a guess from settings)",
+        *_search_lines(outline),
         "estimated energy: unknown (no experiment of this plan was measured before)",
         *shown[:limit],
         *([f"  ... and {rest} more"] if rest > 0 else []),
@@ -196,12 +201,14 @@ def summary(record: Record, width: int, written: Sequence[Path]) -> list[str]:
     late = [latency.CAPTION, *table(timed, width)] if timed else []
     judged = goodput.rows(record)
     good = [goodput.CAPTION, *table(judged, width)] if judged else []
+    sought = search.rows(record)
+    rates = [search.CAPTION, *table(sought, width)] if sought else []
     came = arrivals.rows(record)
     sent = [arrivals.CAPTION, *table(came, width)] if came else []
     broke = failures.rows(record)
     failed = [failures.CAPTION, *table(broke, width)] if broke else []
     main = table(rows(record), width)
-    parts = [*main, *cut, *late, *good, *sent, *failed]
+    parts = [*main, *cut, *late, *good, *rates, *sent, *failed]
     return [CAPTION, *parts, *notes, *legend, *places]
 
 
@@ -224,6 +231,13 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def _search_lines(outline: Outline) -> list[str]:
+    """The trials that come before the cycles; nobody knows how many there will be."""
+    if not outline.search:
+        return []
+    return [f"lem search: {outline.search}, before the cycles of each experiment"]
 
 
 def _row(

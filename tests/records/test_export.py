@@ -40,6 +40,7 @@ percentiles_e2e_p50_low_ms percentiles_e2e_p50_high_ms percentiles_e2e_p95_low_m
 percentiles_e2e_p95_high_ms percentiles_unsupported
 requests_sent requests_completed requests_timeout requests_token_timeout
 requests_early_stop requests_engine_error requests_cancelled
+search_rate_rps search_failed_rps search_confirmation
 """
 
 ENVIRONMENT = {
@@ -288,6 +289,7 @@ def test_every_column_says_its_unit_or_has_none():
         *("cuda_version", "cpu_governor", "in_container", "effective_batch_size"),
         *("padding_overhead", "kv_cache_hit_rate", "warmup_converged", "flags"),
         *("verdict", "traces_path", "mfu", "mbu", "percentiles_unsupported"),
+        "search_confirmation",
     }
     counted = ("attainment", "goodput_attainment", "goodput_steady_attainment")
     bare |= {"goodput_requests", "goodput_good", counted[0], counted[2]}
