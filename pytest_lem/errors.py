@@ -115,6 +115,12 @@ class NullMetricError(LemError):
     kind = "null_metric"
 
 
+class StoreError(LemError):
+    """The store of results cannot be opened, read or written."""
+
+    kind = "store"
+
+
 _KINDS: dict[str, type[LemError]] = {
     cls.kind: cls
     for cls in (
@@ -133,6 +139,7 @@ _KINDS: dict[str, type[LemError]] = {
         NotExclusive,
         ImpossibleNumber,
         NullMetricError,
+        StoreError,
     )
 }
 

@@ -208,7 +208,8 @@ def pytest_terminal_summary(
     terminalreporter.section("lem", sep="=")
     width = terminalreporter._tw.fullwidth
     written = [config.stash[SETTINGS][kind] for kind in ("json", "csv")]
-    for line in summary(state.final, width, [*filter(None, written)]):
+    reports = [*filter(None, written)]
+    for line in summary(state.final, width, reports, state.store):
         terminalreporter.line(line)
     for problem in [*state.problems, *state.unwritten]:
         terminalreporter.line(problem, red=True)
@@ -260,7 +261,7 @@ def _conclude(item: pytest.Item) -> str | None:
     """Put the pooled numbers into the JUnit properties; return the headline."""
     from pytest_lem.report.terminal import headline, properties
 
-    result = item.config.stash[SESSION].result(item.nodeid)
+    result = item.config.stash[SESSION].conclude(item.nodeid)
     if not result.cycles:
         return None
     item.user_properties += properties(result)

@@ -30,6 +30,9 @@ from pytest_lem.machine import gpu
 with suppress(ImportError):
     import pyarrow.parquet  # noqa: F401
 with suppress(ImportError):
+    import alembic.operations  # noqa: F401
+    import sqlalchemy  # noqa: F401
+with suppress(ImportError):
     import codecarbon.output  # noqa: F401
 with suppress(ImportError):
     import setuptools  # noqa: F401

@@ -18,6 +18,7 @@ ROOMS = (
     ("spec",),
     ("analysis",),
     ("records",),
+    ("store",),
     ("machine",),
     ("workload",),
     ("engines",),

@@ -34,7 +34,6 @@ CORE = {
     "pyyaml",
     "rich",
     "scipy",
-    "sqlalchemy",
     "typer",
 }
 EXTRAS = {
@@ -43,6 +42,7 @@ EXTRAS = {
     "postgres": {"psycopg"},
     "ray": {"ray"},
     "report": {"jinja2", "plotly"},
+    "store": {"alembic", "sqlalchemy"},
     "tensorrt": {"tensorrt-llm"},
     "transformers": {"accelerate", "peft", "torch", "transformers"},
     "vllm": {"vllm"},

@@ -133,10 +133,11 @@ def finish(
 
 def machine() -> dict[str, object]:
     """Where and on what the figures were taken, and how busy it was."""
+    loads = _LOADS or [os.getloadavg()[0]]
     return {
         "python": platform.python_version(),
         "cpus": os.cpu_count(),
-        "load_1min": f"{min(_LOADS):.2f} to {max(_LOADS):.2f}, own work included",
+        "load_1min": f"{min(loads):.2f} to {max(loads):.2f}, own work included",
         "platform": platform.platform(),
     }
 

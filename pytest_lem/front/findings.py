@@ -56,6 +56,10 @@ class Findings:
             }
         )
 
+    def has(self, item_id: str) -> bool:
+        """Whether anything was measured of an experiment."""
+        return item_id in self._cycles
+
     def result(self, item_id: str) -> Result:
         """The cycles of an experiment so far."""
         return Result(self._cycles.get(item_id, []), self._statistics)
@@ -66,8 +70,13 @@ class Findings:
         environment: Mapping[str, Any],
         timeseries: dict[str, Any] | None,
         residue: Callable[[EngineSpec], Residue],
+        *,
+        only: str | None = None,
     ) -> Record:
-        """All of it; `residue` tells what engines of a spec left in memory of GPUs."""
+        """All of it; `residue` tells what engines of a spec left in memory of GPUs.
+
+        `only` names the one experiment that the record is to have.
+        """
         program = self._program
         return Record(
             session=session,
@@ -89,7 +98,7 @@ class Findings:
                     self._statistics,
                 )
                 for name, one in program.experiments.items()
-                if name in self._cycles
+                if name in self._cycles and only in (None, name)
             ],
         )
 

@@ -12,6 +12,7 @@ from pytest_lem.front.values import (
     assignment,
     image,
     interpreter,
+    label,
     names,
     number,
     one_of,
@@ -311,6 +312,23 @@ OPTIONS: tuple[Option, ...] = (
         default=None,
         metavar="FILE",
         help="write one row per experiment as CSV (default: not written)",
+    ),
+    Option(
+        name="store",
+        parse=str,
+        default=None,
+        metavar="URL",
+        help="write each record to a store when it is finished: a file of SQLite, or "
+        "postgresql://USER@HOST/DATABASE (default: not written; with --lem-save "
+        ".lem/results.db)",
+    ),
+    Option(
+        name="save",
+        parse=label,
+        default=None,
+        metavar="LABEL",
+        help="label the session's records in the store, if all of them are whole "
+        "(default: none)",
     ),
     Option(
         name="traces",

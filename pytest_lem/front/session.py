@@ -2,6 +2,7 @@
 
 import os
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal
 
 import pytest
@@ -16,16 +17,19 @@ from pytest_lem.front.program import Program
 from pytest_lem.front.searching import Searches
 from pytest_lem.front.settings import SETTINGS, Settings
 from pytest_lem.front.stash import SESSION
+from pytest_lem.front.storing import Storing
 from pytest_lem.front.traces import Traces
 from pytest_lem.machine import environment
 from pytest_lem.measure.custom import CustomCycle
 from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.measure.laboratory import Bench, Progress
 from pytest_lem.meters.metering import Metering
+from pytest_lem.records.extended import UNREAD
 from pytest_lem.records.record import Cycle, Record, Session
 from pytest_lem.records.result import Result
 from pytest_lem.report.terminal import Outline
 from pytest_lem.spec.workload import Workload
+from pytest_lem.store.place import Place
 
 
 class LemSession:
@@ -53,6 +57,7 @@ class LemSession:
         directory = config.rootpath / ".lem" / "sessions" / self._id
         self._traces = Traces(settings, self._id, directory / "trace")
         self._findings = Findings(self.program, settings, directory)
+        self._storing = Storing(settings, config.rootpath)
         self._premises = Premises(
             config, self.program, self._traces, directory, progress
         )
@@ -60,6 +65,7 @@ class LemSession:
     def open(self) -> list[str]:
         """Make the laboratory ready; a line for each thing that stands against it."""
         try:
+            self._storing.open()
             self._premises.open()
         except LemError as error:
             return str(error).splitlines()
@@ -70,6 +76,7 @@ class LemSession:
         settings, program = self.settings, self.program
         backends = sorted({one.spec.backend for one in program.experiments.values()})
         reports = [settings[name] for name in ("json", "csv", "traces")]
+        reports.append(self._storing.place)
         idle = idle_policy(settings)
         return Outline(
             version=pytest_lem.__version__,
@@ -92,9 +99,10 @@ class LemSession:
 
     @property
     def unwritten(self) -> list[str]:
-        """A line for each report or trace that could not be written."""
+        """A line for each report, record or trace that could not be written."""
         problem = self._traces.problem
-        return [*([problem] if problem else []), *self._findings.unwritten]
+        found = [*([problem] if problem else []), *self._findings.unwritten]
+        return found + self._storing.problems
 
     def bench(self, item_id: str, turn: int) -> Bench:
         """The engine of an experiment, loaded."""
@@ -136,6 +144,17 @@ class LemSession:
         """The cycles of an experiment so far."""
         return self._findings.result(item_id)
 
+    def conclude(self, item_id: str) -> Result:
+        """The cycles of a finished experiment, whose record goes to the store."""
+        if self._storing.place is not None and self._findings.has(item_id):
+            self._storing.put(lambda: self._so_far(item_id))
+        return self.result(item_id)
+
+    @property
+    def store(self) -> Place | None:
+        """Where the records are kept; None where that was not asked for."""
+        return self._storing.place
+
     def over(self) -> str | None:
         """Why nothing more is measured; None while there is time."""
         if self._premises.over():
@@ -162,12 +181,23 @@ class LemSession:
                     laboratory.residue,
                 )
                 self._findings.publish(self.final)
+                self._storing.finish(self.final)
 
     def _keep(self, item_id: str, cycle: Cycle) -> None:
         self._findings.keep(item_id, cycle)
         self._traces.flush()
         item = self.program.items[item_id]
         item.ihook.pytest_lem_cycle_finish(item=item, cycle=cycle)
+
+    def _so_far(self, item_id: str) -> Record:
+        """The record of one experiment while others are still to run."""
+        return self._findings.record(
+            self._session("interrupted"),
+            self._premises.environment,
+            None,
+            lambda _: UNREAD,
+            only=item_id,
+        )
 
     def _meta(self) -> dict[str, Any]:
         """What a trace says of itself."""
@@ -186,6 +216,10 @@ class LemSession:
         metering = self._premises.metering
         return metering.describe() if metering else []
 
+    @cached_property
+    def _git(self) -> dict[str, Any] | None:
+        return environment.git(self.config.rootpath)
+
     def _session(self, status: Literal["complete", "interrupted"]) -> Session:
         settings = self.settings
         arguments = [str(one) for one in self.config.invocation_params.args]
@@ -194,10 +228,10 @@ class LemSession:
             started_at=self._started_at.isoformat(timespec="milliseconds"),
             plugin_version=pytest_lem.__version__,
             command=environment.mask(["pytest", *arguments]),
-            label=None,
+            label=settings["save"],
             order=self.program.order,
             seed=self.program.seed,
-            git=environment.git(self.config.rootpath),
+            git=self._git,
             meters=self._meters(),
             carbon=carbon_factors(settings, self._premises.laboratory),
             status=status,

@@ -91,6 +91,7 @@ def check(config: pytest.Config, settings: Settings) -> None:
     problems = [*_bad_paths(settings), *_bad_folder(settings)]
     problems += _bad_effort(settings)
     problems += _bad_names(config, settings)
+    problems += _bad_store(config, settings)
     typed = [o.flag for o in OPTIONS if settings.origins[o.name] == "cli"]
     if typed and config.getoption("numprocesses", None):
         problems.append(f"{typed[0]}: {XDIST}")
@@ -127,6 +128,17 @@ def _bad_folder(settings: Settings) -> Iterator[str]:
         wrong = path if path.exists() else path.absolute().parent
         if not wrong.is_dir():
             yield f"{settings.says(name)}={path}: {wrong} is no directory"
+
+
+def _bad_store(config: pytest.Config, settings: Settings) -> Iterator[str]:
+    if settings["store"] is None and settings["save"] is None:
+        return
+    from pytest_lem.front.storing import place_of
+
+    try:
+        place_of(settings, config.rootpath)
+    except ConfigError as error:
+        yield error.message
 
 
 def _bad_effort(settings: Settings) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """An option, and what its text may be: each raises ValueError with what is valid."""
 
 import math
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -112,6 +113,14 @@ def truth(text: str) -> bool:
         msg = "is neither true nor false"
         raise ValueError(msg)
     return words.get(text.lower(), False)
+
+
+def label(text: str) -> str:
+    """A word that names records: letters, digits, and `._/-`."""
+    if not re.fullmatch(r"[\w./-]{1,200}", text):
+        msg = "is no label: write up to 200 letters, digits or any of . _ / -"
+        raise ValueError(msg)
+    return text
 
 
 def interpreter(text: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,12 @@ def read_json(path: Path) -> Record:
 
 def write_csv(record: Record, path: Path) -> None:
     """Write one row per experiment; a missing value is an empty cell."""
-    rows = [row(record, experiment) for experiment in record.experiments]
+    write_rows([record], path)
+
+
+def write_rows(records: Sequence[Record], path: Path) -> None:
+    """Write the rows of several reports under one header."""
+    rows = [row(one, experiment) for one in records for experiment in one.experiments]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns(), lineterminator="\n")
     writer.writeheader()

@@ -22,6 +22,7 @@ from pytest_lem.report.table import (
     table,
     visible,
 )
+from pytest_lem.store.place import Place
 
 CAPTION = (
     "Per output token: gross energy, and net of idle power. Means over n cycles, "
@@ -185,14 +186,21 @@ def properties(result: Result) -> list[tuple[str, object]]:
     return [*found, ("lem_flags", " ".join(sorted(result.flags)))]
 
 
-def summary(record: Record, width: int, written: Sequence[Path]) -> list[str]:
-    """The table, what its flags mean, and where the reports are."""
+def summary(
+    record: Record,
+    width: int,
+    written: Sequence[Path],
+    store: Place | None = None,
+) -> list[str]:
+    """The table, what its flags mean, and where the reports and records are."""
     legend = [
         f"flag {number} {visible(flag)}: {FLAGS.get(flag, 'see the record')}"
         for flag, number in numbered_flags(record).items()
     ]
     notes = [f"no energy: {visible(reason)}" for reason in _reasons(record)]
     places = [f"report: {visible(str(path))}" for path in written]
+    if store is not None:
+        places.append(f"store: {visible(str(store))}")
     if record.timeseries is not None:
         places.append(f"traces: {visible(record.timeseries['trace_path'])}")
     apart = phases.rows(record)
