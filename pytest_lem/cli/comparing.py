@@ -14,7 +14,8 @@ from pytest_lem.errors import ConfigError
 if TYPE_CHECKING:
     from pytest_lem.records.record import Record
 
-_DEFAULT = "energy_per_output_token_j:5%"
+_METRIC = "energy_per_output_token_j"
+_DEFAULT = f"{_METRIC}:5%"
 
 
 @app.command()
@@ -25,32 +26,73 @@ def compare(
     ],
     *,
     by: Annotated[
-        Literal["backend"], typer.Option(help="What the experiments differ in.")
-    ],
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="What the experiments differ in: backend, precision, batch_size, "
+            "vllm.enforce_eager, ... Without it each is held against itself in the "
+            "second report.",
+        ),
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(metavar="METRIC", help="What is compared.")
+    ] = _METRIC,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line.")
     ] = False,
 ) -> None:
-    """Hold backends against each other that did equal work; else tell what differs."""
+    """Hold experiments of equal work against each other; else tell what differs."""
     from pytest_lem.report import compare
-    from pytest_lem.report.table import table
 
     if len(reports) > 2:
         typer.echo(f"one report or two, not {len(reports)}", err=True)
         raise typer.Exit(2)
-    found = compare.compare(_read(reports))
-    if as_json:
-        for one in found:
-            typer.echo(json.dumps(one.to_json()))
-    elif rows := compare.rows(found):
-        width = shutil.get_terminal_size().columns
-        typer.echo("\n".join([compare.CAPTION, *table(rows, width)]))
+    if len(reports) == 1 and by is None:
+        typer.echo("one report alone: give a second, or --by KEY", err=True)
+        raise typer.Exit(2)
+    try:
+        found = compare.compare(_read(reports), by, metric)
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    told = [json.dumps(one.to_json()) for one in found]
+    for line in told if as_json else compare.lines(found, _width()):
+        typer.echo(line)
     refused = list(compare.refusals(found))
-    if not found:
+    if not found and by is None:
+        refused = ["the reports have no experiment in common, by identity or by name"]
+    elif not found:
         refused = [f"no two experiments there differ in their {by}"]
     for line in refused:
         typer.echo(line, err=True)
     if refused:
+        raise typer.Exit(2)
+
+
+@app.command()
+def diff(
+    first: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A JSON report.")
+    ],
+    second: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="Another.")
+    ],
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line.")
+    ] = False,
+) -> None:
+    """Tell all in which two runs of an experiment differ, to explain why numbers do."""
+    from pytest_lem.report import diff
+
+    found = diff.diff(*_read([first, second]))
+    for one in found:
+        told = [json.dumps(one.to_json())] if as_json else diff.lines(one)
+        for line in told:
+            typer.echo(line)
+    if not found:
+        line = "the reports have no experiment in common, by identity or by name"
+        typer.echo(line, err=True)
         raise typer.Exit(2)
 
 
@@ -112,9 +154,8 @@ def gate(
     found = verdict.gate(
         runs, reference, limits, quiet=_read(noise or []), allowed=allow or ()
     )
-    width = shutil.get_terminal_size().columns
     told = [json.dumps(one.to_json()) for one in found]
-    for line in told if as_json else lines(found, width) if found else ():
+    for line in told if as_json else lines(found, _width()) if found else ():
         typer.echo(line)
     for name in verdict.unmatched(runs, reference):
         typer.echo(f"{name}: in the reference alone", err=True)
@@ -128,3 +169,7 @@ def gate(
 
 def _read(paths: list[Path]) -> "list[Record]":
     return [read_report(path) for path in paths]
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns

@@ -51,6 +51,23 @@ def sides(record: Record) -> Iterator[Side]:
         )
 
 
+def asked(side: Side) -> dict[str, Any]:
+    """What was asked for, by the keys that users write; effort is no part of it."""
+    spec = side.experiment.spec
+    model = {
+        key: spec["model"].get(key) for key in ("revision", "adapter", "precision")
+    }
+    section = {f"{side.backend}.{key}": one for key, one in spec["engine"].items()}
+    named = {"backend": side.backend, "model": spec["model"]["name"]}
+    return {**named, **model, **spec["workload"], **section}
+
+
+def same(one: Side, other: Side) -> bool:
+    """Whether two experiments are one: by identity, or by name."""
+    mine, its = one.experiment, other.experiment
+    return mine.identity == its.identity or mine.id == its.id
+
+
 def is_energy(metric: str) -> bool:
     """Whether a metric is made of energy, and so of a meter."""
     unit = METRICS[metric].unit

@@ -22,8 +22,9 @@ from pytest_lem.analysis.gating import (
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.analysis.noise import Levels, levels
 from pytest_lem.errors import ConfigError
+from pytest_lem.gate.apart import Apart, apart
 from pytest_lem.gate.belief import doubts
-from pytest_lem.gate.side import Side, differences, sides
+from pytest_lem.gate.side import Side, differences, same, sides
 from pytest_lem.records.record import Record
 from pytest_lem.records.spread import window_values
 from pytest_lem.spec.nearest import unknown
@@ -62,7 +63,8 @@ class Finding:
 
     `spread` is that of the reference's logarithms, so as shares. `reasons` say why
     nothing is known, or what keeps the sides apart. `left_out` has sessions of the
-    reference that could not be used, and why.
+    reference that could not be used, and why; `changed` what else is not as it was in
+    the latest that was.
     """
 
     experiment: str
@@ -75,6 +77,7 @@ class Finding:
     spread: Levels | None = None
     reasons: Sequence[str] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    changed: Sequence[Apart] = ()
 
     @property
     def improved(self) -> bool:
@@ -97,6 +100,7 @@ class Finding:
             "reference": list(self.reference),
             "reasons": list(self.reasons),
             "left_out": dict(self.left_out),
+            "changed": [one.to_json() for one in self.changed],
         }
 
 
@@ -145,7 +149,7 @@ def gate(
 def unmatched(runs: Sequence[Record], reference: Sequence[Record]) -> list[str]:
     """Experiments of the reference that no run has, by name or by identity."""
     new = list(_each(runs))
-    gone = [one for one in _each(reference) if not any(_same(one, it) for it in new)]
+    gone = [one for one in _each(reference) if not any(same(one, it) for it in new)]
     return sorted({one.experiment.id for one in gone})
 
 
@@ -166,11 +170,6 @@ def _by_name(records: Iterable[Record]) -> dict[str, list[Side]]:
     return found
 
 
-def _same(one: Side, other: Side) -> bool:
-    mine, its = one.experiment, other.experiment
-    return mine.identity == its.identity or mine.id == its.id
-
-
 def _first_of_each(found: Iterable[Side]) -> list[Side]:
     """One of each session."""
     return list({one.session.id: one for one in reversed([*found])}.values())[::-1]
@@ -185,7 +184,7 @@ def _case(
 ) -> _Case:
     metric = limit.metric
     meant = [one for one in reference if one.experiment.id == name]
-    meant = meant or _first_of_each(one for one in reference if _same(one, runs[0]))
+    meant = meant or _first_of_each(one for one in reference if same(one, runs[0]))
     among = [d for run in runs[1:] for d in differences(runs[0], run, metric, allowed)]
     if among or not meant:
         reasons = among or ["no reference has it"]
@@ -245,7 +244,7 @@ def _noise(
     told = [
         one.values(metric)
         for one in quiet
-        if _same(one, run)
+        if same(one, run)
         and not differences(one, run, metric, allowed)
         and not list(doubts(one, metric))
     ]
@@ -273,6 +272,7 @@ def _finding(case: _Case, found: Shift | None, answer: Answer) -> Finding:
         spread=_spread(case.used, metric) if case.used else None,
         reasons=reasons,
         left_out=case.left_out,
+        changed=apart(max(case.used, key=_at), case.runs[0]) if case.used else (),
     )
 
 

@@ -1,152 +1,182 @@
-"""Backends against each other: energy per output token, where they did equal work."""
+"""Experiments against each other: a cost, its ratio, and whether work was equal."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations, product
 from typing import Any
 
 from pytest_lem.analysis.compare import Ratio, ratio
-from pytest_lem.records.record import Cycle, ExperimentRecord, Record, Window
-from pytest_lem.report.table import cell, mark, visible
+from pytest_lem.analysis.metrics import METRICS
+from pytest_lem.errors import ConfigError
+from pytest_lem.gate.apart import Apart, apart
+from pytest_lem.gate.side import WEIGHTS, Side, asked, is_energy, same, sides
+from pytest_lem.records.record import Record, Window
+from pytest_lem.report.table import NONE, cell, mark, table, visible
+from pytest_lem.spec.nearest import unknown
 
 METRIC = "energy_per_output_token_j"
-CAPTION = (
-    "Gross energy per output token; second over first by cycles, 95 % interval. "
-    "Equal prompts, counts and weights."
-)
-_WEIGHTS = ("config_sha256", "tokenizer_sha256", "weights_sha256", "fingerprint")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """An experiment and the machine that it ran on."""
-
-    experiment: ExperimentRecord
-    environment: Mapping[str, Any]
-
-    @property
-    def backend(self) -> str:
-        """The name of its engine."""
-        return str(self.experiment.spec["backend"])
-
-    @property
-    def cycles(self) -> list[Cycle]:
-        """Those that count."""
-        return [one for one in self.experiment.cycles if one.status == "complete"]
-
-    @property
-    def entry_point(self) -> str | None:
-        """What of the engine's own the windows ran on, where it has several."""
-        found = self.cycles[0].effective.get("entry_point") if self.cycles else None
-        return None if found is None else str(found)
-
-    @property
-    def named(self) -> str:
-        """The backend, and its entry point where it has several."""
-        return f"{self.backend} ({way})" if (way := self.entry_point) else self.backend
+_OF_MODEL = ("model", "revision", "adapter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two experiments that differ in their backend: their ratio, or what else differs.
+    """Two experiments that differ in one key, or in none: their ratio, or what else.
 
-    `ratio` is None where `differences` are there.
+    `ratio` is None where `differences` are there. Without a key, `others` has all that
+    differs and does not stand in the way.
     """
 
     first: Side
     second: Side
+    by: str | None
+    metric: str
     differences: Sequence[str]
+    others: Sequence[Apart]
     ratio: Ratio | None
+
+    @property
+    def both(self) -> tuple[Side, Side]:
+        """The sides."""
+        return self.first, self.second
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        sides = (self.first, self.second)
         return {
-            "metric": METRIC,
-            "backends": [one.backend for one in sides],
-            "entry_points": [one.entry_point for one in sides],
-            "experiments": [one.experiment.id for one in sides],
-            "values": [_values(one) for one in sides],
+            "metric": self.metric,
+            "by": self.by,
+            "backends": [one.backend for one in self.both],
+            "entry_points": [one.entry_point for one in self.both],
+            "experiments": [one.experiment.id for one in self.both],
+            "values": [one.values(self.metric) for one in self.both],
             "ratio": asdict(self.ratio) if self.ratio else None,
             "differences": list(self.differences),
+            "others": [one.to_json() for one in self.others],
         }
 
 
-def compare(records: Sequence[Record]) -> list[Comparison]:
-    """Experiments of one report, or of the first and the second, by their backends.
+def compare(
+    records: Sequence[Record], by: str | None, metric: str = METRIC
+) -> list[Comparison]:
+    """Experiments of one report, or of the first and the second.
 
-    Those of the same model and workload; where there are none, the two most alike, with
-    what differs. Empty where no two backends are there.
+    By a key: those that were asked alike but for it; where there are none, the two most
+    alike, with what differs. Without one: each with itself in the other report. Raises
+    ConfigError for a key or a metric that is none.
     """
-    sides = [list(_sides(record)) for record in records]
-    pairs = combinations(sides[0], 2) if len(sides) == 1 else product(*sides)
+    told = [list(sides(record)) for record in records]
+    if metric not in METRICS:
+        raise ConfigError(unknown("metric", metric, METRICS))
+    pairs = list(combinations(told[0], 2) if len(told) == 1 else product(*told))
+    if by is None:
+        return [_compared(a, b, by, metric) for a, b in pairs if same(a, b)]
+    known = {key for each in told for one in each for key in asked(one)}
+    if by not in known and known:
+        raise ConfigError(unknown("key", by, known))
     there = [
-        (a, b, list(_asked(a.experiment, b.experiment)))
+        (a, b, list(_otherwise(a, b, by)))
         for a, b in pairs
-        if a.backend != b.backend
+        if asked(a).get(by) != asked(b).get(by)
     ]
-    meant = [(a, b) for a, b, asked in there if not asked]
+    meant = [(a, b) for a, b, others in there if not others]
     if meant or not there:
-        return [_compared(a, b) for a, b in meant]
-    first, second, asked = min(there, key=lambda one: len(one[2]))
-    return [Comparison(first=first, second=second, differences=asked, ratio=None)]
+        return [_compared(a, b, by, metric) for a, b in meant]
+    first, second, others = min(there, key=lambda one: len(one[2]))
+    return [_comparison(first, second, by, metric, others)]
 
 
-def _sides(record: Record) -> Iterator[Side]:
-    for one in record.experiments:
-        yield Side(experiment=one, environment=record.environment)
+def caption(found: Sequence[Comparison]) -> str:
+    """What stands above the table."""
+    info = METRICS[found[0].metric]
+    kind = (
+        "Gross energy per output token"
+        if found[0].metric == METRIC
+        else (f"{info.meaning[0].upper()}{info.meaning[1:]}, {info.unit}")
+    )
+    alike = "Equal prompts, counts and weights."
+    if found[0].by is None:
+        alike = "Equal work; each side is one session: lem gate judges by several."
+    elif found[0].by != "backend":
+        alike = f"Asked alike but for {found[0].by}."
+    return f"{kind}; second over first by cycles, 95 % interval. {alike}"
 
 
-def rows(found: Iterable[Comparison]) -> list[dict[str, str]]:
-    """A row for each comparison that holds."""
-    return [_row(one) for one in found if one.ratio is not None]
+def lines(found: Sequence[Comparison], width: int) -> list[str]:
+    """The table of those that hold, and what else differs."""
+    held = [one for one in found if one.ratio is not None]
+    if not held:
+        return []
+    told = [caption(held), *table([_row(one) for one in held], width)]
+    for one in held:
+        keys = [f"{other.group} {other.key}" for other in one.others]
+        more = f", and {len(keys) - 8} more (lem diff)" if len(keys) > 8 else ""
+        if keys:
+            name = visible(one.first.experiment.id)
+            told.append(f"{name} also differs in {', '.join(keys[:8])}{more}")
+    return told
 
 
 def refusals(found: Iterable[Comparison]) -> Iterator[str]:
     """A line for each pair that cannot be compared, with what differs."""
     for one in found:
         if one.differences:
-            names = [visible(side.experiment.id) for side in (one.first, one.second)]
+            names = [visible(side.experiment.id) for side in one.both]
             yield f"{' and '.join(names)}: {'; '.join(one.differences)}"
 
 
-def _compared(first: Side, second: Side) -> Comparison:
-    differences = list(_differences(first, second))
-    known = not differences
+def _compared(first: Side, second: Side, by: str | None, metric: str) -> Comparison:
+    differences = list(_differences(first, second, by, metric))
+    return _comparison(first, second, by, metric, differences)
+
+
+def _comparison(
+    first: Side, second: Side, by: str | None, metric: str, differences: Sequence[str]
+) -> Comparison:
+    values = [one.values(metric) for one in (first, second)]
     return Comparison(
         first=first,
         second=second,
+        by=by,
+        metric=metric,
         differences=differences,
-        ratio=ratio(_values(first), _values(second)) if known else None,
+        others=apart(first, second) if by is None else (),
+        ratio=None if differences else ratio(*values),
     )
 
 
-def _asked(a: ExperimentRecord, b: ExperimentRecord) -> Iterator[str]:
-    """What was asked of one and not of the other: model and workload."""
-    for key in ("name", "revision", "adapter"):
-        yield from _unequal(f"model {key}", a.spec["model"][key], b.spec["model"][key])
-    one, other = a.spec["workload"], b.spec["workload"]
-    for key in sorted({*one, *other}):
-        yield from _unequal(key, one.get(key), other.get(key))
+def _otherwise(a: Side, b: Side, by: str) -> Iterator[str]:
+    """What was asked of one and not of the other, but for the key.
+
+    Each backend has a section and a default precision of its own.
+    """
+    one, other = asked(a), asked(b)
+    own = {key for key in {**one, **other} if "." in key} | {"precision"}
+    for key in {**one, **other}:
+        if key != by and not (by == "backend" and key in own):
+            yield from _unequal(key, one.get(key), other.get(key))
 
 
-def _differences(a: Side, b: Side) -> Iterator[str]:
+def _differences(a: Side, b: Side, by: str | None, metric: str) -> Iterator[str]:
     """What they did, ran on or were measured by otherwise."""
     for side in (a, b):
-        if not _values(side):
-            yield f"{side.backend} has no {METRIC}"
+        if not side.values(metric):
+            yield f"{side.backend} has no {metric}"
     if not (a.cycles and b.cycles):
         return
     one, other = a.cycles[0], b.cycles[0]
-    yield from _work(a, b)
-    for key in _WEIGHTS:
+    section = by is not None and "." in by
+    of_model = by in _OF_MODEL
+    if by is None or section or by in ("backend", "precision"):
+        yield from _work(a, b)
+    for key in () if of_model else WEIGHTS:
         yield from _unequal(key, one.model.get(key), other.model.get(key))
-    for key in ("weights", "precision"):
+    for key in () if by == "precision" or section else ("weights", "precision"):
         yield from _unequal(key, one.effective.get(key), other.effective.get(key))
     ways = [one.entry_point for one in (a, b) if one.entry_point]
-    if len(ways) == 2:
+    if len(ways) == 2 and not section:
         yield from _unequal("entry_point", *ways)
-    for what, told in (("GPUs", _gpus), ("CPU", _cpu), ("energy", _meter)):
+    if is_energy(metric):
+        yield from _unequal("energy", _meter(a), _meter(b))
+    for what, told in (("GPUs", _gpus), ("CPU", _cpu)) if by is not None else ():
         yield from _unequal(what, told(a), told(b))
 
 
@@ -185,11 +215,6 @@ def _unequal(what: str, one: Any, other: Any) -> Iterator[str]:
         yield f"{what} {one!r} and {other!r}"
 
 
-def _values(side: Side) -> list[float]:
-    told = [cycle.metrics.get(METRIC) for cycle in side.cycles]
-    return [value for value in told if value]
-
-
 def _gpus(side: Side) -> list[Any]:
     return [gpu.get("name") for gpu in side.environment.get("gpu") or ()]
 
@@ -203,17 +228,44 @@ def _meter(side: Side) -> Any:
     return energy and (energy.meter, energy.basis, energy.scope)
 
 
+def _named(side: Side, by: str | None) -> str:
+    """What tells a side from the other: its backend and entry point, or its key."""
+    if by is None:
+        return side.session.label or side.session.id
+    if by != "backend":
+        return f"{by}={asked(side).get(by)}"
+    way = side.entry_point
+    return f"{side.backend} ({way})" if way else side.backend
+
+
 def _row(one: Comparison) -> dict[str, str]:
-    first, second, found = one.first.experiment, one.second.experiment, one.ratio
+    found, metric = one.ratio, one.metric
     assert found is not None
-    interval = ""
+    unit = METRICS[metric].unit
+    signs = [mark(s.experiment) if is_energy(metric) else "" for s in one.both]
+    cells = [
+        cell(side.experiment.summary.get(metric), sign)
+        for side, sign in zip(one.both, signs, strict=True)
+    ]
+    interval, verdict = "", NONE
     if found.low is not None and found.high is not None:
         interval = f" ({found.low:.3g} to {found.high:.3g})"
+        verdict = _verdict(found.low, found.high, METRICS[metric].better)
     return {
-        "experiment": visible(first.id),
-        "first": visible(one.first.named),
-        "J/token": cell(first.summary.get(METRIC), mark(first)),
-        "second": visible(one.second.named),
-        "J/token ": cell(second.summary.get(METRIC), mark(second)),
-        "ratio": f"{mark(first) or mark(second)}{found.value:.3g}{interval}",
+        "experiment": visible(one.first.experiment.id),
+        "first": visible(_named(one.first, one.by)),
+        unit: cells[0],
+        "second": visible(_named(one.second, one.by)),
+        f"{unit} ": cells[1],
+        "ratio": f"{signs[0] or signs[1]}{found.value:.3g}{interval}",
+        "by cycles": verdict,
     }
+
+
+def _verdict(low: float, high: float, better: str | None) -> str:
+    """What the interval says of the second."""
+    if low <= 1 <= high:
+        return "no different"
+    if better is None:
+        return "higher" if low > 1 else "lower"
+    return "better" if (high < 1) == (better == "lower") else "worse"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from math import exp, fsum, log
 
+from pytest_lem.gate.apart import Apart
 from pytest_lem.gate.verdict import Finding
 from pytest_lem.report.table import NONE, table, visible
 
@@ -10,6 +11,8 @@ CAPTION = (
     "Run against reference: geometric means over sessions, the change with the end of "
     "its one-sided 99 % interval nearer to none."
 )
+
+MOST_CHANGES = 8
 
 
 def lines(found: Sequence[Finding], width: int) -> list[str]:
@@ -33,9 +36,16 @@ def notes(one: Finding) -> Iterator[str]:
     if one.shift is not None and one.shift.visible > 1 + one.limit.share:
         percent = 100 * (one.shift.visible - 1)
         yield f"{name}: changes below {percent:.1f} % cannot be told from noise here"
+    if one.verdict == "regression":
+        yield from (f"{name}: also changed: {visible(str(it))}" for it in _most(one))
     for session, reason in one.left_out.items():
         if reason not in one.reasons:
             yield f"{name}: session {session} does not count: {visible(reason)}"
+
+
+def _most(one: Finding) -> Sequence[Apart]:
+    """Of what else changed; lem diff has all of it."""
+    return one.changed[:MOST_CHANGES]
 
 
 def _row(one: Finding) -> dict[str, str]:

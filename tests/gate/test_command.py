@@ -38,11 +38,13 @@ def test_a_pass_exits_with_0_and_tells_what_could_not_have_been_seen(gate):
 
 
 def test_a_regression_exits_with_1(gate):
-    """With the change, and by how much it is at least."""
-    done = gate([1.25, 1.25])
+    """With the change, by how much it is at least, and what else changed."""
+    done = gate([1.25, 1.25], worker={"packages": {"torch": "2.13.0"}})
     assert done.exit_code == 1
     assert "regression" in done.stdout
     assert "+24.4 % (+14.8 %)" in done.stdout
+    change = "also changed: worker.packages.torch: None -> '2.13.0'"
+    assert f"t.py::test {ENERGY}: {change}\n" in done.stdout
 
 
 def test_the_incomparable_exits_with_1_by_what_differs(gate):

@@ -1,4 +1,4 @@
-"""`lem compare --by backend`: equal work side by side, or what differs."""
+"""`lem compare`: equal work side by side, or what differs."""
 
 import json
 
@@ -31,14 +31,28 @@ OPTIONS = (
 )
 
 
+@pytest.fixture(scope="module")
+def measured():
+    """The report of two backends, which is measured once."""
+    return {}
+
+
 @pytest.fixture
-def reports(pytester):
+def reports(pytester, measured):
     """A report of two backends, and one of each."""
-    pytester.makepyfile(test_it=SOURCE)
-    pytester.makeconftest(CONFTEST)
-    options = [*OPTIONS.split(), "--lem-backend=fake,double", "--lem-json=both.json"]
-    pytester.runpytest_inprocess(*options).assert_outcomes(passed=4)
-    whole = json.loads((pytester.path / "both.json").read_bytes())
+    path = pytester.path / "both.json"
+    if not measured:
+        pytester.makepyfile(test_it=SOURCE)
+        pytester.makeconftest(CONFTEST)
+        options = [
+            *OPTIONS.split(),
+            "--lem-backend=fake,double",
+            "--lem-json=both.json",
+        ]
+        pytester.runpytest_inprocess(*options).assert_outcomes(passed=4)
+        measured["both"] = path.read_bytes()
+    path.write_bytes(measured["both"])
+    whole = json.loads(measured["both"])
     for name in ("fake", "double"):
         kept = [one for one in whole["experiments"] if one["spec"]["backend"] == name]
         path = pytester.path / f"{name}.json"
@@ -164,4 +178,41 @@ def test_one_backend_alone_has_nothing_to_be_compared_with(reports):
         "no two experiments there differ in their backend\n",
     )
     assert compare(*[reports / "fake.json"] * 3).exit_code == 2
-    assert "is not one of 'backend'" in compare(reports / "both.json", by="gpu").stderr
+    assert "key 'gpu' is unknown" in compare(reports / "both.json", by="gpu").stderr
+
+
+def test_any_key_that_was_asked_for_may_be_what_differs(reports):
+    """Lengths of one backend against each other; backends are not mixed."""
+    done = compare(reports / "both.json", by="output_tokens")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.count("output_tokens=4") == 2
+    assert "Asked alike but for output_tokens." in done.stdout
+    done = compare(reports / "both.json", by="batch_size")
+    assert done.stderr == "no two experiments there differ in their batch_size\n"
+
+
+def test_any_metric_may_be_compared(reports):
+    """With its unit, and which way is better known."""
+    paths = [str(reports / "both.json"), "--by=backend"]
+    done = CliRunner().invoke(
+        app, ["compare", *paths, "--metric=output_throughput_tps"]
+    )
+    assert done.exit_code == 0
+    assert done.stdout.startswith("Output tokens over window time, token/s; second")
+    assert done.stdout.count("worse") == 2
+    wrong = CliRunner().invoke(app, ["compare", *paths, "--metric=joules"])
+    assert (wrong.exit_code, wrong.stderr[:24]) == (2, "metric 'joules' is unkno")
+
+
+def test_without_a_key_each_experiment_is_held_against_itself(reports, change):
+    """Whatever else differs is told, and unequal work is refused."""
+    paths = [str(reports / name) for name in ("both.json", "fake.json")]
+    change("fake.json", lambda one: one["cycles"][0]["engine"].update(version="9"))
+    done = CliRunner().invoke(app, ["compare", *paths])
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.count("~1 (1 to 1)") == done.stdout.count("no different") == 2
+    assert "test_it[fake-4] also differs in ran engine.version\n" in done.stdout
+    change("fake.json", _outputs)
+    assert CliRunner().invoke(app, ["compare", *paths]).exit_code == 2
+    alone = CliRunner().invoke(app, ["compare", paths[0]])
+    assert alone.stderr == "one report alone: give a second, or --by KEY\n"
