@@ -8,15 +8,24 @@ from __future__ import annotations
 import asyncio
 import queue
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pytest_lem.engines import GenerateOptions
 from pytest_lem.engines.dispatch import Dispatch
+from pytest_lem.engines.limits import End, Overdue
 
 T = TypeVar("T")
+
+
+class Flying(Protocol):
+    """A request that is served."""
+
+    @property
+    def last_ns(self) -> int | None:
+        """When its last token came; None where none did, or none is timed."""
 
 
 class Clients:
@@ -126,26 +135,46 @@ async def in_tasks(
     requests: int,
     options: GenerateOptions,
     serve: Callable[[int], Coroutine[Any, Any, None]],
+    flying: Sequence[Flying] = (),
+    end: Callable[[int, End], Coroutine[Any, Any, None]] | None = None,
 ) -> Clients:
     """Serve each request by a task of this loop, from when it was sent to its end.
 
-    The first task that fails ends all of them, and is what is raised.
+    One of `flying` that is over a limit of the options is ended by `end`, after which
+    its task is soon done. The first task that fails ends all of them, and is what is
+    raised.
     """
     loop = asyncio.get_running_loop()
     arrived: asyncio.Queue[int] = asyncio.Queue()
+    there: set[int] = set()
 
     def send(place: int) -> None:
         loop.call_soon_threadsafe(arrived.put_nowait, place)
 
     async def one(place: int) -> None:
+        there.add(place)
         await serve(place)
+        there.discard(place)
         clients.ended()
+
+    async def watch() -> None:
+        overdue = Overdue(options)
+        while overdue.next_ns is not None and end is not None:
+            now_ns = time.monotonic_ns()
+            seen = [(k, clients.sent_ns[k], flying[k].last_ns) for k in there]
+            for place, why in overdue.found(seen, now_ns):
+                await end(place, why)  # again at the next look, if it is still there
+            await asyncio.sleep((overdue.next_ns - now_ns) / 1e9)
 
     try:
         with Clients(requests, options, send) as clients:
             async with asyncio.TaskGroup() as group:
-                for _ in range(requests):
-                    group.create_task(one(await arrived.get()))
+                watching = group.create_task(watch())
+                tasks = [
+                    group.create_task(one(await arrived.get())) for _ in range(requests)
+                ]
+                await asyncio.gather(*tasks)
+                watching.cancel()
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from several
     return clients

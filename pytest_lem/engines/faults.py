@@ -11,6 +11,7 @@ from typing import Literal
 
 from pytest_lem.analysis.failures import Outcome
 from pytest_lem.engines import GenerateOptions
+from pytest_lem.engines.limits import End, limit
 
 Fault = Literal["none", "stall", "error", "stop", "cancel"]
 
@@ -50,35 +51,21 @@ def with_fault(one: Course, fault: Fault, options: GenerateOptions) -> Course | 
             return _stalled(replace(one, token_ns=made), last_ns, options)
         outcome, error = _ENDS[fault]
         one = replace(one, end_ns=last_ns, token_ns=made, outcome=outcome, error=error)
-    limit_s = options.request_timeout_s
-    over_ns = None if limit_s is None else one.sent_ns + round(1e9 * limit_s)
-    if over_ns is None or one.end_ns <= over_ns:
-        return one
-    return _cut(one, over_ns, "timeout", f"ended at request_timeout_s={limit_s:g}")
+    end = limit(options, one.sent_ns, None)
+    return one if end is None or one.end_ns <= end.at_ns else _cut(one, end)
 
 
 def _stalled(one: Course, last_ns: int, options: GenerateOptions) -> Course | None:
     """Ended by the first of its limits."""
-    ends = []
-    if (limit_s := options.request_timeout_s) is not None:
-        at_ns = one.sent_ns + round(1e9 * limit_s)
-        text = f"ended at request_timeout_s={limit_s:g}"
-        ends.append(_cut(one, at_ns, "timeout", text))
-    if (limit_s := options.token_timeout_s) is not None and options.stamps:
-        text = f"ended at token_timeout_s={limit_s:g}"
-        ends.append(_cut(one, last_ns + round(1e9 * limit_s), "token_timeout", text))
-    return min(ends, key=_end_ns, default=None)
+    end = limit(options, one.sent_ns, last_ns if options.stamps else None)
+    return None if end is None else _cut(one, end)
 
 
-def _cut(one: Course, at_ns: int, outcome: Outcome, error: str) -> Course:
+def _cut(one: Course, end: End) -> Course:
     return replace(
         one,
-        end_ns=at_ns,
-        token_ns=[token_ns for token_ns in one.token_ns if token_ns <= at_ns],
-        outcome=outcome,
-        error=error,
+        end_ns=end.at_ns,
+        token_ns=[token_ns for token_ns in one.token_ns if token_ns <= end.at_ns],
+        outcome=end.outcome,
+        error=end.error,
     )
-
-
-def _end_ns(one: Course) -> int:
-    return one.end_ns

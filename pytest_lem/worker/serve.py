@@ -211,13 +211,13 @@ class Worker:
         window = {"start_ns": start_ns, "end_ns": end_ns}
         if getattr(engine, "scripted", False):
             window |= {name: collected[name] for name in window}
-        done = [judged(one, options) for one in collected["completions"]]
-        generation = Generation(**{**collected, **window, "completions": done})
-        if len(generation.completions) != len(prompts):
-            told = f"{len(generation.completions)} completions for {len(prompts)}"
-            msg = f"the engine returned {told} prompts"
+        told = collected["completions"]
+        if len(told) != len(prompts):
+            count = f"{len(told)} completions for {len(prompts)}"
+            msg = f"the engine returned {count} prompts"
             raise GenerationError(msg)
-        return generation
+        done = [judged(one, options.of(k)) for k, one in enumerate(told)]
+        return Generation(**{**collected, **window, "completions": done})
 
     def _ready(self) -> Engine:
         if self._engine is None:

@@ -17,7 +17,7 @@ from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines.contract import check_lengths, rss_peak_mb, unlike
 from pytest_lem.engines.driven import TENSORRT, undriven
-from pytest_lem.engines.served import completions_of
+from pytest_lem.engines.served import Heard, read
 from pytest_lem.engines.tensorrt import (
     checkpoint,
     compiled,
@@ -36,7 +36,7 @@ from pytest_lem.engines.tensorrt.requests import (
     work,
 )
 from pytest_lem.engines.tensorrt.sampling import plain, sampling, samplings
-from pytest_lem.engines.tensorrt.streaming import Heard, flights, fly, streamed
+from pytest_lem.engines.tensorrt.streaming import flights, fly
 from pytest_lem.errors import ConfigError, EngineNotAvailable, LemError
 from pytest_lem.workload.adapters import located
 
@@ -224,6 +224,7 @@ class TensorrtEngine:
             salt=f"lem-{next(_SALTS)}" if self._salted else None,
             paced=options.paced,
             stamps=options.stamps,
+            limited=options.request_timeout_s is not None and params.best_of == 1,
         )
         self._steps.begin()
         if options.stamps:
@@ -269,16 +270,18 @@ class TensorrtEngine:
         calls: list[Work] | None = []
         heard: list[Heard] = []
         for flight, outcome, span in zip(batches, outcomes, spans, strict=True):
-            done = outcome
-            if flight.timed:
-                heard += outcome
-                done = [one.whole() for one in outcome]
-                first = len(completions)
-                completions += streamed(outcome, span, options, first=first)
-            else:
-                completions += completions_of(done, span, options)
+            heard += outcome if flight.timed else ()
+            made, done = read(
+                outcome,
+                [len(one) for one in flight.prompts],
+                span,
+                options,
+                timed=flight.timed,
+                first=len(completions),
+            )
+            completions += made
             outputs += done
-            known = self._work(flight, done)
+            known = self._work(flight, done) if len(done) == len(made) else None
             calls = None if calls is None or known is None else [*calls, *known]
         cached = cached_tokens(outputs)
         queue = steps.scheduled(told, outputs, cached, self._steps.reason)

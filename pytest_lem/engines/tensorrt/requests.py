@@ -16,8 +16,9 @@ class Flight:
 
     `own` has the parameters of each, or None where `params` are those of all.
     `lora` is the adapter of all of them, `salt` what keeps their part of the cache from
-    that of other passes; `paced` says that they are sent one by one, not at once, and
-    `stamps` asks for the time of each token.
+    that of other passes; `paced` says that they are sent one by one, not at once,
+    `stamps` asks for the time of each token, and `limited` says that each has a time
+    after which it is ended.
     """
 
     prompts: list[list[int]]
@@ -27,11 +28,12 @@ class Flight:
     salt: str | None = None
     paced: bool = False
     stamps: bool = False
+    limited: bool = False
 
     @property
     def timed(self) -> bool:
         """Whether each request has times of its own."""
-        return self.stamps or self.paced
+        return self.stamps or self.paced or self.limited
 
     @property
     def more(self) -> dict[str, Any]:

@@ -4,53 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
-from pytest_lem.engines import Completion, GenerateOptions
+from pytest_lem.engines import GenerateOptions
 from pytest_lem.engines.clients import in_tasks
-from pytest_lem.engines.served import Span, completion
+from pytest_lem.engines.limits import End
+from pytest_lem.engines.served import Heard
 from pytest_lem.engines.tensorrt.requests import Flight
-from pytest_lem.errors import ConfigError, GenerationError
-
-
-@dataclass(slots=True, eq=False)
-class Heard:
-    """One request as its tokens come out; `chunks` has (when, how many) of each event.
-
-    Drafts that are right, and a consumer that is late, give several tokens at once.
-    """
-
-    due_ns: int = 0
-    sent_ns: int = 0
-    chunks: list[tuple[int, int]] = field(default_factory=list)
-    output: Any = None
-
-    def take(self, output: Any, at_ns: int) -> None:
-        """Note an event of the request's first text."""
-        count = len(output.outputs[0].token_ids_diff)
-        if count:
-            self.chunks.append((at_ns, count))
-        self.output = output
-
-    @property
-    def stamps(self) -> list[int]:
-        """As many stamps as tokens."""
-        return [at_ns for at_ns, count in self.chunks for _ in range(count)]
-
-    @property
-    def in_chunks(self) -> bool:
-        """Whether tokens came several at a time."""
-        return any(count > 1 for _, count in self.chunks)
-
-    def whole(self) -> Any:
-        """The request with all its tokens; GenerationError where the stream broke."""
-        if self.output is None or not self.output.finished:
-            count = len(self.stamps)
-            msg = f"a stream ended after {count} tokens, before its request did"
-            raise GenerationError(msg)
-        return self.output
+from pytest_lem.errors import ConfigError
 
 
 def fly(
@@ -62,21 +24,30 @@ def fly(
         made = llm.generate(flight.prompts, params, use_tqdm=False, **flight.more)
         return list(made)
     heard = [Heard() for _ in flight.prompts]
+    running: dict[int, Any] = {}
+
+    def take(place: int, output: Any) -> None:
+        new = output.outputs[0].token_ids_diff
+        heard[place].take(new, output, time.monotonic_ns())
 
     async def one(place: int) -> None:
-        asked = llm.generate_async(
+        running[place] = asked = llm.generate_async(
             flight.prompts[place],
             flight.sampled(place),
-            streaming=flight.stamps,
+            streaming=flight.stamps or flight.limited,
             **flight.more,
         )
-        if flight.stamps:
+        if flight.stamps or flight.limited:
             async for output in asked:
-                heard[place].take(output, time.monotonic_ns())
+                take(place, output)
         else:
-            heard[place].take(await asked.aresult(), time.monotonic_ns())
+            take(place, await asked.aresult())
 
-    clients = loop.run(in_tasks(len(heard), options, one))
+    async def end(place: int, end: End) -> None:
+        heard[place].end = heard[place].end or end
+        running[place].abort()  # its last event says so
+
+    clients = loop.run(in_tasks(len(heard), options, one, heard, end))
     for place, each in enumerate(heard):
         each.sent_ns = clients.sent_ns[place]
         each.due_ns = clients.due_ns[place] if clients.due_ns else 0
@@ -97,23 +68,3 @@ def flights(whole: Flight, batch_size: int, section: Mapping[str, Any]) -> list[
     if batch_size > 1 or whole.paced:
         return [whole]
     return [whole.only(place) for place in range(len(whole.prompts))]
-
-
-def streamed(
-    heard: Sequence[Heard], span: Span, options: GenerateOptions, *, first: int = 0
-) -> list[Completion]:
-    """Requests with their own times; one alone in its flight has those of the call.
-
-    The place of the first one in the pass is `first`. Tokens have stamps where options
-    ask for them.
-    """
-    alone = len(heard) == 1
-    return [
-        completion(
-            one.whole(),
-            span if alone else (one.sent_ns, one.stamps[-1]),
-            options.of(place),
-            one.stamps if options.stamps else (),
-        )
-        for place, one in enumerate(heard, first)
-    ]

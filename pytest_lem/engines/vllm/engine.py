@@ -15,7 +15,7 @@ from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines.contract import check_lengths, rss_peak_mb, total, unlike
 from pytest_lem.engines.driven import VLLM, undriven
-from pytest_lem.engines.served import completions_of
+from pytest_lem.engines.served import Heard, read
 from pytest_lem.engines.vllm import causes, environment, facts
 from pytest_lem.engines.vllm.adapters import Adapters
 from pytest_lem.engines.vllm.arguments import engine_arguments
@@ -33,14 +33,12 @@ from pytest_lem.engines.vllm.requests import (
 from pytest_lem.engines.vllm.sampling import plain, sampling, samplings
 from pytest_lem.engines.vllm.streaming import (
     AsyncFront,
-    Heard,
     add_lora,
     close,
     entry_point,
     flights,
     fly,
     path,
-    streamed,
 )
 from pytest_lem.engines.vllm.watch import Watch, watched
 from pytest_lem.errors import (
@@ -201,6 +199,7 @@ class VllmEngine:
             priorities=priorities(self._section, len(prompts)),
             paced=options.paced,
             stamps=options.stamps,
+            limited=options.request_timeout_s is not None,
         )
         self._native.begin()
         if options.stamps:
@@ -242,16 +241,18 @@ class VllmEngine:
                     for one, length in zip(outcome, flight.lengths, strict=True)
                 ]
                 continue
-            done = outcome
-            if flight.timed:
-                heard += outcome
-                done = [one.whole() for one in outcome]
-                first = len(completions)
-                completions += streamed(outcome, span, options, first=first)
-            else:
-                completions += completions_of(done, span, options)
+            heard += outcome if flight.timed else ()
+            made, done = read(
+                outcome,
+                flight.lengths,
+                span,
+                options,
+                timed=flight.timed,
+                first=len(completions),
+            )
+            completions += made
             outputs += done
-            known = self._work(flight, done)
+            known = self._work(flight, done) if len(done) == len(made) else None
             calls = None if calls is None or known is None else [*calls, *known]
         told = self._native.told(calls, bool(self._section.get("speculative_config")))
         preempted = told["scheduler"]["preemptions"]

@@ -22,7 +22,7 @@ class Flight:
     `lora` has the adapter of each, or None where there are none; `priorities` that of
     each, the lower the sooner, or None where all are alike.
     `paced` says that they are sent one by one, not at once; `stamps` asks for the time
-    of each token.
+    of each token; `limited` says that each has a time after which it is ended.
     """
 
     prompts: list[Any]
@@ -33,6 +33,7 @@ class Flight:
     priorities: list[int] | None = None
     paced: bool = False
     stamps: bool = False
+    limited: bool = False
 
     @property
     def beams(self) -> int:
@@ -42,7 +43,9 @@ class Flight:
     @property
     def timed(self) -> bool:
         """Whether each request has times of its own."""
-        return self.stamps or self.paced
+        # Several texts of a prompt are not followed as they come.
+        limited = self.limited and getattr(self.params, "n", 0) == 1
+        return self.stamps or self.paced or limited
 
     def sampled(self, place: int) -> Any:
         """How a request is sampled."""

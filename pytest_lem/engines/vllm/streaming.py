@@ -12,57 +12,17 @@ import inspect
 import itertools
 import queue
 import time
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_lem.engines import Completion, GenerateOptions
+from pytest_lem.engines import GenerateOptions
 from pytest_lem.engines.clients import Clients, in_tasks, taken
-from pytest_lem.engines.served import Span, completion
+from pytest_lem.engines.limits import End, Overdue
+from pytest_lem.engines.served import Heard
 from pytest_lem.engines.vllm.requests import Flight
-from pytest_lem.errors import ConfigError, GenerationError
+from pytest_lem.errors import ConfigError
 
 _NAMES = itertools.count()
-
-
-@dataclass(slots=True, eq=False)
-class Heard:
-    """One request as its tokens come out; `chunks` has (when, how many) of each event.
-
-    A consumer that is late gets several tokens in one event: they share its time.
-    """
-
-    due_ns: int = 0
-    sent_ns: int = 0
-    ids: list[int] = field(default_factory=list)
-    chunks: list[tuple[int, int]] = field(default_factory=list)
-    output: Any = None
-
-    def take(self, output: Any, at_ns: int) -> None:
-        """Note an event of the request's one text."""
-        new = list(output.outputs[0].token_ids)
-        if new:
-            self.chunks.append((at_ns, len(new)))
-            self.ids += new
-        self.output = output
-
-    @property
-    def stamps(self) -> list[int]:
-        """As many stamps as tokens."""
-        return [at_ns for at_ns, count in self.chunks for _ in range(count)]
-
-    @property
-    def in_chunks(self) -> bool:
-        """Whether tokens came several at a time."""
-        return any(count > 1 for _, count in self.chunks)
-
-    def whole(self) -> Any:
-        """The last event, with all tokens; GenerationError where the stream broke."""
-        if self.output is None or not self.output.finished:
-            msg = f"a stream ended after {len(self.ids)} tokens, before its request did"
-            raise GenerationError(msg)
-        self.output.outputs[0].token_ids = self.ids
-        return self.output
 
 
 class AsyncFront:
@@ -106,19 +66,25 @@ class AsyncFront:
         kind = "DELTA" if flight.stamps else "FINAL_ONLY"
         flight = flight.of_kind(kind)
         heard = [Heard() for _ in flight.prompts]
+        names = [_name() for _ in heard]
 
         async def one(place: int) -> None:
             events = self.llm_engine.generate(
                 flight.prompts[place],
                 flight.sampled(place),
-                _name(),
+                names[place],
                 lora_request=flight.adapter(place),
                 priority=flight.priority(place),
             )
             async for output in events:
-                heard[place].take(output, time.monotonic_ns())
+                _take(heard[place], output, time.monotonic_ns())
 
-        _note(heard, self._wait(in_tasks(len(heard), options, one)))
+        async def end(place: int, end: End) -> None:
+            heard[place].end = heard[place].end or end
+            await self.llm_engine.abort(names[place])  # its last event says so
+
+        work = in_tasks(len(heard), options, one, heard, end)
+        _note(heard, self._wait(work))
         return heard
 
     def close(self) -> None:
@@ -190,6 +156,7 @@ def stepped(engine: Any, flight: Flight, options: GenerateOptions) -> list[Heard
     flight = flight.of_kind("DELTA")
     heard = [Heard() for _ in flight.prompts]
     running: dict[str, Heard] = {}
+    overdue = Overdue(options)
     sent: queue.SimpleQueue[int] = queue.SimpleQueue()
     with Clients(len(heard), options, sent.put) as clients:
         while True:
@@ -199,6 +166,7 @@ def stepped(engine: Any, flight: Flight, options: GenerateOptions) -> list[Heard
                 break
             for place in taken(sent, wait=idle):
                 running[name := _name()] = heard[place]
+                heard[place].sent_ns = clients.sent_ns[place]
                 engine.add_request(
                     name,
                     flight.prompts[place],
@@ -209,11 +177,28 @@ def stepped(engine: Any, flight: Flight, options: GenerateOptions) -> list[Heard
             outputs = engine.step()
             at_ns = time.monotonic_ns()
             for output in outputs:
-                running[output.request_id].take(output, at_ns)
+                _take(running[output.request_id], output, at_ns)
                 if output.finished:
                     clients.ended()
+            for name, end in overdue.found(_open(running), at_ns):
+                running[name].end = end
+                engine.abort_request([name])
+                clients.ended()
     _note(heard, clients)
     return heard
+
+
+def _open(running: Mapping[str, Heard]) -> Iterator[tuple[str, int, int | None]]:
+    for name, one in running.items():
+        if one.end is None and not one.finished:
+            yield name, one.sent_ns, one.last_ns
+
+
+def _take(one: Heard, output: Any, at_ns: int) -> None:
+    """Note an event, which has only what is new; the last one then has all of it."""
+    one.take(list(output.outputs[0].token_ids), output, at_ns)
+    if output.finished:
+        output.outputs[0].token_ids = one.ids
 
 
 def _note(heard: Sequence[Heard], clients: Clients) -> None:
@@ -222,26 +207,6 @@ def _note(heard: Sequence[Heard], clients: Clients) -> None:
         one.sent_ns = sent_ns
     for one, due_ns in zip(heard, clients.due_ns, strict=False):
         one.due_ns = due_ns
-
-
-def streamed(
-    heard: Sequence[Heard], span: Span, options: GenerateOptions, *, first: int = 0
-) -> list[Completion]:
-    """Requests with their own times; one alone in its flight has those of the call.
-
-    The place of the first one in the pass is `first`. Tokens have stamps where options
-    ask for them.
-    """
-    alone = len(heard) == 1
-    return [
-        completion(
-            one.whole(),
-            span if alone else (one.sent_ns, one.stamps[-1]),
-            options.of(place),
-            one.stamps if options.stamps else (),
-        )
-        for place, one in enumerate(heard, first)
-    ]
 
 
 def flights(whole: Flight, batch_size: int, section: Mapping[str, Any]) -> list[Flight]:

@@ -313,8 +313,40 @@ def test_a_text_too_many_is_no_stream(start, ask, rows):
         ask(engine, rows(5), stamps=True, decoder={"do_sample": True})
 
 
+@pytest.mark.parametrize("stamps", [True, False])
+def test_a_request_over_its_limit_is_ended(start, ask, rows, stamps):
+    """By `abort`, with the tokens that had come; the others go on."""
+    engine, _ = start()
+    asked = {"stamps": stamps, "batch_size": 2, "request_timeout_s": 0.2}
+    got = ask(engine, rows(5, 6), count=3000, output_limits=(4, 3000), **asked)
+    whole, late = got["completions"]
+    assert (whole.outcome, whole.output_tokens) == ("completed", 4)
+    assert (late.outcome, late.error) == ("timeout", "ended at request_timeout_s=0.2")
+    assert 0 < late.output_tokens < 3000
+    assert late.ended_ns - late.sent_ns >= 200_000_000
+    assert len(late.token_ns) == (late.output_tokens if stamps else 0)
+
+
+def test_a_request_that_the_engine_ends_has_failed_alone(start, ask, rows, llms):
+    """By the engine's own word for it."""
+    engine, _ = start()
+    (llm,) = llms()
+    step = llm._executor._step
+
+    def cancelled(request, now_s):
+        if len(request.prompt_token_ids) == 6 and request.made == 2:
+            request.abort()
+        step(request, now_s)
+
+    llm._executor._step = cancelled
+    for changes in ({}, {"stamps": True, "batch_size": 2}):
+        whole, late = ask(engine, rows(5, 6), count=4, **changes)["completions"]
+        assert (whole.outcome, late.outcome) == ("completed", "cancelled")
+        assert late.error == "the engine ended it by 'cancelled' after 2 tokens"
+
+
 def test_what_fails_while_generating_is_a_kind_of_failure(start, ask, rows, llms):
-    """By what TensorRT-LLM says; a request that ended otherwise is one as well."""
+    """By what TensorRT-LLM says."""
     engine, _ = start()
     (llm,) = llms()
     for error, kind in (

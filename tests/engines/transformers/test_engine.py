@@ -11,6 +11,7 @@ from itertools import groupby
 import pytest
 
 from pytest_lem.engines import GenerateOptions
+from pytest_lem.engines.contract import judged
 from pytest_lem.errors import (
     ConfigError,
     EngineLoadError,
@@ -385,13 +386,19 @@ def test_own_tokens_end_with_the_first_end_token(row, ids, reason):
 
 
 @pytest.mark.parametrize(("minimum", "rows"), [(3, [[1, 2]]), (2, [[9, 0, 0]])])
-def test_less_work_than_asked_is_an_error(minimum, rows):
-    """A pass with fewer tokens than the minimum is not kept."""
+def test_a_request_with_fewer_tokens_than_asked_stopped_early(minimum, rows):
+    """It is kept, and marked; one with more than asked is an error."""
     options = GenerateOptions(output_tokens=3, min_output_tokens=minimum)
-    with pytest.raises(GenerationError, match="asked for"):
-        batching.completions_of(
+
+    def made(rows):
+        return batching.completions_of(
             rows, [1], None, (0, 1), ends=frozenset({9}), options=options
         )
+
+    (one,) = made(rows)
+    assert judged(one, options).outcome == "early_stop"
+    with pytest.raises(GenerationError, match="at most 3 were asked for"):
+        made([[1, 2, 3, 4]])
 
 
 def test_more_work_than_asked_is_an_error():
@@ -843,3 +850,13 @@ def test_a_temperature_of_zero_is_greedy_whatever_else_says_to_sample():
     options = GenerateOptions(output_tokens=3, decoder=decoder)
     found = room.generation_config(options, {}, pad=0)
     assert (found.do_sample, found.temperature) == (False, None)
+
+
+def test_a_batch_runs_on_where_its_requests_are_over_their_limit(stopping):
+    """All tokens are there; that the request took too long is said afterwards."""
+    asked = {"min_output_tokens": 12, "request_timeout_s": 1e-6, "batch_size": 5}
+    got = one_pass(stopping, prompts_of(*LENGTHS), **asked)
+    options = GenerateOptions(output_tokens=12, **asked)
+    for one in got["completions"]:
+        late = judged(one, options)
+        assert (late.outcome, late.output_tokens) == ("timeout", 12)

@@ -85,6 +85,32 @@ def test_requests_are_sent_when_they_are_due(engine, ask, rows, bare, stamps):
     assert got["batches"] == [3]
 
 
+def ended(engine, ask, rows, bare, **options):
+    """One of two requests is over its limit and is ended; the next pass is whole."""
+    prompts, lengths = rows(5, 6), (4, 3000)
+    asked = {"request_timeout_s": 0.5, "batch_size": 2, **options}
+    got = ask(engine, prompts, count=3000, output_limits=lengths, **asked)
+    whole, late = got["completions"]
+    assert (whole.outcome, whole.output_ids) == ("completed", bare(prompts[0], 4))
+    assert late.outcome == "timeout"
+    assert late.error == "ended at request_timeout_s=0.5"
+    assert 0 < late.output_tokens < 3000
+    assert late.output_ids == bare(prompts[1], late.output_tokens)
+    assert late.ended_ns - late.sent_ns >= 500_000_000
+    assert len(late.token_ns) == (late.output_tokens if asked.get("stamps") else 0)
+    assert len(got["native"]["request_times_ms"]["decode"]) == 1
+    assert got["work"] is None
+    assert tokens(ask(engine, prompts, count=4, **options)) == [
+        bare(row, 4) for row in prompts
+    ]
+
+
+@pytest.mark.parametrize("stamps", [True, False])
+def test_a_request_over_its_limit_is_ended(engine, ask, rows, bare, stamps):
+    """With the tokens that had come, step by step; others go on."""
+    ended(engine, ask, rows, bare, stamps=stamps)
+
+
 def test_an_output_kind_without_an_event_for_each_token_is_refused(start, ask, rows):
     """In one line, before the pass; tokens that come several at a time are flagged."""
     engine, _ = start(stream_interval=3)
@@ -99,6 +125,8 @@ def test_an_output_kind_without_an_event_for_each_token_is_refused(start, ask, r
 def test_published_latency_comes_from_the_asynchronous_engine(served, ask, rows, bare):
     """Each token is an event of its own, alone and together; batches run there too."""
     engine, loaded = served
+    for stamps in (True, False):
+        ended(engine, ask, rows, bare, stamps=stamps)
     assert loaded.effective["entry_point"] == "AsyncLLM"
     assert loaded.effective["max_num_seqs"] == 2
     assert loaded.effective["max_num_batched_tokens"] == 8192

@@ -53,11 +53,15 @@ class RequestOutput:
         self.arrival_s = time.monotonic()
         self.scheduled_s = self.first_s = self.last_s = 0.0
         self.made, self.steps, self.drafted, self.accepted = 0, 0, 0, 0
+        self._aborted = False
         try:
             self._loop = asyncio.get_running_loop()
             self._events = asyncio.Queue()
         except RuntimeError:
             self._loop, self._events = None, queue.Queue()
+
+    def abort(self):
+        self._aborted = True
 
     def say(self, event):
         if self._loop is None:
@@ -171,8 +175,8 @@ class Executor:
         request.first_s, request.last_s = request.first_s or now_s, now_s
         request.steps += 1
         new = [[] for _ in request.outputs]
-        reason = None
-        for _ in range(count):
+        reason = "cancelled" if request._aborted else None
+        for _ in range(0 if request._aborted else count):
             least = params.min_tokens or 1
             if not params.ignore_eos and request.made >= max(least, self._end(request)):
                 reason = "stop"
