@@ -38,14 +38,23 @@ class Engine:
         return self._session.program.experiments[self._item_id].spec.backend
 
     def generate(
-        self, prompts: Sequence[str | Sequence[int]], *, output_tokens: int = 128
+        self,
+        prompts: Sequence[str | Sequence[int]],
+        *,
+        output_tokens: int | Sequence[int] = 128,
     ) -> "list[Completion]":
-        """Generate exactly `output_tokens` for each prompt (texts or token ids)."""
+        """Generate exactly `output_tokens` for each prompt (texts or token ids).
+
+        They are one number, or that of each prompt.
+        """
         stamps = bool(self._session.settings["phases"])
         return self._generate(prompts, output_tokens, stamps=stamps)
 
     def stream(
-        self, prompts: Sequence[str | Sequence[int]], *, output_tokens: int = 128
+        self,
+        prompts: Sequence[str | Sequence[int]],
+        *,
+        output_tokens: int | Sequence[int] = 128,
     ) -> "list[Completion]":
         """The same with a time stamp for each token, in `Completion.token_ns`."""
         return self._generate(prompts, output_tokens, stamps=True)
@@ -58,7 +67,7 @@ class Engine:
     def _generate(
         self,
         prompts: Sequence[str | Sequence[int]],
-        output_tokens: int,
+        output_tokens: int | Sequence[int],
         *,
         stamps: bool,
     ) -> "list[Completion]":
@@ -70,9 +79,18 @@ class Engine:
             for one in prompts
         ]
         workload = self._session.program.experiments[self._item_id].workload
+        if isinstance(output_tokens, int):
+            limits = [output_tokens] * len(ids)
+        else:
+            limits = [*output_tokens]
+        if len(limits) != len(ids):
+            msg = f"output_tokens has {len(limits)} lengths for {len(ids)} prompts"
+            raise ConfigError(msg)
+        most = max(limits, default=1)
         options = GenerateOptions(
-            output_tokens=output_tokens,
-            min_output_tokens=output_tokens,
+            output_tokens=most,
+            min_output_tokens=most,
+            output_limits=limits if len({*limits}) > 1 else (),
             batch_size=len(ids),
             decoder=workload.decoder.model_dump(),
             seed=workload.seed,

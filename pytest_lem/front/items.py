@@ -174,12 +174,13 @@ def located(item: pytest.Item, workload: "Workload") -> "Workload":
     """The workload with its files, if it has any, found beside the test file.
 
     Raises ConfigError where prompts cannot be read as they are asked for, and where a
-    file has too few times of arrival.
+    file has too few times of arrival or lengths.
     """
     from pytest_lem.workload.arrivals import schedule
+    from pytest_lem.workload.lengths import beside
     from pytest_lem.workload.sources import given
 
-    workload = _measured_out(item, workload)
+    workload = beside(workload, item.path.parent)
     if workload.prompts is not None:
         path = workload.prompt_file(item.path.parent)
         found = workload.prompts if path is None else str(path)
@@ -191,9 +192,7 @@ def located(item: pytest.Item, workload: "Workload") -> "Workload":
         if times := workload.arrival_file(item.path.parent):
             arrivals = arrivals.model_copy(update={"file": str(times)})
             workload = workload.model_copy(update={"arrivals": arrivals})
-        streamed = workload.streaming and workload.latency_request_count
-        most = max(workload.request_count, streamed)
-        schedule(arrivals, most, seed=workload.seed)
+        schedule(arrivals, workload.most_requests, seed=workload.seed)
     return workload
 
 
@@ -206,21 +205,6 @@ def _templated(item: pytest.Item, options: "PromptOptions") -> "PromptOptions":
     path = str(item.path.parent / options.chat_template)
     read_text(path)
     return options.model_copy(update={"chat_template": path})
-
-
-def _measured_out(item: pytest.Item, workload: "Workload") -> "Workload":
-    """The workload with the file of its lengths found, and read once."""
-    from pytest_lem.spec.lengths import Lengths
-    from pytest_lem.workload.lengths import read_lengths
-
-    found = {}
-    if workload.input_lengths is not None:
-        how = Lengths.parse(workload.input_lengths)
-        if how.kind == "file":
-            path = str(item.path.parent / how.path)
-            read_lengths(path)
-            found["input_lengths"] = f"file:{path}"
-    return workload.model_copy(update=found)
 
 
 def refusals(config: pytest.Config, found: Sequence[pytest.Item]) -> Iterator[str]:

@@ -38,6 +38,7 @@ from pytest_lem.spec.workload import Workload
 from pytest_lem.workload.adapters import fingerprint
 from pytest_lem.workload.arrivals import by_times
 from pytest_lem.workload.drafts import by_content
+from pytest_lem.workload.lengths import inputs_of, outputs_of
 from pytest_lem.workload.models import Model, resolve
 
 
@@ -238,13 +239,29 @@ def _window_s(effort: Effort) -> float:
 
 def _check_context(config: dict[str, Any] | None, workload: Workload) -> None:
     limit = (config or {}).get("max_position_embeddings")
-    longest = workload.longest_input
-    if limit is None or longest is None or workload.prompts is not None:
+    if limit is None or workload.prompts is not None:
         return
-    asked = longest + workload.output_tokens
-    if asked > limit:
+    longest, most = workload.longest_input, workload.longest_output
+    if longest is None or most is None:
+        _check_drawn(limit, workload)
+    elif longest + most > limit:
         name = "input_lengths up to " if workload.input_lengths else "input_tokens="
+        out = "output_lengths up to " if workload.output_lengths else "output_tokens="
         raise ConfigError(
-            f"{name}{longest} and output_tokens={workload.output_tokens} make {asked}; "
+            f"{name}{longest} and {out}{most} make {longest + most}; "
             f"the model's context holds {limit}"
         )
+
+
+def _check_drawn(limit: int, workload: Workload) -> None:
+    """Refuse lengths without a limit of their own where one that is drawn is above."""
+    count = workload.most_requests
+    into = inputs_of(workload, count) or [workload.synthetic_input_tokens] * count
+    out = outputs_of(workload, count) or [workload.output_tokens or 0] * count
+    for place, (length, more) in enumerate(zip(into, out, strict=True)):
+        if length + more > limit:
+            raise ConfigError(
+                f"request {place}: input_lengths has {length} tokens for it and "
+                f"output_lengths {more}, which make {length + more}; the model's "
+                f"context holds {limit}"
+            )

@@ -1,12 +1,13 @@
 """One cycle of one experiment: engine ready, warm-up, idle, windows, record."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from pytest_lem.engines import GenerateOptions, Generation
 from pytest_lem.errors import GenerationError
 from pytest_lem.measure.arriving import check_sent, due_ns
+from pytest_lem.measure.asking import asked, check_work
 from pytest_lem.measure.conclusion import broken, conclude
 from pytest_lem.measure.failing import require_completed
 from pytest_lem.measure.laboratory import Bench, Laboratory
@@ -112,7 +113,7 @@ def _measure(lab: Laboratory, notes: Notebook) -> None:
     look_for_others(lab, notes)
     look_at_memory(lab, notes, bench)
     save_outputs(lab, notes, bench)
-    watch(lab, notes, bench, _options(experiment))
+    watch(lab, notes, bench, asked(experiment.workload))
 
 
 def warm_engine(lab: Laboratory, notes: Notebook, bench: Bench) -> Warmed:
@@ -131,7 +132,7 @@ def warm_engine(lab: Laboratory, notes: Notebook, bench: Bench) -> Warmed:
     workload = notes.experiment.workload
     if workload.streaming and workload.batch_size > 1:
         # Afterwards: what compiles would make the windows' own shape a variable one.
-        one = _latency_options(notes.experiment)
+        one = asked(workload, 1, batch_size=1, stamps=True)
         _generate(notes, bench, WARMUP - outcome.iterations, one, count=1)
     warmed = Warmed(outcome=outcome, start_s=start_s, end_s=time.monotonic())
     if outcome.converged is False:
@@ -198,9 +199,8 @@ def latency_pass(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
     workload = notes.experiment.workload
     left_out = workload.streaming_warmup_requests
     count = workload.latency_request_count
-    options = _latency_options(notes.experiment)
     options = replace(
-        options,
+        asked(workload, count, batch_size=1, stamps=True),
         due_ns=due_ns(workload, count),
         concurrency=workload.concurrency,
     )
@@ -243,52 +243,14 @@ def _generate(
     notes.cut = requests.cut
     notes.chat_template_sha256 = requests.chat_template_sha256
     generation = bench.client.generate(requests.prompts, options)
-    _check_work(requests.prompts, generation, options)
+    check_work(requests.prompts, generation, options)
     check_sent(generation, options)
     return generation, token_sha256(requests.prompts)
-
-
-def _check_work(
-    prompts: Sequence[Sequence[int]], generation: Generation, options: GenerateOptions
-) -> None:
-    """The engine did what it was asked: every request, no more, and whole or failed."""
-    done = generation.completions
-    if len(done) != len(prompts):
-        raise GenerationError(f"{len(prompts)} requests gave {len(done)} completions")
-    least, most = options.min_output_tokens or 0, options.output_tokens
-    for k, (prompt, one) in enumerate(zip(prompts, done, strict=True)):
-        low, high = least * one.texts, most * one.texts
-        low = low if one.outcome == "completed" else 0
-        if one.input_tokens != len(prompt) or not low <= one.output_tokens <= high:
-            raise GenerationError(
-                f"request {k}: {len(prompt)} tokens in and {low} to {high} out were "
-                f"asked for, {one.input_tokens} and {one.output_tokens} were done"
-            )
 
 
 def _energy_options(lab: Laboratory, notes: Notebook) -> GenerateOptions:
     """As the workload says, with stamps where phases are wanted and can be told."""
     experiment = notes.experiment
     stamps = lab.conditions.phases and lab.can_stamp(experiment.spec)
-    options = _options(experiment, stamps=stamps)
+    options = asked(experiment.workload, stamps=stamps)
     return replace(options, concurrency=experiment.workload.concurrency)
-
-
-def _latency_options(experiment: Experiment) -> GenerateOptions:
-    return _options(experiment, batch_size=1, stamps=True)
-
-
-def _options(
-    experiment: Experiment, *, batch_size: int | None = None, stamps: bool = False
-) -> GenerateOptions:
-    workload = experiment.workload
-    return GenerateOptions(
-        output_tokens=workload.output_tokens,
-        min_output_tokens=workload.forced_min_tokens,
-        batch_size=batch_size or workload.batch_size,
-        decoder=workload.decoder.model_dump(),
-        seed=workload.seed,
-        stamps=stamps,
-        request_timeout_s=workload.request_timeout_s,
-        token_timeout_s=workload.token_timeout_s,
-    )

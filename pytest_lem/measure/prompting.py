@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec.lengths import Lengths
 from pytest_lem.spec.workload import Workload
-from pytest_lem.workload.lengths import digest, drawn
+from pytest_lem.workload.lengths import (
+    digest,
+    inputs_of,
+    output_digest,
+    outputs_of,
+    summary,
+)
 from pytest_lem.workload.prompts import read_text, recipe_sha256, synthetic, take
 from pytest_lem.workload.sources import Given, given
 
@@ -63,7 +69,7 @@ def prompts_for(
         facts = bench.loaded.model
         made = synthetic(
             count,
-            input_tokens=_lengths(workload, count),
+            input_tokens=inputs_of(workload, count) or workload.synthetic_input_tokens,
             vocab_size=facts["vocab_size"],
             seed=workload.seed,
             cycle=cycle,
@@ -87,6 +93,8 @@ def by_content(workload: Workload) -> Workload:
     found: dict[str, Any] = {}
     if workload.input_lengths is not None:
         found["input_lengths"] = digest(Lengths.parse(workload.input_lengths))
+    if workload.output_lengths is not None:
+        found["output_lengths"] = output_digest(workload)
     options = workload.prompt_options
     if isinstance(options.chat_template, str):
         told = hashlib.sha256(read_text(options.chat_template).encode()).hexdigest()
@@ -97,8 +105,9 @@ def by_content(workload: Workload) -> Workload:
 def recipe(workload: Workload) -> dict[str, Any]:
     """How the prompts were made, and the hash of that; texts enter by content.
 
-    `count` is the number of given prompts, out of `available` ones in a source of that
-    `format`; nothing depends on the source beyond its texts.
+    `lengths` has those that were drawn, of a window's requests; answers are no part of
+    the hash. `count` is the number of given prompts, out of `available` ones in a
+    source of that `format`; nothing depends on the source beyond its texts.
     """
     found = _given(workload)
     how: dict[str, Any] = {
@@ -115,14 +124,17 @@ def recipe(workload: Workload) -> dict[str, Any]:
         how["input_lengths"] = plain.input_lengths
     if workload.shared_prefix_tokens is not None:
         how["shared_prefix_tokens"] = workload.shared_prefix_tokens
+    lengths = _drawn(workload, plain.output_lengths)
     if found is None:
-        return {**how, "count": None, "recipe_sha256": recipe_sha256(how)}
+        sha256 = recipe_sha256(how)
+        return {**how, **lengths, "count": None, "recipe_sha256": sha256}
     if options.truncation is not None:
         how["truncation"] = options.truncation
     if options.chat_template:
         how["chat_template"] = options.chat_template
     return {
         **how,
+        **lengths,
         "count": len(found.texts),
         "available": found.available,
         "format": found.format,
@@ -132,12 +144,16 @@ def recipe(workload: Workload) -> dict[str, Any]:
     }
 
 
-def _lengths(workload: Workload, count: int) -> int | list[int]:
-    """Tokens of each synthetic prompt of a window."""
-    if workload.input_lengths is None:
-        return workload.synthetic_input_tokens
-    how = Lengths.parse(workload.input_lengths)
-    return drawn(how, count, workload.seed)
+def _drawn(workload: Workload, output_lengths: str | None) -> dict[str, Any]:
+    """The lengths of a window's requests that were drawn, and how those out were."""
+    count = workload.request_count
+    lengths = {
+        "input": inputs_of(workload, count),
+        "output": outputs_of(workload, count),
+    }
+    told = {side: summary(one) for side, one in lengths.items() if one is not None}
+    asked = {} if output_lengths is None else {"output_lengths": output_lengths}
+    return {**asked, "lengths": told} if told else {}
 
 
 def _tokenised(workload: Workload, bench: "Bench") -> Tokenised:

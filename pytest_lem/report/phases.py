@@ -19,6 +19,7 @@ _LENGTHS = (
     "input_tokens",
     "input_lengths",
     "output_tokens",
+    "output_lengths",
     "min_output_tokens",
     "seed",
     "prompts",

@@ -69,6 +69,7 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
         yield from untimed(spec, workload, "streaming")
     yield from _untold(spec, workload)
     yield from _unsent(spec, workload)
+    yield from _of_one_length(spec, workload)
     if spec.backend == "transformers":
         if spec.engine.get("merge_adapter") is not None and spec.adapter is None:
             yield "transformers.merge_adapter needs adapter"
@@ -94,6 +95,17 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
 def _untold(spec: EngineSpec, workload: Workload) -> Iterator[str]:
     if workload.least_hit_rate is not None and spec.backend == "transformers":
         yield "least_hit_rate: transformers does not tell what its cache had"
+
+
+def _of_one_length(spec: EngineSpec, workload: Workload) -> Iterator[str]:
+    """A beam search goes on for all of its requests, until the longest is done."""
+    if workload.output_lengths is None or spec.backend not in ("transformers", "vllm"):
+        return
+    if (workload.decoder.num_beams or 1) > 1:
+        yield (
+            "output_lengths and decoder.num_beams exclude each other: a beam search of "
+            f"{spec.backend} has one length for all"
+        )
 
 
 def _unsent(spec: EngineSpec, workload: Workload) -> Iterator[str]:
@@ -182,7 +194,7 @@ def _continuous(engine: Mapping[str, Any], workload: Workload) -> Iterator[str]:
         yield f"{here} and transformers.{other} exclude each other"
     if (workload.decoder.num_beams or 1) > 1:
         yield f"{here} has no beam search: leave out decoder.num_beams"
-    if workload.forced_min_tokens not in (0, workload.output_tokens):
+    if _between(workload):
         yield (
             f"{here} has no least length: min_output_tokens="
             f"{workload.min_output_tokens} can be 0 or output_tokens"
@@ -208,7 +220,7 @@ def _decoding(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:
     for name, needed, there in (
         *((name, "decoder.num_beams above 1", beams > 1) for name in _OF_BEAMS),
         *((name, "decoder.do_sample=True", decoder.draws) for name in _OF_SAMPLING),
-        *((name, "min_output_tokens=0", not _forced(workload)) for name in _OF_ENDS),
+        *((name, "min_output_tokens=0", not workload.forced) for name in _OF_ENDS),
     ):
         if section.get(name) is not None and not there:
             yield f"transformers.{name} means nothing without {needed}"
@@ -239,7 +251,7 @@ def _vllm_requests(section: Mapping[str, Any], workload: Workload) -> Iterator[s
     if (section.get("n") or 1) > 1 and not workload.decoder.draws:
         yield "vllm.n above 1 needs decoder.do_sample=True: else all texts are alike"
     for name in ("stop", "stop_token_ids"):
-        if section.get(name) is not None and _forced(workload):
+        if section.get(name) is not None and workload.forced:
             yield f"vllm.{name} means nothing without min_output_tokens=0"
     if section.get("stop") is not None and section.get("detokenize") is False:
         yield "vllm.stop needs vllm.detokenize: it is looked for in the text"
@@ -256,7 +268,7 @@ def _vllm_requests(section: Mapping[str, Any], workload: Workload) -> Iterator[s
 def _vllm_beams(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:
     """A beam search of vLLM's takes a width, a length and a penalty, and no more."""
     beams = f"decoder.num_beams={workload.decoder.num_beams}"
-    if workload.forced_min_tokens not in (0, workload.output_tokens):
+    if _between(workload):
         yield (
             f"{beams} has no least length in vLLM: min_output_tokens="
             f"{workload.min_output_tokens} can be 0 or output_tokens"
@@ -269,5 +281,6 @@ def _vllm_beams(section: Mapping[str, Any], workload: Workload) -> Iterator[str]
         yield f"{beams} and vllm.{name} exclude each other"
 
 
-def _forced(workload: Workload) -> bool:
-    return workload.forced_min_tokens == workload.output_tokens
+def _between(workload: Workload) -> bool:
+    """Whether there is a least length which is not the limit."""
+    return not workload.forced and workload.min_output_tokens != 0

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Kind = Literal["fixed", "uniform", "normal", "lognormal", "file"]
+Kind = Literal["fixed", "uniform", "normal", "lognormal", "file", "trace"]
+
+PAIRED = "paired"
+"""For lengths out: those of the row that a request's length in was taken from."""
 
 _NEEDS: dict[str, tuple[str, ...]] = {
     "uniform": ("low", "high"),
@@ -21,7 +24,8 @@ class Lengths:
     """A distribution of lengths in tokens, none of them below low or above high.
 
     `mean` and `std` are those of the lengths before they are limited, of the lognormal
-    too. `path` is the file that `file` draws rows of.
+    too. `path` is the file that `file` draws rows of, and of whose rows `trace` takes
+    one after another.
     """
 
     kind: Kind
@@ -38,11 +42,11 @@ class Lengths:
         if kind not in get_args(Kind):
             msg = f"{text!r} is none of {', '.join(examples())}"
             raise ValueError(msg)
-        if kind == "file":
+        if kind in ("file", "trace"):
             if not rest:
-                msg = "'file:' names no file"
+                msg = f"'{kind}:' names no file"
                 raise ValueError(msg)
-            return cls(kind="file", path=rest)
+            return cls(kind="file" if kind == "file" else "trace", path=rest)
         if kind == "fixed":
             size = _whole("fixed", rest)
             return cls(kind="fixed", low=size, high=size)
@@ -70,10 +74,15 @@ class Lengths:
         known: Kind = next(one for one in get_args(Kind) if one == kind)
         return cls(kind=known, low=low, high=high, mean=mean, std=std)
 
+    @property
+    def read(self) -> bool:
+        """Whether a file has them."""
+        return self.kind in ("file", "trace")
+
     def __str__(self) -> str:
         """As it is parsed."""
-        if self.kind == "file":
-            return f"file:{self.path}"
+        if self.read:
+            return f"{self.kind}:{self.path}"
         if self.kind == "fixed":
             return f"fixed:{self.low}"
         terms = {"mean": self.mean, "std": self.std} if self.std else {}
@@ -90,7 +99,32 @@ def examples() -> tuple[str, ...]:
         "normal:mean=256,std=64",
         "lognormal:mean=256,std=200,high=2048",
         "file:lengths.csv",
+        "trace:lengths.csv",
     )
+
+
+def ends(text: str | None) -> tuple[int | None, int | None]:
+    """The shortest and the longest that are drawn; None where only a file knows."""
+    if text is None or text == PAIRED:
+        return None, None
+    how = Lengths.parse(text)
+    return (None, None) if how.read else (how.low, how.high)
+
+
+def check_outputs(tokens: int | None, lengths: str | None, inputs: str | None) -> None:
+    """Refuse answers of two lengths or of none, and pairs that no file has.
+
+    Raises ValueError with the reason.
+    """
+    if lengths is None and tokens is None:
+        msg = "output_tokens=None needs output_lengths"
+        raise ValueError(msg)
+    if lengths is not None and tokens is not None:
+        msg = "output_lengths and output_tokens exclude each other: give one of them"
+        raise ValueError(msg)
+    if lengths == PAIRED and not (inputs and Lengths.parse(inputs).read):
+        msg = "output_lengths=paired needs input_lengths of a file: or a trace:"
+        raise ValueError(msg)
 
 
 def _check_reach(

@@ -17,9 +17,8 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
     yield from _sizes(section, workload)
     yield from _texts(section, workload)
     yield from _adapters(spec)
-    forced = workload.forced_min_tokens == workload.output_tokens
     for name in ("stop", "stop_token_ids"):
-        if forced and section.get(name) is not None:
+        if workload.forced and section.get(name) is not None:
             yield f"tensorrt.{name} means nothing without min_output_tokens=0"
     if TensorrtParameters.model_validate(section).compiles:
         if spec.adapter is not None:

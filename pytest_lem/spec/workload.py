@@ -1,11 +1,19 @@
 """What is asked of the engine in one window."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from pytest_lem.spec.lengths import Lengths
+from pytest_lem.spec.lengths import PAIRED, Lengths, check_outputs, ends
 from pytest_lem.spec.parameters.about import HARNESS, parameter
 from pytest_lem.spec.parameters.arrivals import Arrivals
 from pytest_lem.spec.parameters.prompts import PromptOptions
@@ -34,8 +42,9 @@ class Workload(BaseModel):
     `prompts` (a file's path, or a list of texts), `input_tokens` is a limit that longer
     prompts are cut to, and unset means no cut; `prompt_options` says how they are read.
 
-    The output length is forced to `output_tokens` so that engines do equal work;
-    `min_output_tokens` below it (0 for none) lets an end token stop earlier.
+    The output length is forced to `output_tokens`, or to what `output_lengths` draws
+    for each request, so that engines do equal work; `min_output_tokens` below it (0 for
+    none) lets an end token stop earlier.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,7 +61,8 @@ class Workload(BaseModel):
         HARNESS,
         "Lengths of synthetic prompts, drawn by the seed: `fixed:128`, "
         "`uniform:low=64,high=512`, `normal:mean=256,std=64`, "
-        "`lognormal:mean=256,std=200,high=2048`, or rows of `file:lengths.csv`.",
+        "`lognormal:mean=256,std=200,high=2048`, rows of `file:lengths.csv`, or the "
+        "rows of `trace:lengths.csv` in their order.",
         effect="E~ T~ L~ M~",
         own="all input_tokens",
         unit="tokens",
@@ -75,7 +85,7 @@ class Workload(BaseModel):
         own="none",
         needs="an engine that tells: vllm, tensorrt.",
     )
-    output_tokens: Count = parameter(
+    output_tokens: Count | None = parameter(
         _to("max_new_tokens", "max_tokens"),
         "Tokens out per request.",
         effect="E~ T~ L+ M+",
@@ -83,11 +93,20 @@ class Workload(BaseModel):
         default=128,
         older=("/max_output_tokens", "/max_new_tokens"),
     )
+    output_lengths: str | None = parameter(
+        HARNESS,
+        "Tokens out of each request, spelt as input_lengths are; or `paired`: those of "
+        "the row that its length in was taken from.",
+        effect="E~ T~ L~ M~",
+        own="all output_tokens",
+        unit="tokens",
+        needs="no output_tokens; `paired` a file or trace of input_lengths.",
+    )
     min_output_tokens: Annotated[int, Field(ge=0, strict=True)] | None = parameter(
         _to("min_new_tokens", "min_tokens"),
         "Least tokens out per request.",
         effect="E~ L+",
-        own="output_tokens, so that engines do equal work",
+        own="its output_tokens or of output_lengths: engines then do equal work",
         unit="tokens",
     )
     batch_size: Count = parameter(
@@ -183,13 +202,19 @@ class Workload(BaseModel):
             return {"batch_size": count, **values}
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _drawn_lengths_are_no_one_length(cls, given: Any) -> Any:
+        drawn = isinstance(given, Mapping) and given.get("output_lengths") is not None
+        return {"output_tokens": None, **given} if drawn else given
+
     @model_validator(mode="after")
     def _lengths_agree(self) -> "Workload":
-        if (self.min_output_tokens or 0) > self.output_tokens:
-            msg = (
-                f"min_output_tokens={self.min_output_tokens} is above "
-                f"output_tokens={self.output_tokens}"
-            )
+        check_outputs(self.output_tokens, self.output_lengths, self.input_lengths)
+        shortest, least = self.shortest_output, self.min_output_tokens or 0
+        if shortest is not None and least > shortest:
+            name = "output_lengths from " if self.output_lengths else "output_tokens="
+            msg = f"min_output_tokens={least} is above {name}{shortest}"
             raise ValueError(msg)
         if isinstance(self.prompts, list) and not any(p.strip() for p in self.prompts):
             msg = "prompts is a list without any text"
@@ -211,10 +236,11 @@ class Workload(BaseModel):
             raise ValueError(msg)
         return self
 
-    @field_validator("input_lengths")
+    @field_validator("input_lengths", "output_lengths")
     @classmethod
-    def _lengths_are_known(cls, text: str | None) -> str | None:
-        return None if text is None else str(Lengths.parse(text))
+    def _lengths_are_known(cls, text: str | None, field: ValidationInfo) -> str | None:
+        paired = text == PAIRED and field.field_name == "output_lengths"
+        return text if text is None or paired else str(Lengths.parse(text))
 
     @model_validator(mode="after")
     def _lengths_are_drawn_once(self) -> "Workload":
@@ -270,31 +296,44 @@ class Workload(BaseModel):
         return self.streaming_warmup_requests + counted
 
     @property
+    def most_requests(self) -> int:
+        """Requests in the longest of its windows."""
+        streamed = self.latency_request_count if self.streaming else 0
+        return max(self.request_count, streamed)
+
+    @property
     def synthetic_input_tokens(self) -> int:
         """Length of synthetic prompts of one length: `input_tokens`, or 128."""
         return self.input_tokens or 128
 
     @property
-    def forced_min_tokens(self) -> int:
-        """The least tokens each request must give: all, unless said otherwise."""
-        if self.min_output_tokens is None:
-            return self.output_tokens
-        return self.min_output_tokens
+    def forced(self) -> bool:
+        """Whether each request is as long as it may be, whatever it says."""
+        return self.min_output_tokens in (None, self.output_tokens)
+
+    @property
+    def longest_output(self) -> int | None:
+        """The most tokens of an answer; None where nothing or a file limits them."""
+        return self.output_tokens or ends(self.output_lengths)[1]
+
+    @property
+    def shortest_output(self) -> int | None:
+        """The fewest tokens that an answer may have; None where a file says that."""
+        return self.output_tokens or ends(self.output_lengths)[0]
 
     @property
     def longest_input(self) -> int | None:
         """The most tokens of a synthetic prompt; None where nothing limits them."""
         if self.input_lengths is None:
             return self.synthetic_input_tokens
-        return Lengths.parse(self.input_lengths).high
+        return ends(self.input_lengths)[1]
 
     @property
     def shortest_input(self) -> int | None:
         """The fewest tokens of a synthetic prompt; None where a file says that."""
         if self.input_lengths is None:
             return self.synthetic_input_tokens
-        how = Lengths.parse(self.input_lengths)
-        return None if how.kind == "file" else how.low
+        return ends(self.input_lengths)[0]
 
     def prompt_file(self, root: Path) -> Path | None:
         """The file or folder of prompts, relative to `root`; None where there is none.

@@ -3,42 +3,126 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from functools import lru_cache
 from itertools import count as counting
+from pathlib import Path
+from typing import Any, Literal
 
 from pytest_lem.errors import ConfigError
-from pytest_lem.spec.lengths import Lengths
+from pytest_lem.spec.lengths import PAIRED, Lengths
+from pytest_lem.spec.workload import Workload
+from pytest_lem.workload.prompts import token_sha256
 from pytest_lem.workload.tables import table
 
-COLUMNS = ("input_tokens", "ContextTokens")
-"""Where lengths are looked for in a file: our word, then that of Azure's traces."""
+COLUMNS = {
+    "input": ("input_tokens", "input_length", "input", "ContextTokens"),
+    "output": ("output_tokens", "output_length", "output", "GeneratedTokens"),
+}
+"""Where lengths are looked for in a file: our words, then those of published traces."""
+
+Side = Literal["input", "output"]
 
 _BITS = 64
 
 
-def drawn(how: Lengths, count: int, seed: int) -> list[int]:
-    """The lengths of the first `count` prompts of any window, in tokens.
+def inputs_of(workload: Workload, count: int) -> list[int] | None:
+    """Tokens in of each of so many requests; None where nothing draws them.
 
-    Request k has the same length in every window and cycle, so that windows do equal
-    work. Of a file each request has a row that the seed chooses. Raises ConfigError for
-    a file that cannot be read.
+    Request k has the same lengths in every window and cycle, so that windows do equal
+    work. Raises ConfigError for a file that cannot be read, or is too short.
     """
+    if workload.input_lengths is None:
+        return None
+    return drawn(Lengths.parse(workload.input_lengths), count, workload.seed)
+
+
+def outputs_of(workload: Workload, count: int) -> list[int] | None:
+    """Tokens out of each of so many requests, as `inputs_of` has those in."""
+    if workload.output_lengths is None:
+        return None
+    seed = workload.seed
+    if workload.output_lengths == PAIRED:
+        pairs = Lengths.parse(workload.input_lengths or "")
+        return drawn(pairs, count, seed, column="output")
+    how = Lengths.parse(workload.output_lengths)
+    return drawn(how, count, seed, column="output", draw="output")
+
+
+def drawn(
+    how: Lengths,
+    count: int,
+    seed: int,
+    *,
+    column: Side = "input",
+    draw: Side = "input",
+) -> list[int]:
+    """The lengths of the first `count` requests of any window, in tokens.
+
+    Of a file each request has a row that the seed chooses, or of a trace the next one;
+    `column` says which of its numbers. Different draws are independent of each other.
+    """
+    if how.kind == "trace":
+        return _first(read_lengths(how.path, column), count, how.path)
     if how.kind == "file":
-        rows = read_lengths(how.path)
-        words = (next(_words(f"row:{seed}:{k}")) for k in range(count))
+        rows = read_lengths(how.path, column)
+        key = f"row:{seed}" if draw == "input" else f"row:{draw}:{seed}"
+        words = (next(_words(f"{key}:{k}")) for k in range(count))
         return [rows[word * len(rows) >> _BITS] for word in words]
-    return list(_made(how, count, seed))
+    return list(_made(how, count, seed, draw))
 
 
-def read_lengths(path: str) -> list[int]:
+def beside(workload: Workload, root: Path) -> Workload:
+    """The workload with the files of its lengths found from `root`, and read once.
+
+    Raises ConfigError for one that cannot be read or is too short, and for lengths
+    below `min_output_tokens`.
+    """
+    found: dict[str, str] = {}
+    for name in ("input_lengths", "output_lengths"):
+        text = getattr(workload, name)
+        how = None if text in (None, PAIRED) else Lengths.parse(text)
+        if how is not None and how.read:
+            found[name] = f"{how.kind}:{root / how.path}"
+    workload = workload.model_copy(update=found)
+    inputs_of(workload, workload.most_requests)
+    least = workload.min_output_tokens or 0
+    for place, out in enumerate(outputs_of(workload, workload.most_requests) or ()):
+        if out < least:
+            msg = (
+                f"min_output_tokens={least} is above the {out} that output_lengths has "
+                f"for request {place}"
+            )
+            raise ConfigError(msg)
+    return workload
+
+
+def summary(lengths: Sequence[int]) -> dict[str, Any]:
+    """What a record has of lengths: how many, their range, and the hash of all."""
+    return {
+        "n": len(lengths),
+        "min": min(lengths),
+        "mean": sum(lengths) / len(lengths),
+        "max": max(lengths),
+        "sha256": token_sha256([lengths]),
+    }
+
+
+def _first(rows: list[int], count: int, path: str) -> list[int]:
+    if count > len(rows):
+        msg = f"file {path} has {len(rows)} rows, and a window has {count} requests"
+        raise ConfigError(msg)
+    return rows[:count]
+
+
+def read_lengths(path: str, side: Side = "input") -> list[int]:
     """The lengths in a table, in its order; raises ConfigError."""
     found = table(path)
-    column = next((one for one in COLUMNS if one in found.columns), None)
+    column = next((one for one in COLUMNS[side] if one in found.columns), None)
     if column is None:
         msg = (
-            f"file {path} has no column {' or '.join(COLUMNS)}: it has "
+            f"file {path} has no column {' or '.join(COLUMNS[side])}: it has "
             f"{', '.join(found.columns) or 'none'}"
         )
         raise ConfigError(msg)
@@ -55,21 +139,30 @@ def read_lengths(path: str) -> list[int]:
     return lengths
 
 
-def digest(how: Lengths) -> str:
+def digest(how: Lengths, side: Side = "input") -> str:
     """What decides the lengths, whatever a file is called."""
-    if how.kind != "file":
+    if not how.read:
         return str(how)
-    text = repr(read_lengths(how.path))
-    return f"file:{hashlib.sha256(text.encode()).hexdigest()}"
+    text = repr(read_lengths(how.path, side))
+    return f"{how.kind}:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def output_digest(workload: Workload) -> str | None:
+    """What decides the lengths out; None where nothing draws them."""
+    asked = workload.output_lengths
+    if asked == PAIRED:
+        pairs = Lengths.parse(workload.input_lengths or "")
+        return f"{PAIRED}:{digest(pairs, 'output')}"
+    return None if asked is None else digest(Lengths.parse(asked), "output")
 
 
 @lru_cache(maxsize=16)
-def _made(how: Lengths, count: int, seed: int) -> tuple[int, ...]:
+def _made(how: Lengths, count: int, seed: int, draw: Side) -> tuple[int, ...]:
     make = _MAKERS[how.kind]
     # Decimal arithmetic, unlike that of floats, is the same to the last digit anywhere.
     with localcontext(Context(prec=28, rounding=ROUND_HALF_EVEN)):
         return tuple(
-            make(how, _words(f"length:input:{seed}:{place}")) for place in range(count)
+            make(how, _words(f"length:{draw}:{seed}:{place}")) for place in range(count)
         )
 
 

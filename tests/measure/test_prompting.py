@@ -42,6 +42,20 @@ def test_drawn_lengths_are_exact_and_those_of_every_window(bench):
     assert [len(ids) for ids in more][:9] == lengths
 
 
+def test_lengths_that_were_drawn_are_told_with_their_hash():
+    """Of one window's requests; what is asked for decides no prompt."""
+    plain = recipe(Workload(requests=9))
+    assert "lengths" not in plain
+    told = recipe(Workload(requests=9, output_lengths="uniform:low=3,high=30"))
+    assert told["recipe_sha256"] == plain["recipe_sha256"]
+    assert told["output_lengths"] == "uniform:low=3,high=30"
+    found = told["lengths"]["output"]
+    assert found["n"] == 9
+    assert 3 <= found["min"] < found["mean"] < found["max"] <= 30
+    other = recipe(Workload(requests=9, output_lengths="uniform:low=3,high=31"))
+    assert other["lengths"]["output"]["sha256"] != found["sha256"]
+
+
 def test_texts_go_on_from_window_to_window_and_begin_again(bench):
     """In their order; the warm-up begins with the first."""
     workload = Workload(prompts=["a", "bb", "ccc"])

@@ -208,6 +208,35 @@ def test_a_file_of_lengths_is_found_beside_the_test(run, project, report):
     assert len(identities) == 2
 
 
+def test_pairs_of_lengths_are_asked_for_to_the_token(run, project, report):
+    """The same in every window, stamped too; what does not fit is told beforehand."""
+    pairs = project.path / "pairs.csv"
+    pairs.write_text("input,output\n7,2\n9,5\n20,1\n")
+    marked = "mark.lem(input_lengths='trace:pairs.csv', output_lengths='paired')"
+    source = SOURCE.replace("mark.lem", marked)
+    sizes = "requests=3", "batch_size=2", "streaming=true"
+    arguments = [f"--lem-set={one}" for one in (*sizes, "streaming_warmup_requests=0")]
+    arguments += ["-o", "lem_set=seed=1"]
+    result = run(source, *arguments)
+    result.stderr.fnmatch_lines(["*pairs.csv has 3 rows, and a window has 10 requests"])
+    pairs.write_text("input,output\n" + "7,2\n9,5\n20,1\n" * 4)
+    run(source, *arguments, "--lem-json=r.json").assert_outcomes(passed=1)
+    cycle = report().experiments[0].cycles[0]
+    *energy, latency = cycle.windows
+    assert {(w.tokens.input, w.tokens.output) for w in energy} == {(36, 8)}
+    assert energy[0].tokens.padding == 2 + 3
+    assert (latency.tokens.input, latency.tokens.output) == (3 * 36 + 7, 3 * 8 + 2)
+    told = cycle.prompts["lengths"]["output"]
+    assert (told["n"], told["min"], told["max"]) == (3, 1, 5)
+    assert cycle.prompts["output_lengths"].startswith("paired:trace:")
+    pairs.write_text("input,output\n" + "4000,97\n" * 10)
+    result = run(source, *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["*request 0: input_lengths has 4000 tokens * output_lengths 97, *4096"]
+    )
+
+
 def test_an_unusable_meter_asked_for_by_name_is_refused(run, project):
     """A trace that is not there is a usage error, before anything is measured."""
     result = run(SOURCE, "--lem-meter=replay:nix.json")

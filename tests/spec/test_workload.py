@@ -11,9 +11,12 @@ from pytest_lem.spec.workload import Workload
 
 def test_the_output_length_is_forced_unless_said_otherwise():
     """Engines do equal work: the least is the most, until a test sets it lower."""
-    assert Workload(output_tokens=64).forced_min_tokens == 64
-    assert Workload(output_tokens=64, min_output_tokens=10).forced_min_tokens == 10
-    assert Workload(output_tokens=64, min_output_tokens=0).forced_min_tokens == 0
+    assert Workload(output_tokens=64).forced
+    assert Workload(output_tokens=64, min_output_tokens=64).forced
+    assert not Workload(output_tokens=64, min_output_tokens=10).forced
+    assert not Workload(output_tokens=64, min_output_tokens=0).forced
+    assert Workload(output_lengths="uniform:low=5,high=9").forced
+    assert not Workload(output_lengths="fixed:9", min_output_tokens=0).forced
 
 
 def test_a_window_has_one_batch_unless_requests_says_how_many():
@@ -98,6 +101,17 @@ def test_a_list_without_any_text_is_refused(prompts):
         (
             {"input_tokens": 5, "input_lengths": "fixed:5"},
             "input_lengths and input_tokens exclude each other",
+        ),
+        (
+            {"output_tokens": 5, "output_lengths": "fixed:5"},
+            "output_lengths and output_tokens exclude each other",
+        ),
+        ({"output_lengths": "paired"}, "paired needs input_lengths of a file: or"),
+        ({"output_tokens": None}, "output_tokens=None needs output_lengths"),
+        ({"input_lengths": "paired"}, "'paired' is none of fixed:128"),
+        (
+            {"output_lengths": "uniform:low=4,high=9", "min_output_tokens": 5},
+            "min_output_tokens=5 is above output_lengths from 4",
         ),
     ],
 )

@@ -1,12 +1,20 @@
 """Lengths of requests: drawn as described, from the seed, the same everywhere."""
 
-from statistics import fmean, stdev
+from statistics import correlation, fmean, stdev
 
 import pytest
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec.lengths import Lengths, examples
-from pytest_lem.workload.lengths import digest, drawn
+from pytest_lem.spec.workload import Workload
+from pytest_lem.workload.lengths import (
+    beside,
+    digest,
+    drawn,
+    inputs_of,
+    output_digest,
+    outputs_of,
+)
 
 PINNED = {
     "uniform:low=64,high=512": [283, 187, 147, 392, 98, 297],
@@ -59,6 +67,53 @@ def test_rows_of_a_file_are_drawn_as_often_as_they_occur(tmp_path):
     assert found.count(10) == pytest.approx(500, abs=60)
 
 
+def test_answers_are_drawn_apart_from_prompts():
+    """Pinned as well; long prompts have no longer answers for it."""
+    both = "uniform:low=1,high=1000"
+    workload = Workload(input_lengths=both, output_lengths=both)
+    into, out = inputs_of(workload, 2000), outputs_of(workload, 2000)
+    assert out[:4] == [222, 419, 761, 939]
+    assert outputs_of(workload, 4) == out[:4]
+    assert abs(correlation(into, out)) < 0.07
+    assert inputs_of(Workload(), 3) is outputs_of(Workload(), 3) is None
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """A file in which answers are ten times as long as prompts, and one of columns."""
+    path = tmp_path / "pairs.csv"
+    rows = "".join(f"{k},{10 * k}\n" for k in range(1, 51))
+    path.write_text(f"ContextTokens,GeneratedTokens\n{rows}")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["file", "trace"])
+def test_a_pair_stays_together(pairs, kind):
+    """Drawn rows, or all of them in their order; another file's are independent."""
+    workload = Workload(input_lengths=f"{kind}:{pairs}", output_lengths="paired")
+    into, out = inputs_of(workload, 50), outputs_of(workload, 50)
+    assert out == [10 * length for length in into]
+    assert (into == list(range(1, 51))) is (kind == "trace")
+    own = Workload(input_lengths=f"file:{pairs}", output_lengths=f"file:{pairs}")
+    assert outputs_of(own, 50) != [10 * length for length in inputs_of(own, 50)]
+
+
+def test_a_trace_has_a_row_for_each_request_of_the_longest_window(pairs):
+    """Or collection ends with how many there are, and how many are asked for."""
+    workload = Workload(
+        input_lengths=f"trace:{pairs.name}", output_lengths="paired", requests=50
+    )
+    found = beside(workload, pairs.parent)
+    assert outputs_of(found, 2) == [10, 20]
+    assert output_digest(found).startswith("paired:trace:")
+    streamed = workload.model_copy(update={"streaming": True})
+    with pytest.raises(ConfigError, match="has 50 rows, and a window has 55 requests"):
+        beside(streamed, pairs.parent)
+    least = workload.model_copy(update={"min_output_tokens": 11})
+    with pytest.raises(ConfigError, match="min_output_tokens=11 is above the 10 "):
+        beside(least, pairs.parent)
+
+
 def test_a_file_counts_by_its_content(tmp_path):
     """Not by its name, nor by what else it holds."""
     one, two = tmp_path / "a.csv", tmp_path / "b.jsonl"
@@ -73,7 +128,7 @@ def test_a_file_counts_by_its_content(tmp_path):
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("a,b\n1,2\n", "has no column input_tokens or ContextTokens: it has a, b"),
+        ("a,b\n1,2\n", "has no column input_tokens or .*ContextTokens: it has a, b"),
         ("input_tokens\n1\nx\n", "line 3: input_tokens='x' is no whole number above 0"),
         ("input_tokens\n0\n", "line 2: input_tokens='0' is no whole number above 0"),
         ("input_tokens\n", "is empty: write one request a row"),
