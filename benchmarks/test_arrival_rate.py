@@ -13,7 +13,7 @@ pytestmark = pytest.mark.lem(
     batch_size=8,
     requests=32,
     windows=1,
-    warmup="fixed:3",
+    warmup="fixed:1",
     cycles=1,
 )
 

@@ -7,7 +7,7 @@ token in and each token out, and watts. `--lem-phases` cuts energy windows as we
 import pytest
 
 pytestmark = pytest.mark.lem(
-    requests=10, streaming=True, windows=1, warmup="fixed:3", cycles=1
+    requests=4, streaming=True, windows=1, warmup="fixed:1", cycles=1
 )
 
 

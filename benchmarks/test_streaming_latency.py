@@ -7,7 +7,7 @@ wait for the host. Percentiles that so few requests do not support are marked.
 import pytest
 
 pytestmark = pytest.mark.lem(
-    output_tokens=16, requests=10, streaming=True, windows=1, warmup="fixed:3", cycles=1
+    output_tokens=16, requests=4, streaming=True, windows=1, warmup="fixed:1", cycles=1
 )
 
 
