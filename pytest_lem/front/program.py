@@ -179,7 +179,8 @@ def fill(
     for item in ours:
         try:
             experiment = experiment_of(item, config)
-            check_search(experiment, config)
+            if is_measured(item):
+                check_search(experiment, config)
             if reason := absent.get(backend_of(item)):
                 program.skip(item.nodeid, reason)
                 item.add_marker(pytest.mark.skip(reason=reason))

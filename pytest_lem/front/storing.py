@@ -1,6 +1,7 @@
 """`--lem-store` and `--lem-save`: records go to the store as they are finished."""
 
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,11 @@ def _unfit(record: "Record") -> str | None:
         f"cycle {cycle.index} of {one.id} is {cycle.status}"
         for one in record.experiments
         for cycle in one.cycles
-        if cycle.status not in ("complete", "rerun")
+        if cycle.status not in ("complete", "rerun", "trial")
     )
-    return next(bad, None)
+    empty = (
+        f"experiment {one.id} has no cycle that counts"
+        for one in record.experiments
+        if not any(cycle.status == "complete" for cycle in one.cycles)
+    )
+    return next(chain(bad, empty), None)

@@ -245,7 +245,8 @@ def _search_lines(outline: Outline) -> list[str]:
     """The trials that come before the cycles; nobody knows how many there will be."""
     if not outline.search:
         return []
-    return [f"lem search: {outline.search}, before the cycles of each experiment"]
+    which = f"lem search: {outline.search}, before the cycles of each experiment"
+    return [f"{which}; how many trials it takes is in no estimate"]
 
 
 def _row(

@@ -23,7 +23,8 @@ SEARCH = "--lem-search=max-goodput:width=0.5"
 def test_the_highest_rate_is_found_and_the_cycles_run_at_it(run, report, project):
     """Each trial is on record, and in no number of the experiment."""
     source = SOURCE.replace("LIMIT", "1000")
-    shown = run(source, SEARCH, *SLOW, "--lem-json=r.json", "--lem-csv=r.csv")
+    reports = ("--lem-json=r.json", "--lem-csv=r.csv", "--lem-save=found")
+    shown = run(source, SEARCH, *SLOW, *reports)
     shown.assert_outcomes(passed=1)
     (experiment,) = report().experiments
     trials = [one for one in experiment.cycles if one.status == "trial"]
@@ -45,13 +46,16 @@ def test_the_highest_rate_is_found_and_the_cycles_run_at_it(run, report, project
     row = next(csv.DictReader((project.path / "r.csv").open()))
     assert float(row["search_rate_rps"]) == found["rate_rps"]
     shown.stdout.fnmatch_lines(["*lem search: max-goodput:*", "Highest rate*"])
+    shown.stdout.no_fnmatch_line("not saved*")
 
 
 def test_a_test_fails_where_no_rate_passes(run, report):
     """The trials are on record all the same."""
     source = SOURCE.replace("LIMIT", "1")
-    shown = run(source, f"{SEARCH},trials=2", *SLOW, "--lem-json=r.json")
+    reports = ("--lem-json=r.json", "--lem-save=found")
+    shown = run(source, f"{SEARCH},trials=2", *SLOW, *reports)
     shown.assert_outcomes(failed=1)
+    shown.stdout.fnmatch_lines(["not saved as 'found': *no cycle that counts*"])
     shown.stdout.fnmatch_lines(["*SearchError: no rate was found*from 150*"])
     (experiment,) = report().experiments
     assert [one.status for one in experiment.cycles] == ["trial"] * 2
@@ -88,6 +92,12 @@ def test_what_cannot_be_searched_is_refused_before_anything_runs(run, old, new, 
     result = run(source, SEARCH, "--collect-only")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: *--lem-search: *{why}*"])
+
+
+def test_a_test_that_measures_nothing_needs_no_limits(run):
+    """It takes the engine, and no search."""
+    source = "def test_it(engine):\n    assert engine.generate([[1]], output_tokens=2)"
+    run(source, SEARCH).assert_outcomes(passed=1)
 
 
 def test_the_plan_says_that_a_search_comes_first(run):
