@@ -29,12 +29,14 @@ def search_record(cycles: Sequence[Cycle]) -> dict[str, Any] | None:
     trials = [Trial(**{k: one[k] for k in Trial.__slots__}) for one in known]
     found = bracket(trials, asked)
     confirmation = _confirmation(cycles, asked)
+    windows = [w for cycle in cycles if cycle.trial is not None for w in cycle.windows]
     doubts = {
         "nothing_passed": found.rate_rps is None,
         "nothing_failed": found.failed_rps is None,
         "undecided_rates": bool(found.undecided_rps),
         "stopped_early": found.stopped != "width",
         "saturation_unknown": any(one.saturated is None for one in trials),
+        "sent_late": any("sent_late" in one.flags for one in windows),
         "not_confirmed": confirmation != "passed",
     }
     nulls = {

@@ -73,7 +73,7 @@ def test_a_trial_that_breaks_ends_the_search_and_is_excluded(run, report):
     (experiment,) = report().experiments
     assert [one.status for one in experiment.cycles] == ["trial", "failed"]
     assert experiment.excluded == [{"cycle": 0, "cause": "generation"}]
-    assert experiment.search["rate_rps"] == 100
+    assert (experiment.search["start_rps"], experiment.search["trials"]) == (100, 2)
     assert experiment.search["stopped"] is None
 
 
