@@ -1,6 +1,7 @@
 """The arithmetic of the scripts that prove the timeline on a GPU, without one."""
 
 import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -122,3 +123,26 @@ def test_what_polls_cost_a_loop_comes_from_its_pace_during_and_between(perf, slo
         stamps_s.append(time_s)
     expected = pytest.approx(100 * 0.1 * (1 - slowed), abs=0.05)
     assert sampler.lost_pct(stamps_s, polls) == expected
+
+
+def test_vllm_s_benchmark_is_given_our_times_and_lengths(monkeypatch, tmp_path):
+    """A row for each request, whose prompt shares no chunk with another's."""
+    monkeypatch.syspath_prepend(str(PERF))
+    served = importlib.import_module("vllm_served")
+    served.write_trace(tmp_path / "t.jsonl", [0.0, 0.25], 20, 7)
+    rows = [json.loads(line) for line in (tmp_path / "t.jsonl").open()]
+    assert [row["timestamp"] for row in rows] == [0.0, 0.25]
+    assert [row["input_length"] for row in rows] == [20, 20]
+    assert [row["hash_ids"] for row in rows] == [[0, 1], [2, 3]]
+
+
+def test_a_server_s_own_means_are_of_the_requests_between_two_looks(monkeypatch):
+    """Its histograms count from its start."""
+    monkeypatch.syspath_prepend(str(PERF))
+    served = importlib.import_module("vllm_served")
+    names = served.HISTOGRAMS.values()
+    before = {f"{one}_{part}": 10.0 for one in names for part in ("sum", "count")}
+    after = {f"{one}_sum": 10.5 for one in names}
+    after |= {f"{one}_count": 20.0 for one in names}
+    found = served.own_figures(before, after)
+    assert found == dict.fromkeys(served.HISTOGRAMS, pytest.approx(50.0))

@@ -56,13 +56,18 @@ def pairs(
     for k in range(count):
         if calm:
             wait_for_calm()
-        _LOADS.append(os.getloadavg()[0])
+        noted_load()
         if k % 2:
             b, a = second(), first()
         else:
             a, b = first(), second()
         found.append((a, b))
     return found
+
+
+def noted_load() -> None:
+    """Take down how busy the machine is, for `machine`."""
+    _LOADS.append(os.getloadavg()[0])
 
 
 def wait_for_calm() -> None:
