@@ -29,13 +29,18 @@ class Stamps:
 
 
 def streamed(
-    requests: Sequence[Stamps], *, tokenise_ms: float | None = None
+    requests: Sequence[Stamps],
+    *,
+    tokenise_ms: float | None = None,
+    queue_ms: float | None = None,
+    together: bool = False,
 ) -> dict[str, Any]:
     """Distributions over completed requests that stamped every token.
 
     A request without tokens has no TTFT; one with a single token has no ITL, no TPOT.
     `itl_trimmed` leaves out the first and last gap of each request. `tokenise_ms` is
-    what tokenising one prompt took, before it was sent.
+    what tokenising one prompt took, before it was sent; `queue_ms` what a request
+    waited for the engine on the mean, where several were there `together`.
     """
     requests = [one for one in requests if not one.failed]
     timed = [request for request in requests if request.token_ns]
@@ -45,7 +50,9 @@ def streamed(
         "method": "true_streaming",
         "requests": len(requests),
         "ttft_ms": ttft,
-        "ttft_parts_ms": _ttft_parts(tokenise_ms, ttft["mean"] if ttft else None),
+        "ttft_parts_ms": _ttft_parts(
+            tokenise_ms, queue_ms, ttft["mean"] if ttft else None, together=together
+        ),
         "tpot_ms": distribution([_tpot_ms(one) for one in timed if one.token_ns[1:]]),
         "itl_ms": distribution([value for gap in gaps for value in gap]),
         "itl_trimmed_ms": distribution([value for gap in gaps for value in gap[1:-1]]),
@@ -84,16 +91,33 @@ def distribution(values: Sequence[float]) -> dict[str, Any] | None:
     }
 
 
-def _ttft_parts(tokenise_ms: float | None, ttft_ms: float | None) -> dict[str, Any]:
+def _ttft_parts(
+    tokenise_ms: float | None,
+    queue_ms: float | None,
+    ttft_ms: float | None,
+    *,
+    together: bool,
+) -> dict[str, Any]:
     """Mean milliseconds of each part, and why what is null is.
 
     Prompts are sent as token ids, so tokenising comes before TTFT and is not in it.
     Prefill ends with the first token, which leaves nothing for a first decoding step.
+    One request at a time waits for nothing; of several it has to be known how long.
     """
-    parts = {"tokenise": tokenise_ms, "prefill": ttft_ms, "first_decode": None}
+    waited_ms = queue_ms if together else 0.0
+    prefill_ms = None
+    if ttft_ms is not None and waited_ms is not None:
+        prefill_ms = ttft_ms - waited_ms
+    parts = {
+        "tokenise": tokenise_ms,
+        "queue": queue_ms if together else None,
+        "prefill": prefill_ms,
+        "first_decode": None,
+    }
     reasons = {
         "tokenise": "prompts_are_token_ids",
-        "prefill": "no_first_token",
+        "queue": "not_reported_by_engine" if together else "one_at_a_time",
+        "prefill": "no_first_token" if ttft_ms is None else "queue_not_known",
         "first_decode": "first_token_ends_prefill",
     }
     nulls = {key: why for key, why in reasons.items() if parts[key] is None}

@@ -260,16 +260,21 @@ def _throughput(run: Pass) -> dict[str, Any]:
 
 
 def _latency(run: Pass) -> dict[str, Any]:
-    requests = stamps(run)
+    requests, times = stamps(run), _engine_times(run)
     if run.kind == "latency":
-        block = streamed(requests, tokenise_ms=run.tokenise_ms)
+        block = streamed(
+            requests,
+            tokenise_ms=run.tokenise_ms,
+            queue_ms=times["queue_ms"] and times["queue_ms"]["mean"],
+            together=run.arrivals is not None or run.concurrency is not None,
+        )
     else:
         block = batched(requests)
     return {
         **block,
         "left_out": run.left_out,
         "path": run.generation.native.get("path"),
-        "engine_times": _engine_times(run),
+        "engine_times": times,
     }
 
 

@@ -32,13 +32,27 @@ def test_the_first_token_s_time_has_the_parts_that_are_known():
     block = streamed([request(10, 40, 30), request(0, 40, 30)], tokenise_ms=0.5)
     assert block["ttft_parts_ms"] == {
         "tokenise": 0.5,
+        "queue": None,
         "prefill": 25.0,
         "first_decode": None,
-        "nulls": {"first_decode": "first_token_ends_prefill"},
+        "nulls": {
+            "queue": "one_at_a_time",
+            "first_decode": "first_token_ends_prefill",
+        },
     }
     nulls = streamed([request(0, 40)])["ttft_parts_ms"]["nulls"]
     assert nulls["tokenise"] == "prompts_are_token_ids"
     assert nulls["prefill"] == "no_first_token"
+
+
+def test_what_a_request_waited_among_others_is_no_prefill():
+    """Where nobody tells how long that was, nobody knows the rest."""
+    one = [request(10, 40, 30)]
+    parts = streamed(one, queue_ms=12.0, together=True)["ttft_parts_ms"]
+    assert (parts["queue"], parts["prefill"]) == (12.0, 8.0)
+    parts = streamed(one, together=True)["ttft_parts_ms"]
+    assert (parts["queue"], parts["prefill"]) == (None, None)
+    assert parts["nulls"]["prefill"] == "queue_not_known"
 
 
 def test_a_request_without_tokens_has_no_first_token():
