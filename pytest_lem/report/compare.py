@@ -180,10 +180,17 @@ def _differences(a: Side, b: Side, by: str | None, metric: str) -> Iterator[str]
         yield from _unequal(what, told(a), told(b))
 
 
+def _drawn_lengths(side: Side) -> str | None:
+    """The hash of the lengths out that were drawn; None where all are alike."""
+    drawn = (side.cycles[0].prompts.get("lengths") or {}).get("output")
+    return None if drawn is None else str(drawn["sha256"])[:12]
+
+
 def _work(a: Side, b: Side) -> Iterator[str]:
     """Prompts and counts, window by window as far as both have them."""
     recipes = [side.cycles[0].prompts.get("recipe_sha256") for side in (a, b)]
     yield from _unequal("recipe of prompts", *recipes)
+    yield from _unequal("lengths of answers", *map(_drawn_lengths, (a, b)))
     windows, others = _windows(a), _windows(b)
     common = sorted(windows.keys() & others.keys())
     if not common:

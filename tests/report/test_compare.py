@@ -99,6 +99,10 @@ def _prompts(one):
     one["cycles"][0]["windows"][1]["token_sha256"] = "f" * 64
 
 
+def _lengths(one):
+    one["cycles"][0]["prompts"]["lengths"] = {"output": {"sha256": "abc"}}
+
+
 def _recipe(one):
     one["cycles"][0]["prompts"]["recipe_sha256"] = "other"
 
@@ -125,6 +129,7 @@ def _no_energy(one):
     [
         (_prompts, "cycle 0, window 1: prompts "),
         (_recipe, "recipe of prompts "),
+        (_lengths, "lengths of answers None and 'abc'"),
         (_outputs, "cycle 1, window 0: output tokens "),
         (_weights, "fingerprint "),
         (_precision, "precision None and {'compute': 'float16'}"),

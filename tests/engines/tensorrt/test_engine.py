@@ -149,6 +149,16 @@ def test_figures_that_fell_out_of_the_ring_are_missed(start, ask, rows):
     )
 
 
+def test_steps_of_unequal_answers_are_told_where_all_begin_together(start, ask, rows):
+    """Else the next request takes a place that frees, at a step that nobody tells."""
+    engine, _ = start(max_batch_size=2)
+    prompts = rows(5, 6, 7)
+    got = ask(engine, prompts[:2], batch_size=2, output_limits=(3, 8))
+    assert [(one.new, one.steps) for one in got["work"]] == [(5, 3), (6, 8)]
+    got = ask(engine, prompts, batch_size=2, output_limits=(3, 8, 4))
+    assert got["work"] is None
+
+
 def test_forward_calls_are_told(start, ask, rows):
     """Those of requests that fit together share their steps; alike they are one."""
     engine, _ = start(max_batch_size=4)
