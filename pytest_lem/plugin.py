@@ -167,6 +167,8 @@ def pytest_runtest_makereport(
     report = yield
     if is_measured(item) and report.when == "call":
         item.stash[HELD_BACK] = not report.passed and _may_change(call)
+        if item.stash.get(SILENT, False) and _enough(item):
+            item.stash[SILENT] = False
         if not item.stash.get(SILENT, False):
             setattr(report, HEADLINE, _conclude(item))
     return report
@@ -255,6 +257,11 @@ def _code(item: pytest.Item) -> CodeType | None:
 def _may_change(call: pytest.CallInfo[None]) -> bool:
     """Whether later cycles may judge otherwise: asserted, or unexpectedly passed."""
     return call.excinfo is None or call.excinfo.errisinstance(AssertionError)
+
+
+def _enough(item: pytest.Item) -> bool:
+    """Whether this cycle is the last after all."""
+    return bool(item.config.stash[SESSION].enough(item.nodeid))
 
 
 def _conclude(item: pytest.Item) -> str | None:

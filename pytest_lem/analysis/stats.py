@@ -9,6 +9,12 @@ CI_LEVEL = 0.95
 FEW_CYCLES = 5
 FEW_FOR_BOOTSTRAP = 10
 SEED = 42
+# An interval is looked at after each cycle from the 5th to the 20th: at this level for
+# each, by Student's t, all together hold the mean of a normal law in 95 of 100.
+LEAST_LOOK = 5
+MOST_LOOK = 20
+LOOK_LEVEL = 0.9902
+_MOST_NEEDED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,13 +22,16 @@ class Statistics:
     """How cycles are summed up.
 
     `ci` is Student's t, the percentile bootstrap of the mean or its bias-corrected and
-    accelerated form (`bca`), both of `resamples`. A coefficient of variation over
-    `max_cv` makes a result unstable.
+    accelerated form (`bca`), both of `resamples`; or `repeated`, a t that may be looked
+    at after each cycle. A coefficient of variation over `max_cv` makes a result
+    unstable. Cycles go on until half the interval is `precision`, as a share; None
+    where their number is fixed.
     """
 
-    ci: Literal["t", "bootstrap", "bca"] = "t"
+    ci: Literal["t", "bootstrap", "bca", "repeated"] = "t"
     resamples: int = 1000
     max_cv: float = 0.10
+    precision: float | None = None
 
 
 STANDARD = Statistics()
@@ -88,9 +97,10 @@ def interval(
     n, mean = len(sample), float(sample.mean())
     if n < 2:
         return None, None
-    if asked.ci == "t":
+    if asked.ci in ("t", "repeated"):
+        level = CI_LEVEL if asked.ci == "t" else LOOK_LEVEL
         error = float(sample.std(ddof=1)) / math.sqrt(n)
-        half = t_quantile(n - 1, CI_LEVEL) * error
+        half = t_quantile(n - 1, level) * error
         return mean - half, mean + half
     if sample.min() == sample.max():
         return mean, mean
@@ -111,6 +121,17 @@ def _bootstrap(values: Sequence[float], asked: Statistics) -> tuple[float, float
         random_state=np.random.default_rng(SEED),
     ).confidence_interval
     return float(found.low), float(found.high)
+
+
+def cycles_needed(cv: float, precision: float) -> int | None:
+    """How many cycles of such a spread a repeated interval of such half-width takes.
+
+    Both are shares of the mean. None where over a thousand would not do.
+    """
+    for n in range(LEAST_LOOK, _MOST_NEEDED + 1):
+        if t_quantile(n - 1, LOOK_LEVEL) * cv / math.sqrt(n) <= precision:
+            return n
+    return None
 
 
 def t_quantile(degrees: float, level: float) -> float:

@@ -7,12 +7,13 @@ from typing import Any
 from pytest_lem.analysis.stats import Statistics
 from pytest_lem.front.program import Program
 from pytest_lem.front.settings import Settings
-from pytest_lem.records.assemble import experiment_record
+from pytest_lem.records.assemble import complete, experiment_record, summaries
 from pytest_lem.records.export import write_csv, write_json
 from pytest_lem.records.extended import Residue
 from pytest_lem.records.journal import Journal
 from pytest_lem.records.record import Cycle, Plan, Record, Session
 from pytest_lem.records.result import Result
+from pytest_lem.records.stopping import stopping
 from pytest_lem.spec.engine import EngineSpec
 
 
@@ -30,11 +31,6 @@ class Findings:
         self._journal: Journal | None = None
         self._cycles: dict[str, list[Cycle]] = {}
         self._executed: list[dict[str, Any]] = []
-        self._statistics = Statistics(
-            ci=settings["ci"],
-            resamples=settings["bootstrap"],
-            max_cv=settings["max-cv"] / 100,
-        )
 
     def __bool__(self) -> bool:
         return bool(self._cycles)
@@ -62,7 +58,25 @@ class Findings:
 
     def result(self, item_id: str) -> Result:
         """The cycles of an experiment so far."""
-        return Result(self._cycles.get(item_id, []), self._statistics)
+        return Result(self._cycles.get(item_id, []), self._statistics(item_id))
+
+    def enough(self, item_id: str) -> bool:
+        """Whether the cycles of an experiment are as precise as was asked for."""
+        asked = self._statistics(item_id)
+        done = complete(self._cycles.get(item_id, []))
+        found = stopping(done, summaries(done, asked), asked)
+        return found is not None and found["reached"]
+
+    def _statistics(self, item_id: str) -> Statistics:
+        """As the settings have it; where the number of cycles is open, until when."""
+        settings = self._settings
+        auto = self._program.experiments[item_id].effort.cycles == "auto"
+        return Statistics(
+            ci="repeated" if auto else settings["ci"],
+            resamples=settings["bootstrap"],
+            max_cv=settings["max-cv"] / 100,
+            precision=settings["precision"] if auto else None,
+        )
 
     def record(
         self,
@@ -95,7 +109,7 @@ class Findings:
                     program.identities[name],
                     self._cycles[name],
                     residue(one.spec),
-                    self._statistics,
+                    self._statistics(name),
                 )
                 for name, one in program.experiments.items()
                 if name in self._cycles and only in (None, name)

@@ -68,14 +68,15 @@ def run_silently(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Run one cycle without a report.
 
     An assertion that fails is held back, for the last cycle to judge. Anything else
-    but success ends the experiment: its reports are given at once.
+    but success ends the experiment: its reports are given at once. So are those of a
+    cycle that turned out to be the last while it ran, and is silent no more.
     """
     item.stash[HELD_BACK] = False
     properties = len(item.user_properties)
     reports = runtestprotocol(item, log=False, nextitem=nextitem)
     bad = [one for one in reports if not one.passed]
     held_back = len(bad) == 1 and item.stash[HELD_BACK]
-    if not bad or held_back:
+    if item.stash[SILENT] and (not bad or held_back):
         del item.user_properties[properties:]
         return
     item.stash[ENDED] = True

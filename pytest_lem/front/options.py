@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from pytest_lem.front.ini_options import INI_OPTIONS
+from pytest_lem.front.statistics_options import STATISTICS_OPTIONS
 from pytest_lem.front.values import (
     Option,
     arguments,
     assignment,
+    cycles,
     image,
     interpreter,
     label,
@@ -65,10 +67,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         name="cycles",
-        parse=number(int, 1),
+        parse=cycles,
         default=3,
-        metavar="N",
-        help="complete repetitions of each experiment, 1 to 20 (default: 3)",
+        metavar="N|auto",
+        help="complete repetitions of each experiment, 1 to 20; auto: 5 to 20, until "
+        "--lem-precision is reached (default: 3)",
     ),
     Option(
         name="windows",
@@ -339,14 +342,6 @@ OPTIONS: tuple[Option, ...] = (
         "(default: not written)",
     ),
     Option(
-        name="ci",
-        parse=one_of("t", "bootstrap", "bca"),
-        default="t",
-        metavar="METHOD",
-        help="how intervals over cycles are made: t, bootstrap or bca; the last two "
-        "are too narrow below 10 cycles (default: t)",
-    ),
-    Option(
         name="carbon-intensity",
         parse=number(float, 0),
         default=None,
@@ -360,6 +355,7 @@ OPTIONS: tuple[Option, ...] = (
         metavar="FACTOR",
         help="power usage effectiveness of the building, for emissions (default: 1.0)",
     ),
+    *STATISTICS_OPTIONS,
     *INI_OPTIONS,
 )
 

@@ -107,7 +107,7 @@ class Program:
         return {
             name: Entry(
                 engine=one.spec.model_dump_json(),
-                cycles=one.effort.cycles,
+                cycles=one.effort.most_cycles,
                 window_s=_window_s(one.effort),
             )
             for name, one in self.experiments.items()

@@ -85,6 +85,9 @@ class LemSession:
             gpus=[one.name for one in self._premises.gpus],
             experiments=len(program.entries),
             steps=len(program.steps),
+            open_ended=any(
+                one.effort.cycles == "auto" for one in program.experiments.values()
+            ),
             estimate_s=program.estimate_s(idle.before_s, idle.after_s),
             order=program.order,
             seed=program.seed,
@@ -143,6 +146,10 @@ class LemSession:
     def result(self, item_id: str) -> Result:
         """The cycles of an experiment so far."""
         return self._findings.result(item_id)
+
+    def enough(self, item_id: str) -> bool:
+        """Whether an experiment is done before its plan is, being precise enough."""
+        return self._findings.enough(item_id)
 
     def conclude(self, item_id: str) -> Result:
         """The cycles of a finished experiment, whose record goes to the store."""

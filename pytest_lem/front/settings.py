@@ -152,6 +152,13 @@ def _bad_effort(settings: Settings) -> Iterator[str]:
         Effort(cycles=settings["cycles"])
     except ConfigError as error:
         yield f"{settings.says('cycles')}: {error}"
+    if settings["cycles"] == "auto" and settings["ci"] != "t":
+        yield (
+            f"{settings.says('ci')}={settings['ci']}: cycles that end by their "
+            "interval have one of their own; leave it out with --lem-cycles=auto"
+        )
+    if settings.origins["precision"] == "cli" and settings["cycles"] != "auto":
+        yield f"{settings.says('precision')}: say --lem-cycles=auto with it"
 
 
 def meters_of(config: pytest.Config) -> "Registry":

@@ -85,6 +85,31 @@ def windows(text: str) -> int | str:
         raise ValueError(f"{error}, nor auto") from None
 
 
+def cycles(text: str) -> int | str:
+    """A number of cycles, or `auto`."""
+    if text == "auto":
+        return text
+    try:
+        return int(number(int, 1)(text))
+    except ValueError as error:
+        raise ValueError(f"{error}, nor auto") from None
+
+
+def percent(text: str) -> float:
+    """`N` or `N%`, above 0 and below 100, as a share."""
+    try:
+        share = float(text.strip().removesuffix("%")) / 100
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        msg = (
+            "is no number of percent above 0 and below 100; the type of weights is "
+            "said by --lem-set precision=..."
+        )
+        raise ValueError(msg)
+    return share
+
+
 def thermal(text: str) -> tuple[float | None, float]:
     """`C` or `stable`, and `,TIMEOUT`: degrees Celsius, and seconds to wait at most.
 

@@ -18,6 +18,7 @@ from pytest_lem.records.extended import UNREAD, Residue, extended
 from pytest_lem.records.record import Cycle, ExperimentRecord, SummaryRecord
 from pytest_lem.records.search import search_flags, search_record, without_trials
 from pytest_lem.records.spread import spreads
+from pytest_lem.records.stopping import stopping
 from pytest_lem.spec.experiment import Experiment
 
 
@@ -93,6 +94,7 @@ def experiment_record(
         excluded=[_exclusion(c) for c in cycles if c.status != "complete"],
         notes=[one.to_json() for one in experiment.notes],
         search=found,
+        stopping=stopping(complete(cycles), summary, asked),
     )
 
 
@@ -170,7 +172,9 @@ def _noise_flags(summary: Mapping[str, Summary], asked: Statistics) -> set[str]:
     flags = set()
     if summary and all(one.n < FEW_CYCLES for one in summary.values()):
         flags.add("few_cycles")
-    resampled = [one for one in summary.values() if one.ci_method not in (None, "t")]
+    resampled = [
+        one for one in summary.values() if one.ci_method in ("bootstrap", "bca")
+    ]
     if any(one.n < FEW_FOR_BOOTSTRAP for one in resampled):
         flags.add("narrow_interval")
     for name in HEADLINES:

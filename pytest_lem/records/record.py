@@ -255,6 +255,8 @@ class ExperimentRecord(_Part):
     `notes` has what had better be said otherwise of its settings, each with the
     parameter's path, a message, a suggestion and its severity. `search` has the rate
     at which the cycles were measured, where one was searched for, and how sure it is.
+    `stopping` says what precision was asked of the cycles and what they reached; null
+    where their number was fixed.
     """
 
     id: str
@@ -274,6 +276,7 @@ class ExperimentRecord(_Part):
     excluded: list[Json]
     notes: list[Json] = []
     search: Json | None = None
+    stopping: Json | None = None
 
 
 class Plan(_Part):

@@ -10,7 +10,15 @@ from pathlib import Path
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.records.record import ExperimentRecord, Record
 from pytest_lem.records.result import Metric, Result
-from pytest_lem.report import arrivals, failures, goodput, latency, phases, search
+from pytest_lem.report import (
+    arrivals,
+    failures,
+    goodput,
+    latency,
+    phases,
+    search,
+    stopping,
+)
 from pytest_lem.report.table import (
     GUESSES,
     NONE,
@@ -108,7 +116,10 @@ FLAGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
-    """What a session is about to do, for header and plan."""
+    """What a session is about to do, for header and plan.
+
+    `open_ended` where cycles end by their precision, so that `steps` are the most.
+    """
 
     version: str
     backends: Sequence[str]
@@ -121,6 +132,7 @@ class Outline:
     seed: int
     reports: Sequence[str]
     search: str = ""
+    open_ended: bool = False
 
 
 def header(outline: Outline) -> list[str]:
@@ -132,7 +144,7 @@ def header(outline: Outline) -> list[str]:
             f"meter {outline.meter}; GPUs: {gpus}"
         ),
         (
-            f"lem plan: {outline.experiments} experiments, {outline.steps} cycles "
+            f"lem plan: {_counts(outline)} "
             f"{outline.order}, no gaps, seed {outline.seed}, "
             f"about {duration(outline.estimate_s)}"
         ),
@@ -143,11 +155,17 @@ def header(outline: Outline) -> list[str]:
     return lines
 
 
+def _counts(outline: Outline) -> str:
+    """How many experiments and cycles."""
+    most = "at most " if outline.open_ended else ""
+    return f"{outline.experiments} experiments, {most}{outline.steps} cycles"
+
+
 def plan_lines(
     outline: Outline, steps: Sequence[tuple[str, int]], limit: int = 40
 ) -> list[str]:
     """The plan for `--lem-plan`: counts, estimates and the order of the cycles."""
-    counts = f"{outline.experiments} experiments, {outline.steps} cycles"
+    counts = _counts(outline)
     shown = [
         f"  {k + 1:>4}  cycle {c + 1}  {visible(n)}" for k, (n, c) in enumerate(steps)
     ]
@@ -198,6 +216,7 @@ def summary(
         for flag, number in numbered_flags(record).items()
     ]
     notes = [f"no energy: {visible(reason)}" for reason in _reasons(record)]
+    notes += stopping.lines(record)
     places = [f"report: {visible(str(path))}" for path in written]
     if store is not None:
         places.append(f"store: {visible(str(store))}")

@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 from pytest_lem.errors import ConfigError
 
+MOST_CYCLES = 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warmup:
@@ -81,12 +83,14 @@ def _not_a_warmup(text: object) -> ConfigError:
 class Effort:
     """Cycles, windows and limits of one experiment.
 
-    `windows` is a number, or "auto": at least 3 windows and at least max(1 s, 20
-    counter periods) of measured time. `max_seconds` ends the windows of one cycle.
+    `cycles` is a number, or "auto": from 5 to 20, until the interval is as narrow as
+    the session asks. `windows` is a number, or "auto": at least 3 windows and at least
+    max(1 s, 20 counter periods) of measured time. `max_seconds` ends the windows of one
+    cycle.
     `timeout` (s) limits each step of the worker.
     """
 
-    cycles: int = 3
+    cycles: int | Literal["auto"] = 3
     windows: int | Literal["auto"] = "auto"
     max_seconds: float = 10.0
     warmup: Warmup = Warmup()
@@ -97,11 +101,16 @@ class Effort:
         if problems := list(self._problems()):
             raise ConfigError("\n".join(problems))
 
+    @property
+    def most_cycles(self) -> int:
+        """How many cycles there are at most."""
+        return MOST_CYCLES if self.cycles == "auto" else self.cycles
+
     def _problems(self) -> Iterator[str]:
-        if not _whole(self.cycles):
-            yield f"cycles={self.cycles!r} is not a whole number"
-        elif not 1 <= self.cycles <= 20:
-            yield f"cycles={self.cycles} is not between 1 and 20"
+        if self.cycles != "auto" and not _whole(self.cycles):
+            yield f"cycles={self.cycles!r} is not a whole number, nor 'auto'"
+        elif not 1 <= self.most_cycles <= MOST_CYCLES:
+            yield f"cycles={self.cycles} is not between 1 and {MOST_CYCLES}"
         if self.windows != "auto" and not (_whole(self.windows) and self.windows >= 1):
             yield f"windows={self.windows!r} is neither 'auto' nor at least 1"
         for name in ("max_seconds", "timeout"):

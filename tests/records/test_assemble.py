@@ -302,6 +302,27 @@ def test_a_bootstrap_of_few_cycles_is_flagged(make_cycle, experiment):
     assert few.summary[SPEED].ci_method == "bootstrap"
 
 
+def test_the_record_says_what_precision_was_reached(make_cycle, experiment):
+    """And how many cycles the asked one would take; null where the number is fixed."""
+    cycles = [make_cycle(k, **{SPEED: 10.0 + k % 2}) for k in range(6)]
+    asked = Statistics(ci="repeated", precision=0.02)
+    found = experiment(*cycles, asked=asked)
+    half = found.summary[SPEED].ci_high - found.summary[SPEED].mean
+    assert found.stopping == {
+        "metric": SPEED,
+        "asked_pct": 2.0,
+        "reached_pct": pytest.approx(100 * half / 10.5),
+        "reached": False,
+        "cycles": 6,
+        "needed_cycles": 50,
+    }
+    assert experiment(*cycles).stopping is None
+    coarse = Statistics(ci="repeated", precision=0.2)
+    assert experiment(*cycles, asked=coarse).stopping["reached"]
+    assert not experiment(*cycles[:4], asked=coarse).stopping["reached"]
+    assert experiment(asked=coarse).stopping["reached_pct"] is None
+
+
 def test_flags_of_cycles_and_windows_are_the_experiments(
     make_cycle, make_window, experiment
 ):
