@@ -1,6 +1,6 @@
 """The `lem` command."""
 
-from pytest_lem.cli import comparing, here, merge, reports, results, settings
+from pytest_lem.cli import comparing, here, merge, migrate, reports, results, settings
 from pytest_lem.cli.app import app
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "here",
     "main",
     "merge",
+    "migrate",
     "reports",
     "results",
     "settings",

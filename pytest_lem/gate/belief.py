@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from pytest_lem.gate.side import Side, is_energy
 
-# Of any metric: no real engine, not steady, slowed down, or not alone.
+# Of any metric: no real engine, not measured by us, not steady, slowed, not alone.
 _NEVER = (
     "fake_engine",
+    "migrated",
     "warmup_not_converged",
     "throttled_thermal",
     "throttled_power_brake",

@@ -85,7 +85,7 @@ def experiment_record(
         synthetic=bool(result_flags(everything) & SYNTHETIC_FLAGS),
         synthetic_weights=bool(last and last.model.get("synthetic_weights")),
         cycles=list(everything),
-        summary=_summary_records(summary, complete(cycles)),
+        summary=summary_records(summary, complete(cycles)),
         extended=extended(complete(cycles), nulls, residue),
         quality={},
         flags=sorted(flags),
@@ -153,9 +153,10 @@ def _known(cycles: Sequence[Cycle], metric: str) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def _summary_records(
+def summary_records(
     summary: Mapping[str, Summary], cycles: Sequence[Cycle]
 ) -> dict[str, SummaryRecord]:
+    """Each metric's summary as the record has it, with the spread of windows."""
     found = spreads(cycles)
     records = {}
     for name, one in summary.items():

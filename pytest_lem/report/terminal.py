@@ -41,6 +41,7 @@ FLAGS = {
     "estimated_energy": "energy is a model's estimate, not a measurement (~)",
     "replayed_energy": "energy comes from a recorded trace",
     "synthetic_energy": "energy comes from a fake meter",
+    "migrated": "another program measured this, by methods of its own",
     "fake_engine": "the engine is a script",
     "custom_loop": "the test's own loop was measured, without a warm-up by the plugin",
     "prefix_cache_hits": "prompts began alike within a pass: part was not computed",

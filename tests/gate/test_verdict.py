@@ -155,6 +155,7 @@ def test_the_meter_matters_to_energy_alone(make_report):
         ({"flags": ["estimated_energy"]}, "estimated_energy"),
         ({"flags": ["replayed_energy"]}, "replayed_energy"),
         ({"flags": ["fake_engine"]}, "fake_engine"),
+        ({"flags": ["migrated"]}, "migrated"),
         ({"flags": ["throttled_thermal"]}, "throttled_thermal"),
         ({"flags": ["warmup_not_converged"]}, "warmup_not_converged"),
         ({"flags": ["foreign_process"]}, "foreign_process"),
