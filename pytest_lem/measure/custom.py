@@ -20,6 +20,7 @@ from pytest_lem.measure.window import Pass
 from pytest_lem.meters.metering import Metering
 from pytest_lem.records.record import Cycle
 from pytest_lem.spec.experiment import Experiment
+from pytest_lem.spec.parameters.slo import Slo
 from pytest_lem.workload.prompts import recipe_sha256, token_sha256
 
 Work = list[list[tuple[int, int]]]
@@ -79,7 +80,7 @@ class LoopWindow:
             raise NullMetricError("output_tokens does not exist: nothing_counted")
         return sum(one.output_tokens for one in self.counted)
 
-    def as_pass(self) -> Pass:
+    def as_pass(self, slo: Slo | None) -> Pass:
         """The window as a pass that has run and is not yet costed."""
         asked = {
             id(one): prompt
@@ -103,6 +104,7 @@ class LoopWindow:
             index=self.index,
             token_sha256=token_sha256([asked[id(one)] for one in self.counted]),
             generation=generation,
+            slo=slo,
         )
 
     def _ended(self) -> int:
@@ -227,7 +229,8 @@ class CustomCycle:
     def _write_passes(self) -> None:
         """What the windows that ended found, as far as the body came."""
         whole = [w for w in self._windows if w.end_ns is not None and w.counted]
-        passes = [window.as_pass() for window in whole]
+        slo = self._notes.experiment.workload.slo
+        passes = [window.as_pass(slo) for window in whole]
         digest = recipe_sha256({"token_sha256": [one.token_sha256 for one in passes]})
         self._notes.passes = passes
         self._notes.prompts = {"source": "custom_loop", "recipe_sha256": digest}

@@ -75,6 +75,18 @@ def test_windows_become_the_windows_of_the_cycle(loop):
     assert loop.work == [[[(3, 4)] * 2, [(3, 4)] * 4]]
 
 
+def test_requests_of_a_loop_are_held_against_their_limits(make_lab, experiment):
+    """Those that were counted, over all windows."""
+    script = {"latency_script_s": [0.01, 0.3]}
+    one = experiment(script=script, slo={"e2e_ms": 100})
+    loop = Loop(make_lab(FakeMeter(50.0)), one)
+    loop.measured(2), loop.measured(2)
+    cycle = loop.end()
+    assert (cycle.goodput["good"], cycle.goodput["requests"]) == (2, 4)
+    assert cycle.metrics["attainment"] == 0.5
+    assert cycle.goodput["steady"]["reason"] == "few_requests"
+
+
 def test_the_record_says_that_nothing_was_warmed_up(loop):
     """No warm-up, no recipe of the workload's: the loop is the test's own."""
     loop.measured()
