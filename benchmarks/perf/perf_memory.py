@@ -11,6 +11,7 @@ limit was missed.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,12 +22,34 @@ OUTPUT_TOKENS = 500
 LEAST_REQUESTS = 20
 # What a large window costs beside its tokens, such as libraries that it needs.
 SLACK_MB = 20.0
+_PATHS = [one for one in [os.environ.get("PYTHONPATH")] if one]
 
+# Ids as a real vocabulary has them: Python keeps those below 257 only once.
+ENGINE = """
+from dataclasses import replace
+from pytest_lem.engines.fake import FakeEngine
+
+class WideEngine(FakeEngine):
+    def collect(self, *asked):
+        found = super().collect(*asked)
+        found["completions"] = [
+            replace(one, output_ids=[i + 100_000 for i in one.output_ids])
+            for one in found["completions"]
+        ]
+        return found
+"""
 CONFTEST = """
 import json
 from pathlib import Path
+from pytest_lem.engines import Capabilities
+from pytest_lem.engines.registry import EngineEntry
 
 PEAKS = {}
+
+def pytest_lem_register_engines(registry):
+    able = Capabilities(streaming="tokens", open_loop=True)
+    entry = EngineEntry(name="wide", target="wide:WideEngine", capabilities=able)
+    registry.add(entry)
 
 def peak_mb(pid):
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -59,17 +82,23 @@ def peaks(requests: int, *, sent: bool) -> dict[str, float]:
     slo = {"itl_p95_ms": 5.0, "ttft_ms": 50.0}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
+        (path / "wide.py").write_text(ENGINE)
         (path / "conftest.py").write_text(CONFTEST)
         test = TEST.format(requests=requests, tokens=OUTPUT_TOKENS, load=load, slo=slo)
         (path / "test_it.py").write_text(test)
         (path / "pytest.ini").write_text("[pytest]\n")
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        command += ["--lem-backend=fake", "--lem-meter=fake", "--lem-idle=off"]
+        command += ["--lem-backend=wide", "--lem-meter=fake", "--lem-idle=off"]
         command += ["--lem-cycles=1", "--lem-windows=1", "--lem-warmup=off"]
-        command += ["--lem-set=fake.prefill_s=0", "--lem-set=fake.token_s=0"]
+        command += ["--lem-set=wide.prefill_s=0", "--lem-set=wide.token_s=0"]
         command += ["--lem-json=r.json", "--lem-csv=r.csv"]
         done = subprocess.run(
-            command, cwd=path, capture_output=True, text=True, check=False
+            command,
+            cwd=path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([folder, *_PATHS])},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             sys.exit(done.stdout + done.stderr)
