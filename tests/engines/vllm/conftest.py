@@ -10,6 +10,8 @@ from tests.engines.driving import spec
 
 if importlib.util.find_spec("vllm"):
     os.environ["HF_HUB_OFFLINE"] = "1"  # what is looked for there is not needed
+    # Or each session of pytester's, whose home is empty, would look at models anew.
+    os.environ.setdefault("VLLM_CACHE_ROOT", os.path.expanduser("~/.cache/vllm"))
 
 SMALL = {"enforce_eager": True, "kv_cache_memory_bytes": 2**24, "block_size": 32}
 """What makes a start short: no compiler, and a cache of 16 MiB."""
@@ -38,8 +40,23 @@ def spec_of(llama):
     return made
 
 
+@pytest.fixture(scope="session")
+def freeze():
+    """Call it before a start: what libraries hold for good is not looked through.
+
+    vLLM collects garbage eight times in the life of an engine, and at its end would
+    thaw what was frozen.
+    """
+    real, thaw = gc.freeze, gc.unfreeze
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "freeze", lambda: None)
+        patch.setattr(gc, "unfreeze", lambda: None)
+        yield real
+    thaw()
+
+
 @pytest.fixture(scope="module")
-def start(spec_of):
+def start(spec_of, freeze):
     """Start vLLM with a section: the engine, and what the load reported.
 
     One at a time: a start ends the one before.
@@ -47,12 +64,12 @@ def start(spec_of):
     pytest.importorskip("vllm")
     from pytest_lem.engines.vllm.engine import VllmEngine
 
-    gc.freeze()  # what libraries hold for good would be looked through at every start
     made = []
 
     def started(**section):
         while made:
             made.pop().unload()
+        freeze()
         engine = VllmEngine()
         made.append(engine)
         return engine, engine.load(spec_of(**{**SMALL, **section}))
@@ -60,7 +77,6 @@ def start(spec_of):
     yield started
     while made:
         made.pop().unload()
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,22 @@ import pytest
 
 pytest.importorskip("vllm")
 
+from pytest_lem.engines import difference as differences
+from pytest_lem.engines import matrix
 from pytest_lem.engines.difference import difference
 from pytest_lem.engines.matrix import column
+from pytest_lem.engines.signatures import read
+from pytest_lem.spec import catalogue
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _read_once():
+    """Reading starts a process that imports vLLM."""
+    found = read(catalogue.native("vllm"), sys.executable)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (differences, matrix):
+            patch.setattr(module, "read", lambda *_: found)
+        yield
 
 
 def test_vllm_takes_every_argument():
