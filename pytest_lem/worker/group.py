@@ -180,15 +180,16 @@ def _prctl(option: int, value: int | ctypes.c_char_p) -> None:
 def _table() -> dict[int, _Process]:
     """All processes of this machine."""
     found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (one := _read(entry)):
-            found[int(entry.name)] = one
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (one := _read(int(name))):
+            found[int(name)] = one
     return found
 
 
-def _read(entry: Path) -> _Process | None:
+def _read(pid: int) -> _Process | None:
     try:
-        stat = (entry / "stat").read_text(errors="replace")
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            stat = file.read()
     except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
         return None
     fields = stat[stat.rindex(")") + 2 :].split()

@@ -74,9 +74,10 @@ def test_an_argument_that_an_installed_engine_lacks_is_gone(interpreter):
     assert found.features["4 bits by bitsandbytes"] == "no"
 
 
-def test_the_command_prints_a_line_for_each_feature():
+def test_the_command_prints_a_line_for_each_feature(interpreter):
     """With the version that was looked at, and what the words mean."""
-    output = CliRunner().invoke(app, ["matrix"]).output
+    others = [f"--python={backend}={interpreter()}" for backend in catalogue.BACKENDS]
+    output = CliRunner().invoke(app, ["matrix", *others]).output
     assert all(f"\n{name}  " in output for name in FEATURES)
     columns = CliRunner().invoke(app, ["matrix", "--json"]).output.splitlines()
     told = {one["backend"]: one for one in map(json.loads, columns)}

@@ -39,7 +39,10 @@ def measured(pytester):
 
 
 def test_the_real_engine_tells_its_phases(measured, report):
-    """Two batches of three a window: each token of theirs is in one phase."""
+    """Two batches of three a window: each token of theirs is in one phase.
+
+    Nothing was drafted, and the record says so.
+    """
     measured(*REAL).assert_outcomes(passed=1)
     (one,) = report().experiments
     assert "token_stamped" in one.flags
@@ -58,6 +61,9 @@ def test_the_real_engine_tells_its_phases(measured, report):
         )
         assert min(part["duration_s"] for part in parts[:2]) > 0
         assert found["nulls"]["request_energy_j"] == "requests_share_a_batch"
+    drafts = one.extended["speculation"]
+    assert drafts["verify_calls"] is None
+    assert {one.nulls[f"extended.speculation.{key}"] for key in drafts} == {"no_drafts"}
     assert one.summary["decode_power_w"].value == pytest.approx(50.0)
     assert one.summary["decode_throughput_tps"].value == pytest.approx(
         2 * 48 / sum(window.phases["decode"]["duration_s"] for window in windows)

@@ -5,14 +5,12 @@ import pytest
 SOURCE = """
 import pytest
 
-@pytest.mark.lem(input_tokens=16, output_tokens=8, transformers={"device": "cpu"})
-class TestDrafts:
-    @pytest.mark.lem(transformers={"prompt_lookup_num_tokens": 2})
-    def test_lookup(self, lem):
-        lem()
-
-    def test_plain(self, lem):
-        lem()
+@pytest.mark.lem(
+    input_tokens=16, output_tokens=8,
+    transformers={"device": "cpu", "prompt_lookup_num_tokens": 2},
+)
+def test_lookup(lem):
+    lem()
 """
 
 OPTIONS = (
@@ -26,19 +24,16 @@ OPTIONS = (
 )
 
 
-def test_drafts_are_told_in_the_same_group_whether_there_are_some(pytester, report):
-    """Counted over both windows; without drafts the group is null with its reason."""
+def test_drafts_are_counted_over_all_windows(pytester, report):
+    """In a group of the record, and among no engine's own figures."""
     pytest.importorskip("transformers")
     pytester.makepyfile(test_it=SOURCE)
     run = pytester.runpytest_subprocess(*OPTIONS, "-p", "no:randomly")
-    run.assert_outcomes(passed=2)
-    lookup, plain = report().experiments
+    run.assert_outcomes(passed=1)
+    (lookup,) = report().experiments
     found = lookup.extended["speculation"]
     (cycle,) = lookup.cycles
     each = [window.speculation.verify_calls for window in cycle.windows]
     assert found["verify_calls"] == sum(each)
     assert found["tokens_per_call"] == 16 / sum(each)
     assert "speculation" not in cycle.native
-    assert set(plain.extended["speculation"]) == set(found)
-    reasons = {plain.nulls[f"extended.speculation.{name}"] for name in found}
-    assert reasons == {"no_drafts"}

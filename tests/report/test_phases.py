@@ -41,11 +41,14 @@ OPTIONS = (
 )
 
 
-@pytest.fixture
-def report(pytester):
-    pytester.makepyfile(test_it=SOURCE)
-    pytester.runpytest_subprocess(*OPTIONS.split()).assert_outcomes(passed=5)
-    return pytester.path / "r.json"
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phases")
+    (folder / "test_it.py").write_text(SOURCE)
+    command = [sys.executable, "-m", "pytest", "-q", *OPTIONS.split()]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "r.json"
 
 
 def lem(*arguments):
