@@ -37,8 +37,8 @@ from pytest_lem.spec.search import Search
 from pytest_lem.spec.workload import Workload
 from pytest_lem.workload.adapters import fingerprint
 from pytest_lem.workload.arrivals import by_times
+from pytest_lem.workload.context import LENGTH_KEYS, LONGEST, check_context
 from pytest_lem.workload.drafts import by_content
-from pytest_lem.workload.lengths import inputs_of, outputs_of
 from pytest_lem.workload.models import Model, resolve
 
 
@@ -131,7 +131,7 @@ class Program:
 
     def _identify(self, experiment: Experiment) -> str:
         model = self._model(experiment)
-        _check_context(model.config, experiment.workload)
+        _check_contexts(model.config, experiment)
         texts = recipe(experiment.workload) if experiment.workload.prompts else None
         spec = experiment.spec
         found = identity(
@@ -238,31 +238,12 @@ def _window_s(effort: Effort) -> float:
     return min(effort.max_seconds, least_s)
 
 
-def _check_context(config: dict[str, Any] | None, workload: Workload) -> None:
-    limit = (config or {}).get("max_position_embeddings")
-    if limit is None or workload.prompts is not None:
-        return
-    longest, most = workload.longest_input, workload.longest_output
-    if longest is None or most is None:
-        _check_drawn(limit, workload)
-    elif longest + most > limit:
-        name = "input_lengths up to " if workload.input_lengths else "input_tokens="
-        out = "output_lengths up to " if workload.output_lengths else "output_tokens="
-        raise ConfigError(
-            f"{name}{longest} and {out}{most} make {longest + most}; "
-            f"the model's context holds {limit}"
-        )
-
-
-def _check_drawn(limit: int, workload: Workload) -> None:
-    """Refuse lengths without a limit of their own where one that is drawn is above."""
-    count = workload.most_requests
-    into = inputs_of(workload, count) or [workload.synthetic_input_tokens] * count
-    out = outputs_of(workload, count) or [workload.output_tokens or 0] * count
-    for place, (length, more) in enumerate(zip(into, out, strict=True)):
-        if length + more > limit:
-            raise ConfigError(
-                f"request {place}: input_lengths has {length} tokens for it and "
-                f"output_lengths {more}, which make {length + more}; the model's "
-                f"context holds {limit}"
-            )
+def _check_contexts(config: dict[str, Any] | None, experiment: Experiment) -> None:
+    """Refuse requests that are longer than the model, or the engine as asked, takes."""
+    workload, spec = experiment.workload, experiment.spec
+    check_context(
+        (config or {}).get("max_position_embeddings"), "the model's context", workload
+    )
+    name = LONGEST.get(spec.backend, "")
+    if experiment.provenance.keys() & LENGTH_KEYS:  # else its windows may ask for less
+        check_context(spec.engine.get(name), f"{spec.backend}.{name}", workload)

@@ -233,7 +233,7 @@ def test_pairs_of_lengths_are_asked_for_to_the_token(run, project, report):
     result = run(source, *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        ["*request 0: input_lengths has 4000 tokens * output_lengths 97, *4096"]
+        ["*request 0 has 4000 tokens in and 97 out, which make 4097; *4096"]
     )
 
 

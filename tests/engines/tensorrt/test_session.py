@@ -53,6 +53,18 @@ def report(pytester):
     return json.loads((pytester.path / "report.json").read_text(encoding="utf-8"))
 
 
+def test_lengths_above_what_the_engine_is_asked_to_hold_are_told(pytester, command):
+    """Before it is loaded; where no lengths are asked for nothing may be generated."""
+    pytester.makepyfile(test_it=SOURCE + "def test_free(engine):\n    assert engine\n")
+    result = command("--lem-set=tensorrt.max_seq_len=39")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["*test_batch*=8 make 40; tensorrt.max_seq_len holds 39"]
+    )
+    result.stderr.no_fnmatch_line("*test_stream*")
+    result.stderr.no_fnmatch_line("*test_free*")
+
+
 def test_experiments_run_in_tensorrt_llm(pytester, command):
     """By its alias; records say that the library was scripted, and whose version."""
     pytester.makepyfile(test_it=SOURCE)
