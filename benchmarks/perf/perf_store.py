@@ -29,10 +29,10 @@ from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.experiment import Experiment
 from pytest_lem.spec.workload import Workload
-from pytest_lem.store.finding import Wanted
 from pytest_lem.store.opening import open_store
 from pytest_lem.store.place import parse_place
 from pytest_lem.store.store import Store
+from pytest_lem.store.wanted import Wanted
 
 LOOKUP_MS = 20.0
 LIST_MS = 100.0

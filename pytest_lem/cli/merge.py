@@ -38,8 +38,8 @@ def merge(
 
 def _merge(source: str, there: "Store") -> "Tally":
     """Put one report in, or all of another store with its labels."""
-    from pytest_lem.store.finding import Wanted
     from pytest_lem.store.store import Tally
+    from pytest_lem.store.wanted import Wanted
 
     if "://" not in source and not _is_database(Path(source)):
         return there.put(read_report(Path(source)))

@@ -25,8 +25,8 @@ from pytest_lem.cli.choosing import (
 from pytest_lem.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pytest_lem.store.finding import Found
     from pytest_lem.store.store import Store
+    from pytest_lem.store.wanted import Found
 
 results = typer.Typer(
     help="What is in a store: .lem/results.db, LEM_STORE, or the one of --store.",
@@ -54,7 +54,7 @@ def list_(
 ) -> None:
     """List records, the newest first."""
     from pytest_lem.report.results import HEADLINES, listing
-    from pytest_lem.store.finding import Wanted
+    from pytest_lem.store.wanted import Wanted
 
     wanted = Wanted(
         identity=identity,
@@ -89,7 +89,7 @@ def query(
 ) -> None:
     """Tell values of metrics, with intervals, record by record."""
     from pytest_lem.report.results import check_metrics, values
-    from pytest_lem.store.finding import Wanted
+    from pytest_lem.store.wanted import Wanted
 
     wanted = Wanted(
         identity=identity,
@@ -119,7 +119,7 @@ def show(
 ) -> None:
     """Show records with all their metrics."""
     from pytest_lem.report.results import shown
-    from pytest_lem.store.finding import Wanted
+    from pytest_lem.store.wanted import Wanted
 
     with opened(store) as there:
         for one in _chosen(there, keys):
@@ -150,8 +150,7 @@ def export(
 ) -> None:
     """Write records to files, as the sessions that measured them would have."""
     from pytest_lem.records.export import write_json, write_rows
-    from pytest_lem.store.finding import Wanted
-    from pytest_lem.store.rows import key_of
+    from pytest_lem.store.wanted import Wanted
 
     wanted = Wanted(
         keys=keys or (),
@@ -171,6 +170,8 @@ def export(
     try:
         if json_folder is not None:
             json_folder.mkdir(exist_ok=True)
+            from pytest_lem.store.rows import key_of
+
             for one in reports:
                 key = key_of(one.session.model_dump(), one.experiments[0].id)
                 write_json(one, json_folder / f"{one.session.id}-{key}.json")
@@ -223,7 +224,7 @@ def label(
 
 def _chosen(store: "Store", keys: list[str]) -> "list[Found]":
     """One record for each key; raises ConfigError where there is none or several."""
-    from pytest_lem.store.finding import Wanted
+    from pytest_lem.store.wanted import Wanted
 
     chosen = []
     for key in keys:

@@ -10,7 +10,7 @@ from pytest_lem.errors import ConfigError
 from pytest_lem.records.record import ExperimentRecord, Record
 from pytest_lem.report.table import GUESSES, NONE, spread, table, visible
 from pytest_lem.spec.nearest import unknown
-from pytest_lem.store.finding import Found, Value
+from pytest_lem.store.wanted import Found, Value
 
 HEADLINES = {
     "energy_per_output_token_j": "J/token",

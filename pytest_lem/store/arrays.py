@@ -35,29 +35,19 @@ def take_out(cycle: dict[str, Any]) -> bytes | None:
     found = dict(_bulky(cycle))
     if not found:
         return None
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     columns = {}
     for name, (holder, key) in found.items():
         array = _as_arrow(holder[key])
         if array is not None:
             columns[name] = array
             holder[key] = {_MARK: name}
-    if not columns:
-        return None
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer, compression="zstd")
-    return buffer.getvalue()
+    return _written(columns) if columns else None
 
 
 def put_back(cycle: dict[str, Any], content: bytes | None) -> None:
     """Move the arrays back; where the file is gone they are null, with the reason."""
-    values: dict[str, Any] = {}
-    if content is not None:
-        import pyarrow.parquet as pq
-
-        values = pq.read_table(io.BytesIO(content)).to_pylist()[0]
+    columns = {} if content is None else _read(content)
+    values = {name: one for name, (one,) in columns.items()}
     for holder, key in _marks(cycle):
         name = holder[key][_MARK]
         holder[key] = values.get(name)
@@ -170,7 +160,23 @@ def _as_arrow(values: list[Any]) -> Any:
 
     try:
         array = pa.array([values])
+        (back,) = _read(_written({"a": array}))["a"]
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return None
-    same = json.dumps(array.to_pylist()[0]) == json.dumps(values)
-    return array if same else None
+    return array if json.dumps(back) == json.dumps(values) else None
+
+
+def _written(columns: dict[str, Any]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _read(content: bytes) -> dict[str, list[Any]]:
+    import pyarrow.parquet as pq
+
+    columns: dict[str, list[Any]] = pq.read_table(io.BytesIO(content)).to_pydict()
+    return columns

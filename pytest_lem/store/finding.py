@@ -1,7 +1,6 @@
-"""What is looked for in a store, and what is told of what was found."""
+"""Finding records in a store."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 from typing import Any
 
@@ -16,60 +15,10 @@ from pytest_lem.store.tables import (
     records,
     sessions,
 )
+from pytest_lem.store.wanted import Found, Value, Wanted
 
 # Parameters of one statement; SQLite takes 32766.
 _AT_ONCE = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Conditions that all hold; None is no condition, `limit` the newest so many.
-
-    `keys` and `identity` may be the first digits of one. `since` and `until` are ISO
-    dates or times, of this machine's zone where none is said; days are whole.
-    """
-
-    keys: Sequence[str] = ()
-    identity: str | None = None
-    backend: str | None = None
-    model: str | None = None
-    label: str | None = None
-    since: str | None = None
-    until: str | None = None
-    limit: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
-    """A metric over the cycles of a record, in its unit."""
-
-    value: float
-    ci_low: float | None
-    ci_high: float | None
-    n: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What is known of a record without reading it; `started_at` is UTC."""
-
-    key: str
-    session: str
-    status: str
-    experiment_id: str
-    identity: str
-    backend: str | None
-    model: str | None
-    precision: str | None
-    engine_version: str | None
-    gpu: str | None
-    started_at: str
-    cycles: int
-    synthetic: bool
-    flags: tuple[str, ...]
-    verdict: str | None
-    labels: tuple[str, ...] = ()
-    metrics: Mapping[str, Value] = field(default_factory=dict)
 
 
 def find(connection: Connection, wanted: Wanted, names: Sequence[str]) -> list[Found]:

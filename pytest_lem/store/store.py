@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, TableClause, delete, insert, select, 
 from pytest_lem.records.record import Record
 from pytest_lem.store.arrays import Arrays, Folder, Table
 from pytest_lem.store.database import connect, told, writing
-from pytest_lem.store.finding import Found, Wanted, find, narrowed, parts
+from pytest_lem.store.finding import find, narrowed, parts
 from pytest_lem.store.migrations import bring_up
 from pytest_lem.store.place import Place
 from pytest_lem.store.rows import (
@@ -31,6 +31,7 @@ from pytest_lem.store.tables import (
     sessions,
     windows,
 )
+from pytest_lem.store.wanted import Found, Wanted
 
 
 @dataclass(slots=True)
@@ -64,7 +65,7 @@ class Store:
         self._engine.dispose()
 
     def put(self, record: Record) -> Tally:
-        """Write a report, each of its records whole or not at all.
+        """Write a report, each of its records whole or not at all, its session last.
 
         A record that is there is replaced where it differs, and keeps its labels.
         """
@@ -78,11 +79,10 @@ class Store:
                 with writing(self._engine) as connection:
                     owner = _session(connection, session, environment)
                     stale = self._put(connection, owner, position, rows, tally)
+                    if position == len(report["experiments"]) - 1:
+                        changed = update(sessions).where(sessions.c.id == owner)
+                        connection.execute(changed.values(**session))
                 self._sweep(stale)
-            with writing(self._engine) as connection:
-                owner = _session(connection, session, environment)
-                changed = update(sessions).where(sessions.c.id == owner)
-                connection.execute(changed.values(**session))
         return tally
 
     def find(self, wanted: Wanted, metrics: Sequence[str] = ()) -> list[Found]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_lem.store.finding import Wanted
 from pytest_lem.store.opening import open_store
 from pytest_lem.store.place import parse_place
+from pytest_lem.store.wanted import Wanted
 
 pytest.importorskip("sqlalchemy")
 
@@ -60,7 +60,7 @@ def test_a_record_is_there_while_others_are_still_measured(run, stored):
     looking = """
 import pytest
 from pathlib import Path
-from pytest_lem.store.finding import Wanted
+from pytest_lem.store.wanted import Wanted
 from pytest_lem.store.opening import open_store
 from pytest_lem.store.place import parse_place
 
@@ -190,3 +190,37 @@ def test_it(lem):
     result.assert_outcomes(passed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["store *x.db: unable to open database file"])
+
+
+def test_a_password_is_in_no_report(run, errors_of):
+    """Nor in what is said of a server that is not there."""
+    result = run(SOURCE, "--lem-store=postgresql://me:s3cret@127.0.0.1:1/x")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (said,) = errors_of(result)
+    assert said.startswith("store postgresql://me:***@127.0.0.1:1/x: ")
+    assert "s3cret" not in said
+
+
+def test_without_its_libraries_one_line_says_what_to_install(project):
+    """To pytest and to the commands; everything else works without them."""
+    project.makepyfile(test_it=SOURCE)
+    project.makepyfile(sitecustomize="import sys; sys.modules['sqlalchemy'] = None")
+    paths = [str(project.path), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    for *command, status in (
+        ["pytest", "-q", "--lem-store=x.db", 4],
+        ["pytest", "-q", "-k", "fake-1", "--lem-cycles=1", 0],
+        ["pytest_lem.cli", "results", "export", "--csv=x.csv", 2],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=project.path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        lines = [line for line in done.stderr.splitlines() if line]
+        said = "a store needs sqlalchemy: pip install 'pytest-lem[store]'"
+        assert [line.removeprefix("ERROR: ") for line in lines] == [said] * (status > 0)

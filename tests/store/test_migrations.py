@@ -10,9 +10,9 @@ from sqlalchemy import Column, Integer, insert, select, text
 from pytest_lem.errors import StoreError
 from pytest_lem.store import migrations
 from pytest_lem.store.database import connect, writing
-from pytest_lem.store.finding import Wanted
 from pytest_lem.store.place import parse_place
 from pytest_lem.store.tables import metadata, version
+from pytest_lem.store.wanted import Wanted
 from tests.store.making import report
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pytest_lem.errors import ConfigError, StoreError
-from pytest_lem.store.finding import Wanted
+from pytest_lem.store.wanted import Wanted
 from tests.store.making import SPEED, cycle, report
 
 
@@ -154,6 +154,7 @@ def test_an_array_whose_file_is_gone_is_null_with_the_reason(sqlite, open_there)
         ([1, "a"] * 40, False),
         ([{"a": 1}, {"b": 1}] * 40, False),
         ([2**70] * 64, False),
+        ([{}] * 64, False),
     ],
 )
 def test_only_what_parquet_gives_back_unchanged_lies_apart(

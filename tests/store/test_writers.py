@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pytest_lem.store.finding import Wanted
+from pytest_lem.store.wanted import Wanted
 from tests.store.making import report, writer
 
 
