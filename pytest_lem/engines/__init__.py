@@ -168,11 +168,11 @@ class Generation:
     `native` the engine's own figures, unchanged, and in its `flags` what the engine has
     to say against the pass, in its `speculation` the `verify_calls`, `drafted_tokens`
     and `accepted_tokens` of drafts, in its `scheduler` what a scheduler did, in its
-    `request_times_ms` lists of `queue`, `prefill` and `decode` by its own clock, in its
-    `at_once` how many requests it can run at once; `work` the forward calls it made,
-    `None` where it does not tell, and `padding_told` whether pads are in them. `due_ns`
-    has when each request was due, on the clock of the stamps, and is empty where none
-    was.
+    `request_times_ms` lists of `queue`, `prefill` and `decode` by its own clock, with
+    None for a request that failed, in its `at_once` how many requests it can run at
+    once; `work` the forward calls it made, `None` where it does not tell, and
+    `padding_told` whether pads are in them. `due_ns` has when each request was due, on
+    the clock of the stamps, and is empty where none was.
     """
 
     start_ns: int
@@ -256,6 +256,26 @@ class CountsFlops(Protocol):
 
         The last two are None where they are not known. Raises Timeout soon after
         `until_s` on the monotonic clock.
+        """
+
+
+@runtime_checkable
+class Salvages(Protocol):
+    """An engine that tells what requests did of a pass in which it failed."""
+
+    def salvage(
+        self,
+        batches: Sequence[Any],
+        outcomes: Sequence[Any],
+        spans: Sequence[tuple[int, int]],
+        options: GenerateOptions,
+        error: str,
+    ) -> list[Completion]:
+        """All requests that were sent, in their order, as far as they came.
+
+        Of the batches that ended there are `outcomes`; the one after them broke off
+        with `error`, and its span, which ends there, is the last one. Nothing is asked
+        of what may be broken. Empty where nobody knows.
         """
 
 

@@ -19,8 +19,15 @@ from typing import Any, Literal, get_args
 
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines.dispatch import Dispatch
-from pytest_lem.engines.faults import Course, Fault, fault_of, with_fault
-from pytest_lem.errors import ConfigError, from_kind
+from pytest_lem.engines.faults import (
+    BROKEN,
+    Course,
+    Fault,
+    fault_of,
+    until_broken,
+    with_fault,
+)
+from pytest_lem.errors import ConfigError, GenerationError, from_kind
 
 Step = Literal["load", "generate", "unload"]
 
@@ -38,7 +45,8 @@ class Script:
     never returns (`hang_how`: `sleep`, `busy`, or `gil`, holding the interpreter's
     lock in C), or kills the worker; for `generate`, after `good_passes` passes.
     `faults` says of each request of a pass in turn what happens after half of its
-    tokens: `none`, `stall` until one of its limits, `error`, `stop`, `cancel`.
+    tokens: `none`, `stall` until one of its limits, `error`, `stop`, `cancel`, or
+    `break`, with which the whole engine fails.
     `prefix_caching` is what it says of itself; it caches nothing.
     """
 
@@ -82,6 +90,7 @@ class FakeEngine:
         self._runs = 0
         self._instant_ns: int | None = None
         self._due_ns: list[int] = []
+        self._broken: list[Course] = []
 
     def version(self) -> str:
         """The version of the script's language."""
@@ -148,6 +157,13 @@ class FakeEngine:
         if self._script.print_noise:
             _print_noise()
         self._misbehave("generate")
+        done = self._served(batch, options)
+        self._broken = until_broken(done)
+        if self._broken:
+            raise GenerationError(BROKEN)
+        return done
+
+    def _served(self, batch: _Batch, options: GenerateOptions) -> list[Course]:
         if options.due_ns:
             return self._as_due(batch, options)
         if options.concurrency is not None:
@@ -204,6 +220,25 @@ class FakeEngine:
             },
             "due_ns": self._due_ns if options.due_ns else [],
         }
+
+    def salvage(
+        self,
+        batches: Sequence[_Batch],
+        outcomes: Sequence[list[Course]],
+        spans: Sequence[tuple[int, int]],
+        options: GenerateOptions,
+        error: str,  # noqa: ARG002 - the script has it
+    ) -> list[Completion]:
+        """Requests up to the one that broke the engine; none where no request did."""
+        last, sent = batches[len(outcomes)], len(self._broken)
+        if not sent:
+            return []
+        part = replace(
+            last, prompts=last.prompts[:sent], output_ids=last.output_ids[:sent]
+        )
+        there = [*batches[: len(outcomes)], part]
+        told = self.collect(there, [*outcomes, self._broken], spans, options)
+        return list(told["completions"])
 
     def unload(self) -> None:
         """Forget the script, unless it misbehaves here."""

@@ -13,11 +13,14 @@ from pytest_lem.analysis.failures import Outcome
 from pytest_lem.engines import GenerateOptions
 from pytest_lem.engines.limits import End, limit
 
-Fault = Literal["none", "stall", "error", "stop", "cancel"]
+Fault = Literal["none", "stall", "error", "stop", "cancel", "break"]
+
+BROKEN = "the script breaks the engine"
 
 _ENDS: dict[Fault, tuple[Outcome, str | None]] = {
     "none": ("completed", None),
     "error": ("engine_error", "the script fails in this request"),
+    "break": ("engine_error", BROKEN),
     "stop": ("completed", None),
     "cancel": ("cancelled", "the script cancels this request"),
 }
@@ -53,6 +56,19 @@ def with_fault(one: Course, fault: Fault, options: GenerateOptions) -> Course | 
         one = replace(one, end_ns=last_ns, token_ns=made, outcome=outcome, error=error)
     end = limit(options, one.sent_ns, None)
     return one if end is None or one.end_ns <= end.at_ns else _cut(one, end)
+
+
+def until_broken(done: Sequence[Course]) -> list[Course]:
+    """Requests that were sent when one of them broke the engine; none if none did."""
+    breaks_ns = [one.end_ns for one in done if one.error == BROKEN]
+    if not breaks_ns:
+        return []
+    end = End(min(breaks_ns), "engine_error", BROKEN)
+    return [
+        one if one.end_ns <= end.at_ns else _cut(one, end)
+        for one in done
+        if one.sent_ns < end.at_ns
+    ]
 
 
 def _stalled(one: Course, last_ns: int, options: GenerateOptions) -> Course | None:

@@ -6,7 +6,7 @@ Both give a `RequestOutput` for each request, and begin as many as fit at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -63,6 +63,21 @@ class Heard:
     def finished(self) -> bool:
         """Whether its last event has come, and nobody ended it."""
         return self.end is None and self.output is not None and self.output.finished
+
+
+def with_failed(
+    times: Mapping[str, Sequence[float] | None], done: Sequence[Completion]
+) -> dict[str, list[float | None] | None]:
+    """Times of requests that completed, with None for each that did not."""
+    found: dict[str, list[float | None] | None] = {}
+    for name, values in times.items():
+        known = iter(values or ())
+        found[name] = (
+            None
+            if values is None
+            else [next(known) if one.outcome == "completed" else None for one in done]
+        )
+    return found
 
 
 def completion(
@@ -154,6 +169,49 @@ def _streamed(
             )
         )
     return done
+
+
+class Following:
+    """Tells what was `_heard` of the last flight of an engine that broke off."""
+
+    _heard: Sequence[Heard] = ()
+
+    def salvage(
+        self,
+        batches: Sequence[Any],
+        outcomes: Sequence[Any],
+        spans: Sequence[Span],
+        options: GenerateOptions,
+        error: str,
+    ) -> list[Completion]:
+        """All requests of flights that ended, and those that were sent of the last.
+
+        Where nothing was followed as it came, the whole of the last one has failed and
+        nobody knows how far it was. Of beams nothing is told.
+        """
+        if any(getattr(flight, "beams", 0) for flight in batches):
+            return []
+        done: list[Completion] = []
+        for flight, outcome, span in zip(batches, outcomes, spans, strict=False):
+            made, _ = read(
+                outcome,
+                flight.lengths,
+                span,
+                options,
+                timed=flight.timed,
+                first=len(done),
+            )
+            done += made
+        last, span = batches[len(outcomes)], spans[-1]
+        there = list(zip(self._heard, last.lengths, strict=True))
+        if last.timed:
+            there = [(one, length) for one, length in there if one.sent_ns]
+        for one, _ in there:
+            one.sent_ns = one.sent_ns or span[0]
+            if not one.finished and one.end is None:
+                one.end = End(span[1], "engine_error", error)
+        heard, lengths = [one for one, _ in there], [length for _, length in there]
+        return done + _streamed(heard, lengths, span, options, len(done))
 
 
 def together(rows: Sequence[Work], *, seqs: int) -> list[Work] | None:

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Literal
 
 from pytest_lem.engines import GenerateOptions, Generation
 from pytest_lem.errors import GenerationError
@@ -159,7 +161,8 @@ def energy_passes(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
             notes.flags.add("max_seconds_reached")
             break
         lab.progress.phase(f"window {count + 1}", max(0.0, enough_s - measured_s))
-        generation, digest = _generate(notes, bench, count, options)
+        keep = _keeping(notes, "energy", count)
+        generation, digest = _generate(notes, bench, count, options, broke=keep)
         run = Pass(
             kind="energy",
             index=count,
@@ -208,7 +211,10 @@ def latency_pass(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
         options = replace(options, batch_size=workload.batch_size)
     lab.progress.phase(f"latency window, {count} requests")
     index = len(notes.passes)
-    generation, digest = _generate(notes, bench, index, options, count=count)
+    keep = _keeping(notes, "latency", index)
+    generation, digest = _generate(
+        notes, bench, index, options, count=count, broke=keep
+    )
     run = Pass(
         kind="latency",
         index=index,
@@ -226,6 +232,24 @@ def latency_pass(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
         notes.flags.add("latency_at_batch_1")
 
 
+def _keeping(
+    notes: Notebook, kind: Literal["energy", "latency"], index: int
+) -> Callable[[str, Generation], None]:
+    """Notes what the requests of a pass did in which the engine failed."""
+
+    def keep(digest: str, generation: Generation) -> None:
+        run = Pass(
+            kind=kind,
+            index=index,
+            token_sha256=digest,
+            generation=generation,
+            slo=notes.experiment.workload.slo,
+        )
+        notes.passes.append(run)
+
+    return keep
+
+
 def _generate(
     notes: Notebook,
     bench: Bench,
@@ -233,6 +257,7 @@ def _generate(
     options: GenerateOptions,
     *,
     count: int | None = None,
+    broke: Callable[[str, Generation], None] | None = None,
 ) -> tuple[Generation, str]:
     workload = notes.experiment.workload
     requests = prompts_for(
@@ -242,10 +267,15 @@ def _generate(
     notes.tokenise_ms = requests.tokenise_ms
     notes.cut = requests.cut
     notes.chat_template_sha256 = requests.chat_template_sha256
-    generation = bench.client.generate(requests.prompts, options)
+    digest = token_sha256(requests.prompts)
+    generation = bench.client.generate(
+        requests.prompts,
+        options,
+        broke=None if broke is None else partial(broke, digest),
+    )
     check_work(requests.prompts, generation, options)
     check_sent(generation, options)
-    return generation, token_sha256(requests.prompts)
+    return generation, digest
 
 
 def _energy_options(lab: Laboratory, notes: Notebook) -> GenerateOptions:

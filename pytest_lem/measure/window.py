@@ -279,16 +279,14 @@ def _latency(run: Pass) -> dict[str, Any]:
 
 
 def _engine_times(run: Pass) -> dict[str, Any]:
-    """Time in queue, prefill and decode, where the engine tells it of each request.
-
-    It tells it of those that completed.
-    """
+    """Completed requests in queue, prefill and decode, where the engine tells it."""
     told = run.generation.native.get("request_times_ms") or {}
-    first = run.generation.completions[: run.left_out]
-    begun = sum(one.outcome == "completed" for one in first)
+    done = list(enumerate(run.generation.completions))[run.left_out :]
+    places = [place for place, one in done if one.outcome == "completed"]
     found = {
-        f"{name}_ms": distribution((told.get(name) or [])[begun:])
+        f"{name}_ms": distribution([times[k] for k in places] if times else [])
         for name in ("queue", "prefill", "decode")
+        for times in [told.get(name)]
     }
     lacking = any(one is None for one in found.values())
     return {**found, "reason": "not_reported_by_engine" if lacking else None}

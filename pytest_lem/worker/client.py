@@ -178,15 +178,33 @@ class EngineClient:
         )
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], options: GenerateOptions
+        self,
+        prompts: Sequence[Sequence[int]],
+        options: GenerateOptions,
+        *,
+        broke: Callable[[Generation], None] | None = None,
     ) -> Generation:
-        """One pass over prompts of token ids."""
+        """One pass over prompts of token ids.
+
+        Where the engine fails in it, and tells what its requests had done until then,
+        `broke` is given that before the error is raised.
+        """
+
+        def read(answer: Message) -> Generation:
+            told = answer.body.pop("broken", None)
+            generation = unpack_generation(answer.body, answer.arrays)
+            if told is None:
+                return generation
+            if broke is not None:
+                broke(generation)
+            raise self._line.told("generate", told)
+
         return self._ask(
             "generate",
             {"options": options.to_json()},
             pack_ragged("prompts", prompts),
             limit_s=self._limits.generate_s,
-            read=lambda answer: unpack_generation(answer.body, answer.arrays),
+            read=read,
         )
 
     def count_flops(

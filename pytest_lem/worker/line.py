@@ -148,7 +148,7 @@ class Line:
         if isinstance(message, ProtocolError):
             raise self._lost(step, f"what it said makes no sense: {message}")
         if message.kind == "error":
-            raise self._told(step, message.body)
+            raise self.told(step, message.body)
         if message.kind != "heartbeat" and message.id != request.id:
             raise self._lost(step, "its answer belongs to another request")
         return message
@@ -170,7 +170,8 @@ class Line:
         self._worker.wait(_ENDED_WITHIN_S)
         return self._worker.ending()
 
-    def _told(self, step: str, body: dict[str, Any]) -> LemError:
+    def told(self, step: str, body: dict[str, Any]) -> LemError:
+        """The failure that a worker tells of, with its traceback and the log's tail."""
         message = f"{self._name}, {step}: {body['message']}"
         detail = f"{body['traceback']}\n{self._worker.log_tail()}"
         return from_kind(body["error"], message, detail=detail)

@@ -13,7 +13,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,10 @@ from pytest_lem.engines import (
     GenerateOptions,
     Generation,
     Profiles,
+    Salvages,
 )
 from pytest_lem.engines.chatting import chatted
-from pytest_lem.engines.contract import judged
+from pytest_lem.engines.contract import first_line, judged
 from pytest_lem.errors import ConfigError, GenerationError
 from pytest_lem.worker import cuda
 from pytest_lem.worker.crew import Crew
@@ -160,7 +161,12 @@ class Worker:
         if options.seed is not None:
             random.seed(options.seed)
         prompts = unpack_ragged("prompts", request.arrays)
-        return pack_generation(self._measure(self._ready(), prompts, options))
+        try:
+            return pack_generation(self._measure(self._ready(), prompts, options))
+        except _PassBroke as broke:
+            body, arrays = pack_generation(broke.partial)
+            told = failure(request, broke.error).body
+            return {**body, "broken": told}, arrays
 
     def _count_flops(self, request: Message) -> Answer:
         engine, until_s = self._ready(), time.monotonic() + request.body["limit_s"]
@@ -200,11 +206,18 @@ class Worker:
         if self._meet is not None:
             self._meet()
         start_ns = clock_ns()
-        for batch in batches:
-            sent_ns = clock_ns()
-            outcomes.append(run(batch, options))
+        try:
+            for batch in batches:
+                sent_ns = clock_ns()
+                outcomes.append(run(batch, options))
+                spans.append((sent_ns, clock_ns()))
+                self._done += 1
+        except Exception as error:
             spans.append((sent_ns, clock_ns()))
-            self._done += 1
+            partial = _salvaged(engine, batches, outcomes, spans, options, error)
+            if partial is None:
+                raise
+            raise _PassBroke(partial, error) from error
         engine.synchronize()
         end_ns = clock_ns()
         collected = engine.collect(batches, outcomes, spans, options)
@@ -260,6 +273,44 @@ class Worker:
                 write(self._writer, frames)
         except BrokenPipeError:
             _end()
+
+
+class _PassBroke(Exception):
+    """A pass in which the engine failed, and what its requests had done."""
+
+    def __init__(self, partial: Generation, error: Exception) -> None:
+        super().__init__(str(error))
+        self.partial = partial
+        self.error = error
+
+
+def _salvaged(
+    engine: Engine,
+    batches: Sequence[Any],
+    outcomes: Sequence[Any],
+    spans: Sequence[tuple[int, int]],
+    options: GenerateOptions,
+    error: Exception,
+) -> Generation | None:
+    """What was sent of a pass that broke off; None where nobody knows."""
+    if not isinstance(engine, Salvages):
+        return None
+    try:
+        done = engine.salvage(batches, outcomes, spans, options, first_line(error))
+    except Exception as other:  # noqa: BLE001 - it is told beside the first one
+        error.add_note(f"nothing is known of its requests: {first_line(other)}")
+        return None
+    if not done:
+        return None
+    return Generation(
+        start_ns=spans[0][0],
+        end_ns=max([spans[-1][1], *(one.ended_ns for one in done)]),
+        completions=[judged(one, options.of(k)) for k, one in enumerate(done)],
+        batches=[],
+        padding_tokens=0,
+        memory={},
+        native={},
+    )
 
 
 def _engine(target: str) -> Engine:

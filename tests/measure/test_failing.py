@@ -117,6 +117,30 @@ def test_too_many_failures_fail_the_cycle_which_keeps_the_counts(
     assert cycle.windows[0].tokens.output == 6
 
 
+@pytest.mark.parametrize(
+    ("load", "sent"), [({"batch_size": 2}, 4), ({"batch_size": 1, "concurrency": 3}, 5)]
+)
+def test_what_requests_did_until_the_engine_broke_is_kept(
+    make_lab, experiment, measure, load, sent
+):
+    """Whole ones and those it broke in; the next experiment has a new engine."""
+    lab = make_lab(FakeMeter(50.0))
+    kept = []
+    script = {**SCRIPT, "faults": faults(2, kind="break", of=3)}
+    one = experiment(script=script, requests=6, **load)
+    with pytest.raises(GenerationError, match="the script breaks the engine"):
+        run_cycle(lab, one, 0, kept.append)
+    (cycle,) = kept
+    assert (cycle.status, cycle.error.kind) == ("failed", "generation")
+    (window,) = cycle.windows
+    found = window.outcomes
+    assert (found["sent"], found["completed"] + found["engine_error"]) == (sent, sent)
+    assert found["completed"] == 2
+    assert found["errors"] == ["the script breaks the engine"]
+    assert window.latency["e2e_ms"]["n"] == found["completed"]
+    assert measure(lab, experiment()).status == "complete"
+
+
 def test_too_many_failures_in_a_warm_up_fail_the_cycle(make_lab, experiment):
     """It says so of the warm-up, before anything is measured."""
     one = experiment(

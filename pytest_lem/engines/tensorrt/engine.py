@@ -17,7 +17,7 @@ from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines.contract import check_lengths, rss_peak_mb, unlike
 from pytest_lem.engines.driven import TENSORRT, undriven
-from pytest_lem.engines.served import Heard, read
+from pytest_lem.engines.served import Following, Heard, read, with_failed
 from pytest_lem.engines.tensorrt import (
     checkpoint,
     compiled,
@@ -33,6 +33,7 @@ from pytest_lem.engines.tensorrt.failures import generation_failure, load_failur
 from pytest_lem.engines.tensorrt.requests import (
     Flight,
     cached_tokens,
+    lora,
     work,
 )
 from pytest_lem.engines.tensorrt.sampling import plain, sampling, samplings
@@ -44,7 +45,7 @@ _PACKAGES = ("torch", "transformers", "tensorrt", "flashinfer-python", "triton")
 _SALTS = itertools.count()
 
 
-class TensorrtEngine:
+class TensorrtEngine(Following):
     """A causal language model in TensorRT-LLM, which batches whatever it is given."""
 
     def __init__(self) -> None:
@@ -116,7 +117,7 @@ class TensorrtEngine:
         self._llm = kind(**arguments)
         duration_s = time.monotonic() - start
         self._loop = asyncio.Runner()
-        self._lora = _lora(spec.get("adapter"))
+        self._lora = lora(spec.get("adapter"))
         return self._loaded(spec, arguments, built, folder, gpus, duration_s, flags)
 
     def _loaded(
@@ -249,8 +250,9 @@ class TensorrtEngine:
     def run(self, batch: Any, options: GenerateOptions) -> Any:
         """One call for the whole flight, or one for each request that has a time."""
         assert self._loop is not None
+        self._heard = [Heard() for _ in batch.prompts]
         try:
-            return fly(self._llm, batch, options, self._loop)
+            return fly(self._llm, batch, options, self._loop, self._heard)
         except LemError:
             raise
         except Exception as error:
@@ -273,7 +275,7 @@ class TensorrtEngine:
             heard += outcome if flight.timed else ()
             made, done = read(
                 outcome,
-                [len(one) for one in flight.prompts],
+                flight.lengths,
                 span,
                 options,
                 timed=flight.timed,
@@ -306,7 +308,9 @@ class TensorrtEngine:
                 "path": "LLM.generate_async" if heard else "LLM.generate",
                 "cached_prompt_tokens": cached,
                 "gpu_memory_mb": steps.gpu_memory_mb(told),
-                "request_times_ms": steps.request_times_ms(outputs),
+                "request_times_ms": with_failed(
+                    steps.request_times_ms(outputs), completions
+                ),
                 "at_once": self._llm.args.max_batch_size,
                 "scheduler": queue,
                 "speculation": steps.drafts(outputs) if speculates else None,
@@ -385,14 +389,6 @@ def _compiled(
     whole = {**arguments, **compiled.build_arguments(section)}
     built = compiled.compiled(spec, whole, gpus, version, lambda all_of: kind(**all_of))
     return kind, compiled.runtime_arguments(whole, built, spec["model"]), built
-
-
-def _lora(adapter: str | None) -> Any:
-    """What every request is computed with; None for the model alone."""
-    if adapter is None:
-        return None
-    requests = importlib.import_module("tensorrt_llm.executor.request")
-    return requests.LoRARequest("adapter", 1, str(located(adapter).folder))
 
 
 def _revision(adapter: str | None) -> str | None:

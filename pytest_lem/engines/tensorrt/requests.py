@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_lem.analysis.flops import Work
 from pytest_lem.engines.served import together
+from pytest_lem.workload.adapters import located
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,6 +38,11 @@ class Flight:
         return self.stamps or self.paced or self.limited
 
     @property
+    def lengths(self) -> list[int]:
+        """Tokens of each prompt."""
+        return [len(one) for one in self.prompts]
+
+    @property
     def more(self) -> dict[str, Any]:
         """What the calls take beside prompts and sampling."""
         told = {"lora_request": self.lora, "cache_salt": self.salt}
@@ -54,6 +61,14 @@ class Flight:
             own=None,
             paced=False,
         )
+
+
+def lora(adapter: str | None) -> Any:
+    """What every request is computed with; None for the model alone."""
+    if adapter is None:
+        return None
+    requests = importlib.import_module("tensorrt_llm.executor.request")
+    return requests.LoRARequest("adapter", 1, str(located(adapter).folder))
 
 
 def cached_tokens(outputs: Sequence[Any]) -> int | None:

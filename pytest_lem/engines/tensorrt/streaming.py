@@ -16,14 +16,20 @@ from pytest_lem.errors import ConfigError
 
 
 def fly(
-    llm: Any, flight: Flight, options: GenerateOptions, loop: asyncio.Runner
+    llm: Any,
+    flight: Flight,
+    options: GenerateOptions,
+    loop: asyncio.Runner,
+    heard: list[Heard],
 ) -> list[Any]:
-    """One flight: `RequestOutput`s, or `Heard` where it is `timed`, in that loop."""
+    """One flight: `RequestOutput`s, or `Heard` where it is `timed`, in that loop.
+
+    `heard` has one for each request, in which is noted what comes.
+    """
     if not flight.timed:
         params = flight.params if flight.own is None else flight.own
         made = llm.generate(flight.prompts, params, use_tqdm=False, **flight.more)
         return list(made)
-    heard = [Heard() for _ in flight.prompts]
     running: dict[int, Any] = {}
 
     def take(place: int, output: Any) -> None:
@@ -31,6 +37,7 @@ def fly(
         heard[place].take(new, output, time.monotonic_ns())
 
     async def one(place: int) -> None:
+        heard[place].sent_ns = time.monotonic_ns()
         running[place] = asked = llm.generate_async(
             flight.prompts[place],
             flight.sampled(place),

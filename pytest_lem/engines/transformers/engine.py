@@ -42,8 +42,10 @@ from pytest_lem.engines.transformers.requests import (
     extended,
     in_order,
     left_padded,
+    merged,
 )
 from pytest_lem.engines.transformers.running import Running
+from pytest_lem.engines.transformers.salvaging import Salvaging
 from pytest_lem.errors import GenerationError
 from pytest_lem.workload.batching import layout
 
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
 _PACKAGES = ("accelerate", "tokenizers", "safetensors", "huggingface_hub")
 
 
-class TransformersEngine:
+class TransformersEngine(Salvaging):
     """A causal language model on one device, asked for whole batches at a time."""
 
     def __init__(self) -> None:
@@ -392,9 +394,3 @@ def _compiling(model: Any, found: Mapping[str, Any]) -> Compiling | None:
     from pytest_lem.engines.transformers.compile import Compiling
 
     return Compiling(arguments)
-
-
-def merged(*told: Mapping[str, Any]) -> dict[str, Any]:
-    """What parts of the engine say of a pass, with the flags of all of them."""
-    flags = [flag for one in told for flag in one.get("flags", ())]
-    return {key: value for one in told for key, value in one.items()} | {"flags": flags}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -251,3 +251,9 @@ def own_tokens(
         if token in ends:
             return list(row[: place + 1]), "stop"
     return list(row), "length" if len(row) == limit else "unknown"
+
+
+def merged(*told: Mapping[str, Any]) -> dict[str, Any]:
+    """What parts of the engine say of a pass, with the flags of all of them."""
+    flags = [flag for one in told for flag in one.get("flags", ())]
+    return {key: value for one in told for key, value in one.items()} | {"flags": flags}

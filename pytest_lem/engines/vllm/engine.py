@@ -15,7 +15,7 @@ from pytest_lem.analysis.flops import Work
 from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines.contract import check_lengths, rss_peak_mb, total, unlike
 from pytest_lem.engines.driven import VLLM, undriven
-from pytest_lem.engines.served import Heard, read
+from pytest_lem.engines.served import Following, Heard, read, with_failed
 from pytest_lem.engines.vllm import causes, environment, facts
 from pytest_lem.engines.vllm.adapters import Adapters
 from pytest_lem.engines.vllm.arguments import engine_arguments
@@ -53,7 +53,7 @@ from pytest_lem.errors import (
 _PACKAGES = ("transformers", "tokenizers", "safetensors", "flashinfer-python", "triton")
 
 
-class VllmEngine:
+class VllmEngine(Following):
     """A causal language model in vLLM, which batches whatever it is given."""
 
     def __init__(self) -> None:
@@ -214,8 +214,9 @@ class VllmEngine:
     @watched
     def run(self, batch: Any, options: GenerateOptions) -> Any:
         """One call for the whole flight: of `LLM`, of `AsyncLLM`, or step by step."""
+        self._heard = [Heard() for _ in batch.prompts]
         try:
-            return fly(self._llm, batch, options)
+            return fly(self._llm, batch, options, self._heard)
         except Exception as error:
             raise generation_failure(error) from error
 
@@ -274,7 +275,7 @@ class VllmEngine:
                 "sampling": plain(batches[0].sampled(0)) if batches else None,
                 "path": path(self._llm, batches[0]) if batches else None,
                 "cached_prompt_tokens": cached,
-                "request_times_ms": request_times_ms(outputs),
+                "request_times_ms": with_failed(request_times_ms(outputs), completions),
                 "at_once": self._limits["max_num_seqs"],
                 **told,
                 "flags": [

@@ -58,17 +58,19 @@ class AsyncFront:
         """Empty the prefix cache; False where requests keep it from that."""
         return self._wait(self.llm_engine.reset_prefix_cache())
 
-    def serve(self, flight: Flight, options: GenerateOptions) -> list[Heard]:
+    def serve(
+        self, flight: Flight, options: GenerateOptions, heard: list[Heard]
+    ) -> list[Heard]:
         """All requests of a flight as they are sent, with the events of their tokens.
 
-        Without stamps each has its last event alone.
+        They are noted in `heard`. Without stamps each has its last event alone.
         """
         kind = "DELTA" if flight.stamps else "FINAL_ONLY"
         flight = flight.of_kind(kind)
-        heard = [Heard() for _ in flight.prompts]
         names = [_name() for _ in heard]
 
         async def one(place: int) -> None:
+            heard[place].sent_ns = time.monotonic_ns()
             events = self.llm_engine.generate(
                 flight.prompts[place],
                 flight.sampled(place),
@@ -99,13 +101,18 @@ class AsyncFront:
         return self._loop.run_until_complete(work)
 
 
-def fly(llm: Any, flight: Flight, options: GenerateOptions) -> list[Any]:
-    """One flight on an engine: `RequestOutput`s, or `Heard` where it is `timed`."""
+def fly(
+    llm: Any, flight: Flight, options: GenerateOptions, heard: list[Heard]
+) -> list[Any]:
+    """One flight on an engine: `RequestOutput`s, or `Heard` where it is `timed`.
+
+    `heard` has one for each request, in which is noted what comes.
+    """
     if isinstance(llm, AsyncFront):
-        done = llm.serve(flight, options)
+        done = llm.serve(flight, options, heard)
         return done if flight.timed else [one.output for one in done]
     if flight.timed:
-        return stepped(llm.llm_engine, flight, options)
+        return stepped(llm.llm_engine, flight, options, heard)
     if flight.beams:
         return list(
             llm.beam_search(flight.prompts, flight.params, lora_request=flight.lora)
@@ -148,13 +155,14 @@ def close(llm: Any) -> None:
         llm.llm_engine.engine_core.shutdown()
 
 
-def stepped(engine: Any, flight: Flight, options: GenerateOptions) -> list[Heard]:
+def stepped(
+    engine: Any, flight: Flight, options: GenerateOptions, heard: list[Heard]
+) -> list[Heard]:
     """All requests of a flight through an `LLMEngine`, step by step.
 
     The engine is handed before a step what was sent until then.
     """
     flight = flight.of_kind("DELTA")
-    heard = [Heard() for _ in flight.prompts]
     running: dict[str, Heard] = {}
     overdue = Overdue(options)
     sent: queue.SimpleQueue[int] = queue.SimpleQueue()

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
 
 Step = Literal["load", "generate", "unload"]
+Fault = Literal["none", "stall", "error", "stop", "cancel", "break"]
 
 
 class FakeParameters(BaseModel):
@@ -26,7 +27,7 @@ class FakeParameters(BaseModel):
     hang_how: Literal["sleep", "busy", "gil"] | None = None
     die_at: Step | None = None
     good_passes: NonNegativeInt | None = None
-    faults: list[Literal["none", "stall", "error", "stop", "cancel"]] | None = None
+    faults: list[Fault] | None = None
     spawn_child: bool | None = None
     print_noise: bool | None = None
     prefix_caching: Literal["on", "emptied", "off"] | None = None

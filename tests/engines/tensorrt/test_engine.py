@@ -1,11 +1,13 @@
 """Passes of the scripted TensorRT-LLM: requests, cache, queue, drafts, failures."""
 
 import json
+import time
 from itertools import pairwise
 
 import pytest
 
 from pytest_lem.analysis.flops import Work
+from pytest_lem.engines import GenerateOptions
 from pytest_lem.errors import (
     ConfigError,
     EngineLoadError,
@@ -368,6 +370,36 @@ def test_what_fails_while_generating_is_a_kind_of_failure(start, ask, rows, llms
             ask(engine, rows(5))
         with pytest.raises(kind):
             ask(engine, rows(5), batch_size=1, stamps=True)
+
+
+def test_what_requests_did_until_it_failed_is_told(start, rows, llms):
+    """Of those that were followed as they came."""
+    engine, _ = start()
+    (llm,) = llms()
+    step = llm._executor._step
+
+    def fails(request, now_s):
+        if len(request.prompt_token_ids) == 6 and request.made == 9:
+            broken(request, ValueError("no more"))
+        else:
+            step(request, now_s)
+
+    llm._executor._step = fails
+    asked = GenerateOptions(
+        output_tokens=50,
+        min_output_tokens=50,
+        output_limits=(2, 50),
+        stamps=True,
+        batch_size=2,
+    )
+    batches = engine.prepare(rows(5, 6), asked)
+    with pytest.raises(GenerationError, match="no more"):
+        engine.run(batches[0], asked)
+    spans = [(0, time.monotonic_ns())]
+    whole, failed = engine.salvage(batches, [], spans, asked, "it broke")
+    assert (whole.outcome, whole.output_tokens) == ("completed", 2)
+    assert (failed.outcome, failed.error) == ("engine_error", "it broke")
+    assert failed.output_tokens == len(failed.token_ns) == 9
 
 
 def broken(request, error):

@@ -850,3 +850,14 @@ def test_a_batch_runs_on_where_its_requests_are_over_their_limit(stopping):
     for one in got["completions"]:
         late = judged(one, options)
         assert (late.outcome, late.output_tokens) == ("timeout", 12)
+
+
+def test_whole_batches_before_a_failure_are_told(stopping):
+    """Of the one that broke off nothing but that is known."""
+    asked = GenerateOptions(output_tokens=4, min_output_tokens=4, batch_size=2)
+    batches = stopping.prepare(prompts_of(3, 5, 4), asked)
+    outcomes = [stopping.run(batches[0], asked)]
+    done = stopping.salvage(batches, outcomes, [(1, 2), (3, 9)], asked, "it broke")
+    assert [one.outcome for one in done] == ["completed", "completed", "engine_error"]
+    assert [one.output_tokens for one in done] == [4, 4, 0]
+    assert (done[2].input_tokens, done[2].ended_ns, done[2].error) == (4, 9, "it broke")

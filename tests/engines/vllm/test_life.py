@@ -141,14 +141,21 @@ def test_a_core_that_is_killed_is_told_at_once(life):
 
 
 def test_a_core_that_is_killed_in_the_middle_of_a_stream_is_told_by_name(life):
-    """`AsyncLLM` notices too, in words that name no process."""
+    """`AsyncLLM` notices too, in words that name no process; tokens are kept."""
     one = life()
     loaded = one.load(streams=True)
     assert loaded.effective["entry_point"] == "AsyncLLM"
     core = one.find("VLLM::EngineCore")
     one.send(signal.SIGKILL, core)
+    options = replace(LONG, stamps=True, batch_size=2, output_limits=(4, 4000))
+    kept = []
     with pytest.raises(WorkerDied, match=rf"VLLM::EngineCore \(process {core}\)"):
-        one.client.generate([[1, 2, 3]], replace(LONG, stamps=True))
+        one.client.generate([[1, 2, 3], [4, 5]], options, broke=kept.append)
+    whole, broken = kept[0].completions
+    assert (whole.outcome, whole.output_tokens) == ("completed", 4)
+    assert broken.outcome == "engine_error"
+    assert f"VLLM::EngineCore (process {core})" in broken.error
+    assert 0 < broken.output_tokens == len(broken.token_ns) < 4000
     assert not one.client.usable
     assert one.client.close() is None
     assert one.left() == []

@@ -98,7 +98,9 @@ def ended(engine, ask, rows, bare, **options):
     assert late.output_ids == bare(prompts[1], late.output_tokens)
     assert late.ended_ns - late.sent_ns >= 500_000_000
     assert len(late.token_ns) == (late.output_tokens if asked.get("stamps") else 0)
-    assert len(got["native"]["request_times_ms"]["decode"]) == 1
+    first, none = got["native"]["request_times_ms"]["decode"]
+    assert first > 0
+    assert none is None
     assert got["work"] is None
     assert tokens(ask(engine, prompts, count=4, **options)) == [
         bare(row, 4) for row in prompts
