@@ -40,7 +40,7 @@ def test_an_engine_of_whole_batches_takes_what_has_come_while_it_was_busy():
         return list(places)
 
     threading.Timer(0.5, came.set).start()
-    asked = options(batch_size=2, due_ns=(0, MS, 2 * MS, 3 * MS))
+    asked = options(batch_size=2, due_ns=(0, 250 * MS, 251 * MS, 252 * MS))
     rounds, clients = in_rounds(4, asked, run)
     assert [one.places for one in rounds] == [[0], [1, 2], [3]]
     assert all(one.start_ns <= one.end_ns for one in rounds)

@@ -248,7 +248,7 @@ def test_an_unusable_meter_asked_for_by_name_is_refused(run, project):
 @pytest.mark.parametrize(
     ("ini", "line"),
     [
-        ("lem_cycles=x", "ini lem_cycles='x' is not a number of at least 1"),
+        ("lem_cycles=x", "ini lem_cycles='x' is not a number of at least 1, nor auto"),
         ("lem_cycles=30", "lem_cycles: cycles=30 is not between 1 and 20"),
         ("lem_order=x", "ini lem_order='x' is none of interleaved, *"),
         ("lem_strict=maybe", "ini lem_strict='maybe' is neither true nor false"),
