@@ -282,8 +282,10 @@ class Continuous:
         return []
 
 
-def _waited_ms(result: Any) -> float:
-    """How long a request waited in the library's queue, by its own clock."""
+def _waited_ms(result: Any) -> float | None:
+    """How long a request waited in the library's queue; None of one that failed."""
+    if result.error is not None:
+        return None
     return 1e3 * float(result.lifespan[0] - result.created_time)
 
 
@@ -293,9 +295,6 @@ def _completion(
     span: tuple[int, int],
     options: GenerateOptions,
 ) -> Completion:
-    if result.error is not None:
-        msg = f"a request failed in continuous batching: {result.error}"
-        raise GenerationError(msg)
     stamps = [round(1e9 * each) for each in result.timestamps or ()]
     if stamps and not span[0] <= stamps[0] <= stamps[-1] <= span[1]:
         msg = "the engine's stamps lie outside the pass: its clock is another one"
@@ -303,6 +302,7 @@ def _completion(
     ids = list(result.generated_tokens)
     full = len(ids) == options.output_tokens
     check_count(len(ids), "length" if full else "stop", options)
+    failed = result.error is not None
     return Completion(
         input_tokens=len(prompt),
         output_ids=ids,
@@ -310,4 +310,6 @@ def _completion(
         sent_ns=span[0],
         ended_ns=span[1],
         token_ns=stamps,
+        outcome="engine_error" if failed else "completed",
+        error=str(result.error).partition("\n")[0] if failed else None,
     )

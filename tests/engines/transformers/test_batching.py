@@ -264,3 +264,30 @@ def test_continuous_batching_takes_requests_as_they_are_sent(
     got = ask(continuous, prompts, output_limits=LIMITS[:4], **load_asked)
     short = [one.output_tokens for one in got["completions"]]
     assert short == list(LIMITS[:4])
+
+
+def test_a_request_that_continuous_batching_fails_has_failed_alone(
+    continuous, ask, rows, bare, monkeypatch
+):
+    """By the library's own line; the others have all their tokens."""
+    scheduler = pytest.importorskip(
+        "transformers.generation.continuous_batching.scheduler"
+    )
+    take = scheduler.Scheduler.add_waiting_request
+
+    def refuse(self, state):
+        if len(state.initial_tokens) == 11:
+            raise ValueError("no room for it")
+        take(self, state)
+
+    monkeypatch.setattr(scheduler.Scheduler, "add_waiting_request", refuse)
+    prompts = rows(*LENGTHS[:3])
+    got = ask(continuous, prompts)
+    first, failed, last = got["completions"]
+    assert [first.output_ids, last.output_ids] == [
+        bare(prompts[0], 12),
+        bare(prompts[2], 12),
+    ]
+    assert (failed.outcome, failed.error) == ("engine_error", "no room for it")
+    assert failed.output_ids == []
+    assert got["native"]["request_times_ms"]["queue"][1] is None
