@@ -171,6 +171,8 @@ def pytest_runtest_makereport(
             item.stash[SILENT] = False
         if not item.stash.get(SILENT, False):
             setattr(report, HEADLINE, _conclude(item))
+            if report.passed and not hasattr(report, "wasxfail"):
+                _judge(item, report)
     return report
 
 
@@ -194,7 +196,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         with interruptible():
             state.finish(interrupted=interrupted)
-        if state.unwritten and exitstatus == pytest.ExitCode.OK:
+        worse = [*state.gating.late()]
+        if (state.unwritten or worse) and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -205,6 +208,7 @@ def pytest_terminal_summary(
     state = config.stash.get(SESSION, None)
     if state is None or state.final is None or config.option.no_summary:
         return
+    from pytest_lem.report.gate import verdicts
     from pytest_lem.report.terminal import summary
 
     terminalreporter.section("lem", sep="=")
@@ -212,6 +216,8 @@ def pytest_terminal_summary(
     written = [config.stash[SETTINGS][kind] for kind in ("json", "csv")]
     reports = [*filter(None, written)]
     for line in summary(state.final, width, reports, state.store):
+        terminalreporter.line(line)
+    for line in verdicts(state.gating.found, width):
         terminalreporter.line(line)
     for problem in [*state.problems, *state.unwritten]:
         terminalreporter.line(problem, red=True)
@@ -262,6 +268,18 @@ def _may_change(call: pytest.CallInfo[None]) -> bool:
 def _enough(item: pytest.Item) -> bool:
     """Whether this cycle is the last after all."""
     return bool(item.config.stash[SESSION].enough(item.nodeid))
+
+
+def _judge(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Let a test fail whose experiment is worse than its reference."""
+    verdict, found = item.config.stash[SESSION].judge(item.nodeid)
+    if verdict is not None:
+        item.user_properties.append(("lem_verdict", verdict))
+    if found:
+        from pytest_lem.report.gate import failure
+
+        report.outcome = "failed"
+        report.longrepr = failure(found)
 
 
 def _conclude(item: pytest.Item) -> str | None:

@@ -84,12 +84,16 @@ def shift(
     return None if found is None else _told(found, rule, sizes)
 
 
-def holm(probabilities: Sequence[float]) -> list[float]:
-    """The probabilities, each made good for being one of so many (Holm 1979)."""
+def holm(probabilities: Sequence[float], among: int = 0) -> list[float]:
+    """The probabilities, each made good for being one of so many (Holm 1979).
+
+    Of `among` at the least, where others are not known yet.
+    """
     adjusted, least = [0.0] * len(probabilities), 0.0
+    count = max(among, len(probabilities))
     order = sorted(range(len(probabilities)), key=lambda k: probabilities[k])
     for place, k in enumerate(order):
-        least = max(least, (len(probabilities) - place) * probabilities[k])
+        least = max(least, (count - place) * probabilities[k])
         adjusted[k] = min(1.0, least)
     return adjusted
 
@@ -139,15 +143,16 @@ class Answer:
     p_of_suite: float
 
 
-def judge(suite: Sequence[Question]) -> list[Answer]:
+def judge(suite: Sequence[Question], among: int = 0) -> list[Answer]:
     """The answers to all questions of a suite, which are judged together.
 
     A regression is beyond its limit, beyond noise at 1 %, and by Holm beyond what the
     suite as a whole makes by chance in 5 %. What is beyond the limit and may be noise,
     and what nothing is known of, is inconclusive; the second is no part of the suite.
+    `among` is how many questions the suite will have, where more are to come.
     """
     told = [k for k, one in enumerate(suite) if one.shift is not None]
-    adjusted = holm([suite[k].chance for k in told])
+    adjusted = holm([suite[k].chance for k in told], among)
     of_suite = dict(zip(told, adjusted, strict=True))
     return [
         Answer(

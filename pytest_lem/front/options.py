@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pytest_lem.front.gate_options import GATE_OPTIONS
 from pytest_lem.front.ini_options import INI_OPTIONS
 from pytest_lem.front.statistics_options import STATISTICS_OPTIONS
 from pytest_lem.front.values import (
@@ -356,6 +357,7 @@ OPTIONS: tuple[Option, ...] = (
         help="power usage effectiveness of the building, for emissions (default: 1.0)",
     ),
     *STATISTICS_OPTIONS,
+    *GATE_OPTIONS,
     *INI_OPTIONS,
 )
 

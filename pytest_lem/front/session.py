@@ -11,6 +11,7 @@ import pytest_lem
 from pytest_lem.errors import ConfigError, LemError
 from pytest_lem.front.conditions import carbon_factors, idle_policy
 from pytest_lem.front.findings import Findings
+from pytest_lem.front.gating import Gating
 from pytest_lem.front.live import progress_of
 from pytest_lem.front.premises import Premises
 from pytest_lem.front.program import Program
@@ -19,6 +20,7 @@ from pytest_lem.front.settings import SETTINGS, Settings
 from pytest_lem.front.stash import SESSION
 from pytest_lem.front.storing import Storing
 from pytest_lem.front.traces import Traces
+from pytest_lem.gate.verdict import Finding
 from pytest_lem.machine import environment
 from pytest_lem.measure.custom import CustomCycle
 from pytest_lem.measure.cycle import run_cycle
@@ -57,6 +59,7 @@ class LemSession:
         directory = config.rootpath / ".lem" / "sessions" / self._id
         self._traces = Traces(settings, self._id, directory / "trace")
         self._findings = Findings(self.program, settings, directory)
+        self.gating = Gating(settings)
         self._storing = Storing(settings, config.rootpath)
         self._premises = Premises(
             config, self.program, self._traces, directory, progress
@@ -65,6 +68,7 @@ class LemSession:
     def open(self) -> list[str]:
         """Make the laboratory ready; a line for each thing that stands against it."""
         try:
+            self.gating.open()
             self._storing.open()
             self._premises.open()
         except LemError as error:
@@ -157,6 +161,12 @@ class LemSession:
             self._storing.put(lambda: self._so_far(item_id))
         return self.result(item_id)
 
+    def judge(self, item_id: str) -> tuple[str | None, list[Finding]]:
+        """The verdict on a finished experiment, if any, and what fails its test."""
+        if not (self.settings["compare"] and self._findings.has(item_id)):
+            return None, []
+        return self.gating.judge(self._so_far(item_id), len(self.program.entries))
+
     @property
     def store(self) -> Place | None:
         """Where the records are kept; None where that was not asked for."""
@@ -181,12 +191,14 @@ class LemSession:
             self.problems += laboratory.problems if laboratory else []
             timeseries = self._traces.save(self._meta())
             if self._findings and laboratory is not None:
-                self.final = self._findings.record(
+                record = self._findings.record(
                     self._session("interrupted" if interrupted else "complete"),
                     self._premises.environment,
                     timeseries,
                     laboratory.residue,
                 )
+                self.final = self.gating.complete(record)
+                self.problems += self.gating.late()
                 self._findings.publish(self.final)
                 self._storing.finish(self.final)
 

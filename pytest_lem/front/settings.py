@@ -89,7 +89,7 @@ def _parsed(option: Option, raw: Any) -> Any:
 def check(config: pytest.Config, settings: Settings) -> None:
     """Refuse values that can be seen to be wrong before anything is collected."""
     problems = [*_bad_paths(settings), *_bad_folder(settings)]
-    problems += _bad_effort(settings)
+    problems += [*_bad_effort(settings), *_bad_gate(settings)]
     problems += _bad_names(config, settings)
     problems += _bad_store(config, settings)
     typed = [o.flag for o in OPTIONS if settings.origins[o.name] == "cli"]
@@ -159,6 +159,23 @@ def _bad_effort(settings: Settings) -> Iterator[str]:
         )
     if settings.origins["precision"] == "cli" and settings["cycles"] != "auto":
         yield f"{settings.says('precision')}: say --lem-cycles=auto with it"
+
+
+def _bad_gate(settings: Settings) -> Iterator[str]:
+    for path in settings["compare"]:
+        if not path.is_file():
+            yield f"{settings.says('compare')}={path}: is no file"
+    if not settings["compare-fail"]:
+        return
+    if not settings["compare"]:
+        yield f"{settings.says('compare-fail')}: say --lem-compare=REPORT with it"
+    from pytest_lem.gate.verdict import Limit
+
+    for text in settings["compare-fail"]:
+        try:
+            Limit.parse(text)
+        except ConfigError as error:
+            yield f"{settings.says('compare-fail')}: {error}"
 
 
 def meters_of(config: pytest.Config) -> "Registry":

@@ -124,11 +124,13 @@ def gate(
     *,
     quiet: Sequence[Record] = (),
     allowed: Collection[str] = (),
+    among: int = 0,
 ) -> list[Finding]:
     """A finding for each experiment of the runs and each limit.
 
     `quiet` are sessions of this machine in which nothing changed: where the reference
     has fewer than three, their noise counts. Keys that are `allowed` may differ.
+    `among` is how many questions there will be, where these are not all.
     """
     new, old = _by_name(runs), list(_each(reference))
     cases = [
@@ -141,7 +143,8 @@ def gate(
         [
             Question(shift=found, better=one.limit.better, limit=one.limit.share)
             for one, found in zip(cases, shifts, strict=True)
-        ]
+        ],
+        among,
     )
     return list(map(_finding, cases, shifts, answers))
 

@@ -23,6 +23,25 @@ def lines(found: Sequence[Finding], width: int) -> list[str]:
     return told
 
 
+def verdicts(found: Sequence[Finding], width: int) -> list[str]:
+    """The same for a session, which may have judged nothing."""
+    return lines(found, width) if found else []
+
+
+def failure(found: Sequence[Finding]) -> str:
+    """Why a test fails: how much, against what, which limit, what else changed."""
+    told = []
+    for one in found:
+        row = _row(one)
+        if one.shift is not None:
+            told.append(
+                f"{one.verdict}: {row['metric']} {row['reference']} -> {row['run']}, "
+                f"{row['change']}, limit {row['limit']}, {row['sessions']} sessions"
+            )
+        told += [line.partition(f"{row['metric']}: ")[2] for line in notes(one)]
+    return "\n".join(told)
+
+
 def notes(one: Finding) -> Iterator[str]:
     """Why there is no verdict, what was left out, and what could not have been seen."""
     name = f"{visible(one.experiment)} {one.limit.metric}"

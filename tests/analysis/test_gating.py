@@ -112,6 +112,7 @@ def test_holm_by_hand():
     found = holm([0.01, 0.04, 0.03, 0.005])
     assert found == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
+    assert holm([0.01], among=4) == pytest.approx([0.04])
 
 
 @given(CHANCES)

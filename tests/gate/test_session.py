@@ -1,0 +1,40 @@
+"""The gate of a session: one experiment at a time, and the suite as a whole."""
+
+import pytest
+
+from pytest_lem.front.gating import Gating
+from pytest_lem.records.export import write_json
+
+ENERGY = "energy_per_output_token_j"
+
+
+@pytest.fixture
+def gating(tmp_path, reference):
+    """The gate against three sessions, at a limit of 5 %."""
+    paths = [tmp_path / f"{k}.json" for k in range(3)]
+    for path, report in zip(paths, reference(), strict=True):
+        write_json(report, path)
+    settings = {"compare": paths, "compare-fail": (f"{ENERGY}:5%",)}
+    made = Gating({**settings, "inconclusive": "pass", "strict": False})
+    made.open()
+    return made
+
+
+def test_an_experiment_is_judged_as_one_of_all_that_are_planned(gating, make_report):
+    """What is sure enough alone may be chance among a hundred."""
+    run = make_report([1.25, 1.26], day=20)
+    verdict, bad = gating.judge(run, 100)
+    assert (verdict, bad) == ("inconclusive", [])
+    verdict, bad = gating.judge(run, 1)
+    assert (verdict, [one.limit.metric for one in bad]) == ("regression", [ENERGY])
+
+
+def test_what_only_the_whole_suite_shows_is_told_late(gating, make_report):
+    """Others turned out not to be questions at all; what failed is not told again."""
+    run = make_report([1.25, 1.26], day=20)
+    gating.judge(run, 100)
+    record = gating.complete(run)
+    assert record.experiments[0].gate["verdict"] == "regression"
+    assert [*gating.late()] == ["t.py::test: regression, judged with the whole suite"]
+    gating.judge(run, 1)
+    assert [*gating.late()] == []

@@ -1,0 +1,119 @@
+"""`--lem-compare`: a test fails whose experiment is worse than its reference."""
+
+import json
+import xml.etree.ElementTree as ET
+
+import pytest
+
+SOURCE = """
+import pytest
+
+@pytest.mark.lem
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_it(lem, batch_size):
+    lem()
+"""
+# A script that is none by its flags, as slow as this machine is today.
+ENGINE = """
+import os
+from dataclasses import replace
+
+from pytest_lem.engines.fake import FakeEngine
+
+class Patient(FakeEngine):
+    def load(self, spec):
+        loaded = super().load(spec)
+        slower = float(os.environ.get("SLOWER", 1))
+        self._script = replace(self._script, token_s=self._script.token_s * slower)
+        return replace(loaded, flags=[])
+"""
+HOOKS = """
+def pytest_lem_register_engines(registry):
+    from pytest_lem.engines.registry import EngineEntry
+    registry.add(EngineEntry(name="patient", target="patient:Patient"))
+"""
+SPEED = "output_throughput_tps"
+BACKEND = "--lem-backend=patient"
+
+
+@pytest.fixture
+def reference(project, extend, run):
+    """Options that name three sessions, a hundredth apart."""
+    project.makepyfile(patient=ENGINE)
+    ini = project.path / "pytest.ini"
+    ini.write_text(ini.read_text().replace("fake.", "patient."))
+    extend(HOOKS)
+    run(SOURCE, BACKEND, "--lem-json=r.json").assert_outcomes(passed=2)
+    report = json.loads((project.path / "r.json").read_bytes())
+    options = []
+    for day, factor in enumerate((0.99, 1.0, 1.01), 1):
+        other = json.loads(json.dumps(report))
+        other["session"] |= {"id": f"day {day}"}
+        other["session"] |= {"started_at": f"2026-01-0{day}T00:00:00.000+00:00"}
+        for one in other["experiments"]:
+            for cycle in one["cycles"]:
+                cycle["metrics"][SPEED] *= factor
+        path = project.path / f"day{day}.json"
+        path.write_text(json.dumps(other))
+        options.append(f"--lem-compare={path}")
+    return options
+
+
+def test_what_is_unchanged_passes_and_what_is_slower_fails(
+    run, reference, report, project, monkeypatch
+):
+    """The verdict is in the report, in JUnit, and in the text of the failure."""
+    limits = (f"--lem-compare-fail={SPEED}:10%", "--lem-json=r.json")
+    done = run(None, BACKEND, *reference, *limits, "--junitxml=j.xml")
+    done.assert_outcomes(passed=2)
+    assert [one.gate["verdict"] for one in report().experiments] == ["pass"] * 2
+    assert "gate" not in report().experiments[0].nulls
+    monkeypatch.setenv("SLOWER", "3")
+    done = run(None, BACKEND, *reference, *limits, "--junitxml=j.xml")
+    done.assert_outcomes(failed=2)
+    assert done.ret == pytest.ExitCode.TESTS_FAILED
+    done.stdout.fnmatch_lines(
+        [
+            f"regression: {SPEED} 1333 -> 444.4, -66.7 % (*), limit -10 %, 1 : 3 ses*",
+            f"*{SPEED}*regression*",
+        ]
+    )
+    one = report().experiments[0]
+    assert one.gate["verdict"] == "regression"
+    (rule,) = one.gate["rules"]
+    assert (rule["metric"], rule["limit_pct"]) == (SPEED, 10.0)
+    cases = ET.parse(project.path / "j.xml").findall(".//testcase")
+    for case in cases:
+        assert "regression" in case.find("failure").get("message")
+        told = {p.get("name"): p.get("value") for p in case.iter("property")}
+        assert told["lem_verdict"] == "regression"
+
+
+def test_what_cannot_be_judged_passes_or_fails_as_is_asked(run, reference, report):
+    """There is no energy; another batch size was never in the reference."""
+    other = SOURCE.replace("[1, 2]", "[1]").replace("def test_it", "def test_new")
+    done = run(other, BACKEND, *reference, "--lem-json=r.json")
+    done.assert_outcomes(passed=1)
+    assert report().experiments[0].gate["verdict"] == "inconclusive"
+    done = run(None, BACKEND, *reference, "--lem-inconclusive=fail")
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(
+        ["inconclusive: no energy_per_output_token_j in 2 of 2 cycles: *"]
+    )
+    unknown = other.replace("[1]", "[3]")
+    done = run(unknown, BACKEND, *reference)
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*incomparable: no reference has it"])
+
+
+def test_what_is_wrong_with_the_gate_is_told_before_anything_runs(run, project):
+    """A file that is none, or no report; a limit that is none, or of nothing."""
+    done = run(SOURCE, "--lem-compare=gone.json")
+    done.stderr.fnmatch_lines(["*--lem-compare=gone.json: is no file*"])
+    done = run(SOURCE, f"--lem-compare-fail={SPEED}:5%")
+    done.stderr.fnmatch_lines(["*--lem-compare-fail: say --lem-compare=REPORT with*"])
+    (project.path / "other.json").write_text("{}")
+    done = run(SOURCE, "--lem-compare=other.json")
+    done.stderr.fnmatch_lines(["*--lem-compare=other.json: is no report of pytest-l*"])
+    done = run(SOURCE, "--lem-compare=other.json", "--lem-compare-fail=speed:5%")
+    done.stderr.fnmatch_lines(["*--lem-compare-fail: metric 'speed' is unknown*"])
