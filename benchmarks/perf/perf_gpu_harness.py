@@ -1,7 +1,7 @@
 """What measuring costs on a GPU: each engine under the harness against a bare script.
 
     python benchmarks/perf/perf_gpu_harness.py --backend transformers|vllm
-        [--batch-size 1 8 64] [--pairs 12] [--json FILE]
+        [--batch-size 1 8 64] [--pairs 12] [--calls N] [--json FILE]
 
 The shape of Llama 3.2 1B with random weights, half precision, on the first GPU. The
 bare script calls `model.generate` or `LLM.generate` with the same settings and the
@@ -25,13 +25,15 @@ MODEL = "synthetic:llama-3.2-1b"
 LIMIT_PCT = 1.0
 TOKENS = {"transformers": (64, 64), "vllm": (64, 128)}
 BATCHES = {"transformers": [1, 8, 64], "vllm": [1, 8, 64, 256]}
+# Batches of a turn.
+CALLS = {"transformers": {1: 2, 8: 2, 64: 2}, "vllm": {1: 4, 8: 4, 64: 2, 256: 2}}
 # Both engines are on the GPU at once, and neither may take all of it.
 VLLM = {"kv_cache_memory_bytes": 2**32, "gpu_memory_utilization": 0.4}
 VLLM_BARE = {"load_format": "dummy", "dtype": "float16", "max_num_batched_tokens": 8192}
 
 
-def case(backend: str, batch_size: int, gpu: Gpu) -> Case:
-    """A turn of one to a few seconds: long against a clock, short against drifts."""
+def case(backend: str, batch_size: int, gpu: Gpu, calls: int | None) -> Case:
+    """A turn of about a second: long against a clock, short against drifts."""
     section: dict[str, Any] = {}
     arguments: dict[str, Any] = {}
     if backend == "vllm":
@@ -42,7 +44,7 @@ def case(backend: str, batch_size: int, gpu: Gpu) -> Case:
         backend=backend,
         model=MODEL,
         batch_size=batch_size,
-        calls=2 if backend == "transformers" else max(2, min(8, 256 // batch_size)),
+        calls=calls or CALLS[backend].get(batch_size, 1),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         gpu=gpu,
@@ -57,6 +59,7 @@ def main() -> int:
     parser.add_argument("--backend", choices=sorted(BATCHES), required=True)
     parser.add_argument("--batch-size", type=int, nargs="+", metavar="N")
     parser.add_argument("--pairs", type=int, default=12, help="default: 12")
+    parser.add_argument("--calls", type=int, metavar="N", help="batches of a turn")
     parser.add_argument("--meter", default="auto", help="as --lem-meter; default: auto")
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
@@ -65,7 +68,7 @@ def main() -> int:
         set_up(Facts(gpus=1, ranks=1))  # for both: kernels that are not installed
     verdicts, samples, facts = [], {}, told(gpu)
     for size in arguments.batch_size or BATCHES[arguments.backend]:
-        one = case(arguments.backend, size, gpu)
+        one = case(arguments.backend, size, gpu, arguments.calls)
         verdict, times = window_against_loop(
             one,
             meter=arguments.meter,

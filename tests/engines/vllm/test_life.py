@@ -233,14 +233,16 @@ def test_a_rank_that_cannot_start_fails_the_load_by_its_number(life, tmp_path):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(len(GPUS) < 4, reason=f"needs 4 GPUs, {len(GPUS)} are here")
-@pytest.mark.parametrize("stages", [1, 2])
-def test_four_ranks_have_a_gpu_each_and_end_together(life, stages):
-    """Tensor parallel 4, and 2 x 2 with pipeline stages: each rank has its own GPU."""
-    chosen = [gpu.uuid for gpu in GPUS[:4]]
+@pytest.mark.parametrize(("wide", "stages"), [(2, 1), (1, 2), (4, 1), (2, 2)])
+def test_ranks_have_a_gpu_each_and_end_together(life, wide, stages):
+    """Tensor parallel, pipeline stages, and both: each rank has its own GPU."""
+    number = wide * stages
+    if len(GPUS) < number:
+        pytest.skip(f"needs {number} GPUs, {len(GPUS)} are here")
+    chosen = [gpu.uuid for gpu in GPUS[:number]]
     one = life(CUDA_VISIBLE_DEVICES=",".join(chosen))
-    ways = {"tensor_parallel_size": 4 // stages, "pipeline_parallel_size": stages}
-    loaded = one.load(gpus=4, **ways)
+    ways = {"tensor_parallel_size": wide, "pipeline_parallel_size": stages}
+    loaded = one.load(gpus=number, **ways)
     assert sorted(loaded.devices) == sorted(chosen)
     (got,) = one.client.generate([[5, 6, 7, 8]], SHORT).completions
     assert len(got.output_ids) == 6
