@@ -112,10 +112,10 @@ INI_OPTIONS: tuple[Option, ...] = (
     Option(
         name="residual-memory-mb",
         parse=number(float, 0),
-        default=1024.0,
+        default=2048.0,
         ini_only=True,
         help="MB of GPU memory that an engine's processes may hold after its unload, "
-        "more than before its load, without a warning (default: 1024)",
+        "more than before its load, without a warning (default: 2048)",
     ),
     Option(
         name="silence-timeout",

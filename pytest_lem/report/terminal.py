@@ -82,6 +82,8 @@ FLAGS = {
     "not_as_requested": "the engine runs otherwise than asked for; effective says how",
     "compile_fallback": "the model could not be compiled and ran as it was",
     "compiled_in_window": "something compiled inside a window: warm up with its shapes",
+    "graphs_recorded_in_window": "CUDA graphs were recorded inside a window",
+    "cuda_graphs_skipped": "torch ran without the CUDA graphs that its mode asks for",
     "no_cuda_graphs": "the mode of torch_compile is CUDA graphs, and there is no GPU",
     "itl_per_chunk": "tokens came several at a time: times between them are of chunks",
     "iteration_stats_dropped": "the engine lost statistics of steps that it ran",

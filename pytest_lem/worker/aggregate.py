@@ -15,7 +15,7 @@ from pytest_lem.errors import GenerationError
 UNBALANCED = 1.1
 
 _SECONDS = ("before_s", "in_pass_s")
-_COUNTS = ("compilations", "graph_breaks")
+_COUNTS = ("compilations", "graph_breaks", "graph_recordings", "graph_skips")
 _DRAFTS = ("verify_calls", "drafted_tokens", "accepted_tokens")
 
 

@@ -129,6 +129,7 @@ def test_figures_of_ranks_add_up_or_are_named_as_the_first_rank_s(start, engine_
         ODD + "    def collect(self, batches, *others):\n"
         "        compiled = dict(before_s=1.0 + self.rank, in_pass_s=0.0,\n"
         "                        compilations=2, graph_breaks=self.rank,\n"
+        "                        graph_recordings=1, graph_skips=0,\n"
         "                        fallback='why' if self.rank else None)\n"
         "        told = dict(kept_mb=1.5, decoding_steps=[4] * len(batches),\n"
         "                    compile=compiled, odd=self.rank, flags=[])\n"
@@ -145,6 +146,8 @@ def test_figures_of_ranks_add_up_or_are_named_as_the_first_rank_s(start, engine_
             "in_pass_s": 0.0,
             "compilations": 4,
             "graph_breaks": 1,
+            "graph_recordings": 2,
+            "graph_skips": 0,
             "fallback": "why",
         }
         named = ["decoding_steps", "odd"] if kind == "shards" else ["odd"]

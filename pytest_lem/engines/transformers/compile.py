@@ -1,23 +1,32 @@
 """torch.compile of a model's forward pass, and the seconds that compiling takes.
 
 Compiling begins with the first call, so the warm-up pays for it. What is compiled later
-than that, for a shape that the warm-up did not have, is told of the pass it happens in.
+than that, for a shape that the warm-up did not have, is told of the pass it happens in,
+and so are recordings of CUDA graphs: torch makes another where a cache lies elsewhere.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch._dynamo import callback, utils
+from torch._dynamo.callback import CallbackTrigger
 from torch._dynamo.exc import InvalidBackend, TorchDynamoException
 from transformers import StaticCache
 
 from pytest_lem.errors import ConfigError, GenerationError
 
+_COUNTS = ("compilations", "graph_breaks", "graph_recordings", "graph_skips")
+_FLAGS = {
+    "compilations": "compiled_in_window",
+    "graph_recordings": "graphs_recorded_in_window",
+    "graph_skips": "cuda_graphs_skipped",
+}
 _ARGUMENTS = ("backend", "fullgraph", "dynamic", "options")
 _WITH_GRAPHS = ("reduce-overhead", "max-autotune")
 
@@ -35,8 +44,9 @@ class Compiling:
         self._reason: str | None = None
         self._since_s = 0.0
         self._spent_s = self._before_s = 0.0
-        self._breaks = sum(utils.counters["graph_break"].values())
-        self._graphs = 0
+        self._found: Counter[str] = Counter()
+        self._then = self._counted()
+        self._before = self._now()
         callback.on_compile_start(self._began)
         callback.on_compile_end(self._ended)
 
@@ -48,19 +58,23 @@ class Compiling:
     def begin(self) -> None:
         """A pass begins: what compiles from now on is part of it."""
         self._before_s = self._spent_s
+        self._before = self._now()
 
     def told(self) -> dict[str, Any]:
-        """Seconds of compiling before and in the pass, what came of it, and flags."""
-        inside_s = self._spent_s - self._before_s
-        flags = ["compiled_in_window"] if inside_s > 0 else []
+        """Seconds of compiling before and in the pass, what came of it, and flags.
+
+        The seconds are those of compiling and of recording CUDA graphs; the counts are
+        those since the load.
+        """
+        now = self._now()
+        fresh = now - self._before
+        flags = [flag for name, flag in _FLAGS.items() if fresh[name]]
         flags += [] if self._reason is None else ["compile_fallback"]
-        broken = sum(utils.counters["graph_break"].values()) - self._breaks
         return {
             "compile": {
                 "before_s": self._before_s,
-                "in_pass_s": inside_s,
-                "compilations": self._graphs,
-                "graph_breaks": broken,
+                "in_pass_s": self._spent_s - self._before_s,
+                **{name: now[name] for name in _COUNTS},
                 "fallback": self._reason,
             },
             "flags": flags,
@@ -83,9 +97,21 @@ class Compiling:
     def _began(self, _about: Any) -> None:
         self._since_s = time.monotonic()
 
-    def _ended(self, _about: Any) -> None:
+    def _ended(self, about: Any) -> None:
         self._spent_s += time.monotonic() - self._since_s
-        self._graphs += 1
+        recorded = about.callback_trigger is CallbackTrigger.CUDAGRAPH_RECORDING
+        self._found["graph_recordings" if recorded else "compilations"] += 1
+
+    def _now(self) -> Counter[str]:
+        """What there was since the load."""
+        return self._found + (self._counted() - self._then)
+
+    def _counted(self) -> Counter[str]:
+        """What torch counts by itself, since ever."""
+        return Counter(
+            graph_breaks=sum(utils.counters["graph_break"].values()),
+            graph_skips=utils.counters["inductor"]["cudagraph_skips"],
+        )
 
 
 class Compiled(Compiling):
