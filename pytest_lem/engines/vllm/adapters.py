@@ -38,6 +38,12 @@ def lora_arguments(
             "vllm.request_adapters: beside requests with an adapter, vLLM computes on "
             "CPUs those without (null) with one as well (seen in 0.32.0)"
         )
+    kept_as = given.get("lora_dtype") or "auto"
+    if gpus and spec.get("precision") == "float32" and kept_as in ("auto", "float32"):
+        raise ConfigError(
+            "vLLM computes adapters on GPUs in float16 or bfloat16: choose that "
+            "precision, or vllm.lora_dtype (seen in 0.25.1)"
+        )
     found: dict[str, Any] = {"enable_lora": True, "max_loras": len(paths)}
     ranks = [lora_rank(path) for path in paths.values()]
     if None not in ranks:

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 _WHO = r"\((?P<who>\S+?) pid=(?P<pid>\d+)\)"
 _LINE = re.compile(_WHO)
-_ERROR = re.compile(_WHO + r" ERROR .*?\] (?P<what>[A-Za-z_.]*(?:Error|Exception): .+)")
+_WHAT = r"(?P<what>[A-Za-z_.]*(?:Error|Exception)(?:: .+)?)$"
+_ERROR = re.compile(_WHO + r" ERROR .*?\] " + _WHAT)
 _RANK = re.compile(r"VllmWorker-(\d+)")
 _LOG = 2
 

@@ -21,7 +21,7 @@ from pytest_lem.engines.vllm.adapters import Adapters
 from pytest_lem.engines.vllm.arguments import engine_arguments
 from pytest_lem.engines.vllm.effective import effective
 from pytest_lem.engines.vllm.failures import generation_failure, load_failure
-from pytest_lem.engines.vllm.native import Native, request_times_ms
+from pytest_lem.engines.vllm.native import Native, request_times_ms, spare
 from pytest_lem.engines.vllm.on_cpus import refuse_on_cpus
 from pytest_lem.engines.vllm.requests import (
     Flight,
@@ -100,6 +100,7 @@ class VllmEngine(Following):
         arguments = engine_arguments(spec, gpus=gpus)
         if not gpus:
             refuse_on_cpus(arguments)
+        spare(each_token=bool(section.get("speculative_config")))
         start = time.monotonic()
         self._llm = _start(arguments, streams=bool(spec.get("streams")))
         try:

@@ -87,3 +87,7 @@ def test_there_is_room_for_all_adapters_unless_told_otherwise(adapters):
     mixed = {"adapters": adapters, "request_adapters": ["law", None]}
     assert lora_arguments({"engine": mixed}, {}, gpus=1) == made
     assert lora_arguments({"engine": {}}, {}, gpus=0) == {}
+    wide = {"engine": mixed, "precision": "float32"}
+    with pytest.raises(ConfigError, match="in float16 or bfloat16"):
+        lora_arguments(wide, {}, gpus=1)
+    assert lora_arguments(wide, {"lora_dtype": "bfloat16"}, gpus=1) == made

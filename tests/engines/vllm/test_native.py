@@ -4,6 +4,8 @@ import pytest
 
 pytest.importorskip("vllm")
 
+from pytest_lem.engines.vllm.native import spare
+
 
 @pytest.fixture(scope="module")
 def counting(start):
@@ -45,6 +47,21 @@ def test_a_peak_that_no_step_showed_is_null(counting, ask, rows):
     told = ask(counting[0], rows(40), count=1)["native"]["scheduler"]
     assert told["kv_cache_peak_pct"] is None
     assert told["nulls"]["kv_cache_peak_pct"] == "given_back_within_a_step"
+
+
+def test_statistics_of_ends_tell_what_those_of_each_token_do(counting, ask, rows):
+    """Requests that wait, and those that run: counts and times of each."""
+    told = []
+    for each_token in (True, False):
+        spare(each_token=each_token)
+        prompts = rows(9, 12, 7, 8, 10, 11)
+        told.append(ask(counting[0], prompts, count=6, batch_size=6)["native"])
+    of_each, of_ends = told
+    assert of_ends["scheduler"] == of_each["scheduler"]
+    assert of_ends["scheduler"]["generation_tokens"] == 36
+    queue, prefill, decode = of_ends["request_times_ms"].values()
+    assert min(queue[4:]) > max(queue[:4])
+    assert all(one > 0 for one in (*prefill, *decode))
 
 
 def test_requests_that_were_begun_again_are_flagged(start, ask, rows):
