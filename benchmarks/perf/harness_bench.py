@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from paired import Verdict, judge, note, pairs
+from paired import Verdict, judge, judge_quiet, note, pairs
 
 from pytest_lem.engines import GenerateOptions
 from pytest_lem.engines.registry import Registry
@@ -207,6 +207,7 @@ def window_against_loop(
     loops, windows = ([pair[side] for pair in found] for side in (0, 1))
     return verdict, {
         "meters": names,
+        "quiet": judge_quiet(f"tenth percentiles, {label}", found, limit=limit),
         "same_tokens": same,
         "bare_s": loops,
         "window_s": windows,
