@@ -212,7 +212,7 @@ def _row(found: _Found, of: str) -> Row:
         type=kind,
         range=limits,
         meaning=info.description or "",
-        engine_default=own if default is None else str(default).lower(),
+        engine_default=own or ("" if default is None else str(default).lower()),
         effect=about["effect"],
         targets={backend: _argument(one, name) for backend, one in by_backend.items()},
         older_names=_older(info, of),

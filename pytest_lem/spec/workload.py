@@ -89,6 +89,7 @@ class Workload(BaseModel):
         _to("max_new_tokens", "max_tokens"),
         "Tokens out per request.",
         effect="E~ T~ L+ M+",
+        own="128, or output_lengths",
         unit="tokens",
         default=128,
         older=("/max_output_tokens", "/max_new_tokens"),
@@ -106,7 +107,7 @@ class Workload(BaseModel):
         _to("min_new_tokens", "min_tokens"),
         "Least tokens out per request.",
         effect="E~ L+",
-        own="its output_tokens or of output_lengths: engines then do equal work",
+        own="all tokens out, so that engines do equal work",
         unit="tokens",
     )
     batch_size: Count = parameter(
