@@ -5,7 +5,7 @@ from typing import Any
 
 from pytest_lem.analysis.arrivals import CHECKS
 from pytest_lem.records.record import ExperimentRecord, Record
-from pytest_lem.report.table import NONE, short_names, visible
+from pytest_lem.report.table import NONE, figure, short_names, visible
 
 CAPTION = "Requests as they were sent, in the last window: rates, lateness, their gaps."
 
@@ -40,4 +40,4 @@ def _row(name: str, one: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _told(value: float | None) -> str:
-    return NONE if value is None else f"{value:.3g}"
+    return NONE if value is None else figure(value)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_lem.records.record import ExperimentRecord, Record
-from pytest_lem.report.table import NONE, cell, mark, short_names, visible
+from pytest_lem.report.table import NONE, cell, figure, mark, short_names, visible
 
 CAPTION = (
     "Requests that met every limit, good ones in a second and for a joule; in brackets "
@@ -38,8 +38,8 @@ def _share(value: float | None, told: Mapping[str, Any], prefix: str) -> str:
     if value is None:
         return NONE
     low, high = (_told(told[f"{prefix}attainment_{end}"]) for end in ("low", "high"))
-    return f"{value:.3g} [{low}, {high}]"
+    return f"{figure(value)} [{low}, {high}]"
 
 
 def _told(value: float | None) -> str:
-    return NONE if value is None else f"{value:.3g}"
+    return NONE if value is None else figure(value)

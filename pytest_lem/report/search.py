@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_lem.records.record import Record
-from pytest_lem.report.table import NONE, short_names, visible
+from pytest_lem.report.table import NONE, figure, short_names, visible
 
 CAPTION = (
     "Highest rate in requests/s whose share of good requests is sure, the lowest that "
@@ -31,4 +31,4 @@ def _row(name: str, found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _told(rates_rps: Sequence[float | None]) -> str:
-    return " ".join(f"{one:.4g}" for one in rates_rps if one is not None) or NONE
+    return " ".join(figure(one, 4) for one in rates_rps if one is not None) or NONE

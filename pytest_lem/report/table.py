@@ -9,6 +9,7 @@ from pytest_lem.records.record import ExperimentRecord, Record, SummaryRecord
 NONE = "-"
 LEAST_WIDTH = 116
 LEAST_NAME = 24
+_LARGE = 1e7
 GUESSES = {"estimated_energy", "replayed_energy", "synthetic_energy"}
 
 
@@ -63,16 +64,22 @@ def mark(experiment: ExperimentRecord) -> str:
     return "~" if GUESSES.intersection(experiment.flags) else ""
 
 
+def figure(value: float, digits: int = 3) -> str:
+    """A number to so many digits; with an exponent only where zeros would hide it."""
+    short = f"{value:.{digits}g}"
+    return f"{float(short):.0f}" if "e+" in short and abs(value) < _LARGE else short
+
+
 def cell(one: Summary | SummaryRecord | None, sign: str) -> str:
     """A value with half its interval; a dash where there is none."""
     if one is None:
         return NONE
-    return f"{sign}{one.value:.4g}{spread(one.value, one.ci_low, one.ci_high)}"
+    return f"{sign}{figure(one.value, 4)}{spread(one.value, one.ci_low, one.ci_high)}"
 
 
 def plain(one: SummaryRecord | None) -> str:
     """A value alone; a dash where there is none."""
-    return NONE if one is None else f"{one.value:.4g}"
+    return NONE if one is None else figure(one.value, 4)
 
 
 def spread(value: float, low: float | None, high: float | None) -> str:
