@@ -129,7 +129,7 @@ def test_a_loop_of_the_test_s_own_has_no_schedule(run):
 
 def test_goodput_counts_the_requests_that_met_their_limits(run, project, report):
     """Of timed windows; limits change no identity, and untimed tokens meet nothing."""
-    source = SOURCE.replace("40,", "40, streaming=True,").replace("400}", "400}%s")
+    source = SOURCE.replace("40,", "40, streaming=True,").replace("400}", "4000}%s")
     run(source.replace("%s", ""), "--lem-json=r.json")
     plain = report().experiments[0]
     assert [w.goodput for w in plain.cycles[0].windows] == [None, None]
