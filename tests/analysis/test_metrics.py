@@ -38,6 +38,8 @@ UNITS = {
     "flops_per_joule": {"FLOP/J"},
     "mfu": {"1"},
     "mbu": {"1"},
+    "attainment": {"1"},
+    "goodput_per_joule": {"request/J"},
 }
 
 
