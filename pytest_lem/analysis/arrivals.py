@@ -78,15 +78,18 @@ def keeping_up(
 def doubts(checked: dict[str, Any]) -> list[str]:
     """The flags of what `keeping_up` has found, and of requests that have to wait.
 
-    They do where more are in flight (`concurrency`) than the engine runs (`at_once`).
+    They do where more are in flight (`concurrency`) than the engine runs (`at_once`);
+    and of a schedule where that is one, as it is unless somebody says more.
     """
     late = (checked["queue_lag_ms"] or {"p99": 0.0})["p99"] > LATE_MS
     room = checked.get("at_once")
+    due = checked["offered_rps"] is not None
     waiting = room is not None and (checked.get("concurrency") or 0) > room
     return [
         *(["saturated"] if checked["saturated"] else []),
         *(["sent_late"] if late else []),
         *(["requests_queued"] if waiting else []),
+        *(["served_singly"] if room == 1 and due else []),
     ]
 
 

@@ -63,6 +63,7 @@ FLAGS = {
     "failed_requests": "requests failed: they have no latency, and are not good",
     "saturated": "requests came faster than the engine was done with them",
     "sent_late": "the 99th percentile of requests was sent over 1 ms after it was due",
+    "served_singly": "requests came at their times and ran one by one: see batch_size",
     "requests_queued": "more requests were in flight than the engine runs at once",
     "latency_at_batch_1": "latency was measured one request at a time",
     "reading_gap": "the meter missed readings inside a window",

@@ -82,7 +82,8 @@ def test_an_engine_that_keeps_up_is_done_at_the_rate_of_the_requests():
     found = keeping_up(due, due, [at + 900 * MS for at in due])
     assert found["offered_rps"] == found["achieved_rps"] == pytest.approx(100)
     assert found["saturated"] is False
-    assert doubts(found) == []
+    assert doubts(found) == doubts({**found, "at_once": 8}) == []
+    assert doubts({**found, "at_once": 1}) == ["served_singly"]
 
 
 def test_an_engine_that_falls_behind_is_saturated():
