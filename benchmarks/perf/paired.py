@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 RESAMPLES = 10_000
 LEVEL = 0.95
 CALM_SHARE = 0.15
 PATIENCE_S = 60.0
 
+T = TypeVar("T")
 _LOADS: list[float] = []
 
 
@@ -90,20 +91,7 @@ def _processor_ticks() -> tuple[int, int]:
 
 def judge(name: str, values: Sequence[float], *, unit: str, limit: float) -> Verdict:
     """The median of these values, its percentile bootstrap interval, and the limit."""
-    draw = random.Random(0)  # noqa: S311 - repeatable, no secret
-    medians = sorted(
-        statistics.median(draw.choices(values, k=len(values))) for _ in range(RESAMPLES)
-    )
-    cut = round((1 - LEVEL) / 2 * RESAMPLES)
-    return Verdict(
-        name=name,
-        unit=unit,
-        value=statistics.median(values),
-        ci_low=medians[cut],
-        ci_high=medians[-1 - cut],
-        limit=limit,
-        n=len(values),
-    )
+    return _resampled(name, values, statistics.median, unit=unit, limit=limit)
 
 
 def judge_quiet(
@@ -113,7 +101,6 @@ def judge_quiet(
 
     Disturbance only adds: the least of many turns are those that had little of it.
     """
-    draw = random.Random(0)  # noqa: S311 - repeatable, no secret
 
     def above_pct(some: Sequence[tuple[float, float]]) -> float:
         first, second = (
@@ -121,16 +108,30 @@ def judge_quiet(
         )
         return 100 * (second / first - 1)
 
-    drawn = sorted(above_pct(draw.choices(found, k=len(found))) for _ in range(2000))
-    cut = round((1 - LEVEL) / 2 * len(drawn))
+    return _resampled(name, found, above_pct, unit="%", limit=limit)
+
+
+def _resampled(
+    name: str,
+    sample: Sequence[T],
+    statistic: Callable[[Sequence[T]], float],
+    *,
+    unit: str,
+    limit: float,
+) -> Verdict:
+    draw = random.Random(0)  # noqa: S311 - repeatable, no secret
+    drawn = sorted(
+        statistic(draw.choices(sample, k=len(sample))) for _ in range(RESAMPLES)
+    )
+    cut = round((1 - LEVEL) / 2 * RESAMPLES)
     return Verdict(
         name=name,
-        unit="%",
-        value=above_pct(found),
+        unit=unit,
+        value=statistic(sample),
         ci_low=drawn[cut],
         ci_high=drawn[-1 - cut],
         limit=limit,
-        n=len(found),
+        n=len(sample),
     )
 
 

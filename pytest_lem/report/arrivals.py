@@ -5,7 +5,7 @@ from typing import Any
 
 from pytest_lem.analysis.arrivals import CHECKS
 from pytest_lem.records.record import ExperimentRecord, Record
-from pytest_lem.report.table import NONE, figure, short_names, visible
+from pytest_lem.report.table import number, short_names, visible
 
 CAPTION = "Requests as they were sent, in the last window: rates, lateness, their gaps."
 
@@ -28,16 +28,12 @@ def _row(name: str, one: Mapping[str, Any]) -> dict[str, str]:
     return {
         "experiment": visible(name),
         "arrivals": f"{one['mode']}{clients}",
-        "offered/s": _told(one["offered_rps"]),
-        "achieved/s": _told(one["achieved_rps"]),
-        "busy": _told(one["busy_share"]),
-        "in flight": _told(one["in_flight"]),
-        "lag p99 ms": _told(lag and lag["p99"]),
-        "KS p": _told(gaps["ks"] and gaps["ks"]["p"]),
-        "dispersion": _told(gaps["dispersion"]),
-        "lag-1": _told(gaps["lag1"]),
+        "offered/s": number(one["offered_rps"]),
+        "achieved/s": number(one["achieved_rps"]),
+        "busy": number(one["busy_share"]),
+        "in flight": number(one["in_flight"]),
+        "lag p99 ms": number(lag and lag["p99"]),
+        "KS p": number(gaps["ks"] and gaps["ks"]["p"]),
+        "dispersion": number(gaps["dispersion"]),
+        "lag-1": number(gaps["lag1"]),
     }
-
-
-def _told(value: float | None) -> str:
-    return NONE if value is None else figure(value)

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_lem.records.record import ExperimentRecord, Record
-from pytest_lem.report.table import NONE, cell, figure, mark, short_names, visible
+from pytest_lem.report.table import (
+    NONE,
+    cell,
+    figure,
+    mark,
+    number,
+    short_names,
+    visible,
+)
 
 CAPTION = (
     "Requests that met every limit, good ones in a second and for a joule; in brackets "
@@ -30,16 +38,12 @@ def _row(name: str, one: ExperimentRecord, told: Mapping[str, Any]) -> dict[str,
         "good/s": cell(one.summary.get("goodput_rps"), ""),
         "good/J": cell(one.summary.get("goodput_per_joule"), mark(one)),
         "steady share": _share(told["steady_attainment"], told, "steady_"),
-        "steady good/s": _told(told["steady_rps"]),
+        "steady good/s": number(told["steady_rps"]),
     }
 
 
 def _share(value: float | None, told: Mapping[str, Any], prefix: str) -> str:
     if value is None:
         return NONE
-    low, high = (_told(told[f"{prefix}attainment_{end}"]) for end in ("low", "high"))
+    low, high = (number(told[f"{prefix}attainment_{end}"]) for end in ("low", "high"))
     return f"{figure(value)} [{low}, {high}]"
-
-
-def _told(value: float | None) -> str:
-    return NONE if value is None else figure(value)

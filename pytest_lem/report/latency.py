@@ -2,7 +2,7 @@
 
 from pytest_lem.records.percentiles import interval_names
 from pytest_lem.records.record import ExperimentRecord, Record
-from pytest_lem.report.table import NONE, figure, short_names, visible
+from pytest_lem.report.table import NONE, figure, number, short_names, visible
 
 CAPTION = (
     "Latency in ms, mean of the cycles, in brackets the mean 95 % interval within a "
@@ -35,9 +35,6 @@ def _cell(one: ExperimentRecord, kind: str, percentile: str) -> str:
     name, ends = f"{kind}_{percentile}_ms", one.extended.get("percentiles", {})
     if name not in one.summary:
         return NONE
-    low, high = (
-        NONE if (end := ends.get(key)) is None else figure(end)
-        for key in interval_names(kind, percentile)
-    )
+    low, high = (number(ends.get(key)) for key in interval_names(kind, percentile))
     doubt = "?" if name in (ends.get("unsupported") or ()) else ""
     return f"{doubt}{figure(one.summary[name].value)} [{low}, {high}]"

@@ -8,9 +8,9 @@ from typing import Any
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.errors import ConfigError
 from pytest_lem.records.record import ExperimentRecord, Record
-from pytest_lem.report.table import GUESSES, NONE, spread, table, visible
+from pytest_lem.report.table import GUESSES, NONE, cell, table, visible
 from pytest_lem.spec.nearest import unknown
-from pytest_lem.store.wanted import Found, Value
+from pytest_lem.store.wanted import Found
 
 HEADLINES = {
     "energy_per_output_token_j": "J/token",
@@ -52,7 +52,7 @@ def _row(one: Found, metrics: Mapping[str, str]) -> dict[str, str]:
         "backend": visible(one.backend or NONE),
         "model": visible(one.model or NONE),
         **{
-            column: _cell(one.metrics.get(name), _sign(one, name))
+            column: cell(one.metrics.get(name), _sign(one, name))
             for name, column in metrics.items()
         },
         "n": str(one.cycles),
@@ -64,13 +64,6 @@ def _sign(one: Found, metric: str) -> str:
     """What stands before energy that nothing measured."""
     guessed = GUESSES.intersection(one.flags) and "J" in METRICS[metric].unit
     return "~" if guessed else ""
-
-
-def _cell(value: Value | None, sign: str) -> str:
-    if value is None:
-        return NONE
-    half = spread(value.value, value.ci_low, value.ci_high)
-    return f"{sign}{value.value:.4g}{half}"
 
 
 def local(moment: str) -> str:

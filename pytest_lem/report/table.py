@@ -2,9 +2,13 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pytest_lem.analysis.stats import Summary
 from pytest_lem.records.record import ExperimentRecord, Record, SummaryRecord
+
+if TYPE_CHECKING:
+    from pytest_lem.store.wanted import Value
 
 NONE = "-"
 LEAST_WIDTH = 116
@@ -70,7 +74,12 @@ def figure(value: float, digits: int = 3) -> str:
     return f"{float(short):.0f}" if "e+" in short and abs(value) < _LARGE else short
 
 
-def cell(one: Summary | SummaryRecord | None, sign: str) -> str:
+def number(value: float | None) -> str:
+    """A number to three digits; a dash where there is none."""
+    return NONE if value is None else figure(value)
+
+
+def cell(one: "Summary | SummaryRecord | Value | None", sign: str) -> str:
     """A value with half its interval; a dash where there is none."""
     if one is None:
         return NONE
