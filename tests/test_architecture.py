@@ -29,6 +29,7 @@ ROOMS = (
     ("gate",),
     ("report",),
     ("schedule",),
+    ("rounds",),
     ("front", "plugin", "hookspecs"),
     ("cli",),
 )

@@ -1,6 +1,15 @@
 """The `lem` command."""
 
-from pytest_lem.cli import comparing, here, merge, migrate, reports, results, settings
+from pytest_lem.cli import (
+    comparing,
+    here,
+    merge,
+    migrate,
+    reports,
+    results,
+    settings,
+    turns,
+)
 from pytest_lem.cli.app import app
 
 __all__ = [
@@ -13,6 +22,7 @@ __all__ = [
     "reports",
     "results",
     "settings",
+    "turns",
 ]
 
 
