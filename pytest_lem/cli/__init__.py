@@ -2,6 +2,7 @@
 
 from pytest_lem.cli import (
     comparing,
+    exporting,
     here,
     merge,
     migrate,
@@ -15,6 +16,7 @@ from pytest_lem.cli.app import app
 __all__ = [
     "app",
     "comparing",
+    "exporting",
     "here",
     "main",
     "merge",

@@ -3,7 +3,7 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -36,52 +36,6 @@ def phases(
     for found in phases(read_report(report)):
         told = [json.dumps(found.to_json())] if as_json else lines(found)
         typer.echo("\n".join(told))
-
-
-@app.command()
-def export(
-    report: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="A JSON report.")
-    ],
-    *,
-    peer: Annotated[
-        Literal["vllm", "aiperf", "guidellm", "mlperf"],
-        typer.Option("--as", help="The tool whose formulas and names to use."),
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="A file, instead of standard output."),
-    ] = None,
-    stamps: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True,
-            file_okay=False,
-            help="Where the files of --lem-save-stamps are now, if they were moved.",
-        ),
-    ] = None,
-    all_windows: Annotated[
-        bool,
-        typer.Option("--all", help="Windows without times of tokens too."),
-    ] = False,
-) -> None:
-    """Tell stored times of requests as another tool would; one JSON object a window."""
-    from pytest_lem.records.files import write_atomic
-    from pytest_lem.report.peers import exported
-
-    def place(path: str) -> Path:
-        return stamps / Path(path).name if stamps else Path(path)
-
-    try:
-        found = exported(read_report(report), peer, place, everything=all_windows)
-        lines = [json.dumps(one) for one in found]
-        if output is not None:
-            write_atomic(output, "".join(f"{line}\n" for line in lines))
-    except (LemError, OSError) as error:
-        typer.echo(f"{report}: {error}", err=True)
-        raise typer.Exit(2) from error
-    for line in lines if output is None else ():
-        typer.echo(line)
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""Reports as services of continuous integration, and their files, want them."""
