@@ -8,6 +8,7 @@ from pytest_lem.cli import (
     migrate,
     reports,
     results,
+    scheduling,
     settings,
     turns,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "migrate",
     "reports",
     "results",
+    "scheduling",
     "settings",
     "turns",
 ]
