@@ -23,6 +23,7 @@ from pytest_lem.measure.tenants import described
 from pytest_lem.meters.metering import Metering
 from pytest_lem.spec.experiment import Experiment
 from pytest_lem.spec.features import FEATURES
+from pytest_lem.spec.gaps import Gaps
 from pytest_lem.worker.client import Limits
 from pytest_lem.worker.devices import environment_for, select
 from pytest_lem.worker.launch.containers import Containers
@@ -102,6 +103,8 @@ def conditions_of(
         throttle=settings["throttle"],
         throttle_reruns=settings["throttle-reruns"],
         thermal=thermal,
+        thermal_floor_s=settings["thermal-floor"],
+        gaps=gaps_of(settings),
         whole_gpus=whole_gpus(gpus),
         limits=Limits(
             start_s=settings["start-timeout"],
@@ -157,6 +160,11 @@ def caching_varied(experiments: Iterable[Experiment]) -> set[str]:
             value = value.get(key) if isinstance(value, Mapping) else None
         said.setdefault(one.spec.backend, set()).add(repr(value))
     return {name for name, values in said.items() if name in paths and len(values) > 1}
+
+
+def gaps_of(settings: Settings) -> Gaps:
+    """The waits between experiments and between passes."""
+    return Gaps(experiment_s=settings["gap"], cycle_s=settings["cycle-gap"])
 
 
 def idle_policy(settings: Settings) -> IdlePolicy:

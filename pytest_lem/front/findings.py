@@ -98,6 +98,9 @@ class Findings:
             plan=Plan(
                 order=program.order,
                 seed=program.seed,
+                seed_source=program.seed_source,
+                gap_s=self._settings["gap"],
+                cycle_gap_s=self._settings["cycle-gap"],
                 planned=len(program.steps),
                 executed=self._executed,
                 skipped=program.skipped,

@@ -7,6 +7,7 @@ import pytest
 
 from pytest_lem.front.gate_options import GATE_OPTIONS
 from pytest_lem.front.ini_options import INI_OPTIONS
+from pytest_lem.front.schedule_options import SCHEDULE_OPTIONS
 from pytest_lem.front.statistics_options import STATISTICS_OPTIONS
 from pytest_lem.front.values import (
     Option,
@@ -97,13 +98,7 @@ OPTIONS: tuple[Option, ...] = (
         help="cv:LIMIT,window=N,min=N,max=N, fixed:N, or off "
         "(default: cv:0.05,window=5,min=5,max=50)",
     ),
-    Option(
-        name="order",
-        parse=one_of("interleaved", "shuffled", "reversed", "grouped"),
-        default="interleaved",
-        metavar="ORDER",
-        help="interleaved, shuffled, reversed or grouped (default: interleaved)",
-    ),
+    *SCHEDULE_OPTIONS,
     Option(
         name="seed",
         parse=number(int, 0),

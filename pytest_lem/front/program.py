@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -30,9 +30,11 @@ from pytest_lem.measure.custom import Work
 from pytest_lem.measure.cycle import LEAST_SECONDS
 from pytest_lem.measure.prompting import by_content as files_by_content
 from pytest_lem.measure.prompting import recipe
+from pytest_lem.schedule.order import derived_seed
 from pytest_lem.schedule.plan import Entry, Step, estimate_s, make_plan
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.experiment import Experiment, identity
+from pytest_lem.spec.gaps import Gaps
 from pytest_lem.spec.search import Search
 from pytest_lem.spec.workload import Workload
 from pytest_lem.workload.adapters import fingerprint
@@ -45,10 +47,12 @@ from pytest_lem.workload.models import Model, resolve
 class Program:
     """Experiments by node id, their identities, and the order of their cycles."""
 
-    def __init__(self, *, order: str, seed: int, search: Search | None) -> None:
+    def __init__(
+        self, *, order: str, seed: int | Literal["plan"], search: Search | None
+    ) -> None:
         self.order = order
         self._search = search
-        self.seed = seed
+        self._seed = seed
         self.experiments: dict[str, Experiment] = {}
         self.identities: dict[str, str] = {}
         self.items: dict[str, pytest.Item] = {}
@@ -120,10 +124,26 @@ class Program:
         names = list(self.entries)
         return [(names[step.position], step.cycle) for step in self._plan]
 
-    def estimate_s(self, idle_s: float, idle_after_s: float) -> float:
+    @cached_property
+    def seed(self) -> int:
+        """What orders are drawn by; where that is the plan, its identities at first."""
+        if self._seed != "plan":
+            return self._seed
+        return derived_seed(self.identities[name] for name in self.entries)
+
+    @property
+    def seed_source(self) -> str:
+        """Where the seed is from: a setting, or the plan."""
+        return "plan" if self._seed == "plan" else "setting"
+
+    def estimate_s(
+        self, idle_s: float, idle_after_s: float, floor_s: float, gaps: Gaps
+    ) -> float:
         """Roughly how long the plan takes, with idle readings per load and cycle."""
         entries = list(self.entries.values())
-        return estimate_s(entries, self._plan, idle_s, idle_after_s)
+        return estimate_s(
+            entries, self._plan, idle_s, idle_after_s, floor_s=floor_s, gaps=gaps
+        )
 
     @cached_property
     def _plan(self) -> list[Step]:

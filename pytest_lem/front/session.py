@@ -9,7 +9,7 @@ import pytest
 
 import pytest_lem
 from pytest_lem.errors import ConfigError, LemError
-from pytest_lem.front.conditions import carbon_factors, idle_policy
+from pytest_lem.front.conditions import carbon_factors, gaps_of, idle_policy
 from pytest_lem.front.findings import Findings
 from pytest_lem.front.gating import Gating
 from pytest_lem.front.live import progress_of
@@ -47,8 +47,11 @@ class LemSession:
     ) -> None:
         self.config = config
         self.settings = settings
+        chosen = settings["order-seed"]
         self.program = Program(
-            order=settings["order"], seed=settings["seed"], search=settings["search"]
+            order=settings["order"],
+            seed=settings["seed"] if chosen is None else chosen,
+            search=settings["search"],
         )
         self._searches = Searches(settings["search"])
         self.ready = False
@@ -81,7 +84,7 @@ class LemSession:
         backends = sorted({one.spec.backend for one in program.experiments.values()})
         reports = [settings[name] for name in ("json", "csv", "traces")]
         reports.append(self._storing.place)
-        idle = idle_policy(settings)
+        idle, gaps = idle_policy(settings), gaps_of(settings)
         return Outline(
             version=pytest_lem.__version__,
             backends=[self._premises.with_version(name) for name in backends],
@@ -92,7 +95,10 @@ class LemSession:
             open_ended=any(
                 one.effort.cycles == "auto" for one in program.experiments.values()
             ),
-            estimate_s=program.estimate_s(idle.before_s, idle.after_s),
+            estimate_s=program.estimate_s(
+                idle.before_s, idle.after_s, settings["thermal-floor"], gaps
+            ),
+            gaps=str(gaps),
             order=program.order,
             seed=program.seed,
             search=str(settings["search"] or ""),

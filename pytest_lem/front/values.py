@@ -95,6 +95,16 @@ def cycles(text: str) -> int | str:
         raise ValueError(f"{error}, nor auto") from None
 
 
+def order_seed(text: str) -> int | str:
+    """A number that draws orders, or `plan`."""
+    if text == "plan":
+        return text
+    try:
+        return int(number(int, 0)(text))
+    except ValueError as error:
+        raise ValueError(f"{error}, nor plan") from None
+
+
 def percent(text: str) -> float:
     """`N` or `N%`, above 0 and below 100, as a share."""
     try:

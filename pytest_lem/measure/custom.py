@@ -14,6 +14,7 @@ from pytest_lem.measure.cycle import flag_short
 from pytest_lem.measure.laboratory import Bench, Heard, Laboratory
 from pytest_lem.measure.marks import mark_cycle
 from pytest_lem.measure.notebook import Notebook, now
+from pytest_lem.measure.resting import rest_before
 from pytest_lem.measure.tenants import look_for_others
 from pytest_lem.measure.watching import look_at_memory
 from pytest_lem.measure.window import Pass
@@ -182,7 +183,7 @@ class CustomCycle:
     def _ready(self) -> Bench:
         notes = self._notes
         if notes.bench is None:
-            notes.note_cooling(self._lab.cool())
+            rest_before(self._lab, notes)
         bench = self._lab.bench(notes.experiment, notes.index)
         if notes.bench is None:
             notes.bench = bench

@@ -17,6 +17,7 @@ from pytest_lem.measure.marks import mark_cycle
 from pytest_lem.measure.notebook import Notebook, Warmed, now
 from pytest_lem.measure.outputs import save_outputs
 from pytest_lem.measure.prompting import WARMUP, prompts_for
+from pytest_lem.measure.resting import rest_before
 from pytest_lem.measure.tenants import look_for_others
 from pytest_lem.measure.warmup import warm_up
 from pytest_lem.measure.watching import look_at_memory, watch
@@ -97,13 +98,14 @@ def flag_short(lab: Laboratory, notes: Notebook) -> None:
 
 def _measure(lab: Laboratory, notes: Notebook) -> None:
     experiment = notes.experiment
-    notes.note_cooling(lab.cool())
+    rest_before(lab, notes)
     bench = lab.bench(experiment, notes.index)
     notes.bench = bench
     notes.flags |= set(bench.loaded.flags)
     look_for_others(lab, notes)
     if experiment.effort.warmup.kind != "off":
         notes.warmed = warm_engine(lab, notes, bench)
+        notes.thermal_floor_s = lab.rest_warm()
     # Read warm and just before the windows, so that the two share a temperature.
     notes.idle = lab.idle_of(bench)
     energy_passes(lab, notes, bench)

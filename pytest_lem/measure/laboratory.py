@@ -1,5 +1,6 @@
 """The laboratory: engines in their workers, meters beside them, and their care."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Protocol
 
 from pytest_lem.engines import Generation, Loaded
 from pytest_lem.engines.registry import Registry
+from pytest_lem.errors import Timeout
 from pytest_lem.machine.peaks import Peak
 from pytest_lem.measure.attributing import REQUEST_ROWS
 from pytest_lem.measure.cooling import ThermalPolicy, cool_down, hottest, rest
@@ -22,6 +24,7 @@ from pytest_lem.records.extended import UNREAD, Residue
 from pytest_lem.records.record import Window
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.experiment import Experiment
+from pytest_lem.spec.gaps import NO_GAPS, Gaps
 from pytest_lem.worker.client import EngineClient, Limits, start_worker
 from pytest_lem.worker.devices import environment_for
 from pytest_lem.worker.launch.containers import Containers
@@ -68,6 +71,7 @@ class Conditions:
     profiles go, `save_outputs` texts and `save_stamps` times of requests, `peaks` are
     the GPUs' by their id. `max_failed_pct` is how many requests of a window may fail.
     `limits` are those of workers but for the steps that an experiment limits itself.
+    `gaps` pass between experiments, `thermal_floor_s` after each warm-up.
     """
 
     idle: IdlePolicy
@@ -92,6 +96,8 @@ class Conditions:
     throttle: str = "warn"
     throttle_reruns: int = 2
     thermal: ThermalPolicy | None = None
+    thermal_floor_s: float = 0.0
+    gaps: Gaps = NO_GAPS
     whole_gpus: Sequence[str] = ()
     require_exclusive: bool = False
     power_limits_w: Mapping[str, float] = field(default_factory=dict)
@@ -164,6 +170,7 @@ class Laboratory:
         self._pool = EnginePool(self._leftovers.unloaded)
         self._bench: Bench | None = None
         self._started = 0
+        self._before: tuple[str, int] | None = None
         self.asked: Asked = {}
 
     def bench(self, experiment: Experiment, turn: int) -> Bench:
@@ -173,13 +180,36 @@ class Laboratory:
         a fresh one. So does timing tokens, where an engine does that apart.
         """
         spec, timeout_s = experiment.spec, experiment.effort.timeout
-        streams = self._streams(experiment)
-        key = f"{turn}:{streams}:{spec.model_dump_json()}"
+        key = self._key(experiment, turn)
         client = self._pool.get(key, lambda: self._start(spec, timeout_s))
         if self._bench is None or self._bench.client is not client:
             self._bench = None
+            streams = self._streams(experiment)
             self._bench = self._load(client, spec, {"streams": streams})
         return self._bench
+
+    def pause(self, experiment: Experiment, turn: int) -> float:
+        """Wait as long as is asked after what ran before; how many seconds that was.
+
+        An engine that is not the next one's too is closed first.
+        """
+        before, self._before = self._before, (experiment.id, turn)
+        gap_s = self.conditions.gaps.before(turn, before[1] if before else None)
+        if before == self._before or not gap_s:
+            return 0.0
+        if not self._pool.holds(self._key(experiment, turn)):
+            self.drop()
+        self.progress.phase("gap", gap_s)
+        self._wait_ticking(gap_s)
+        return gap_s
+
+    def rest_warm(self) -> float:
+        """Wait as long as is asked after a warm-up; how many seconds that was."""
+        floor_s = self.conditions.thermal_floor_s
+        if floor_s:
+            self.progress.phase("thermal floor", floor_s)
+            self._wait_ticking(floor_s)
+        return floor_s
 
     def can_stamp(self, spec: EngineSpec) -> bool:
         """Whether the engine says that it can tell when it made its tokens."""
@@ -281,6 +311,11 @@ class Laboratory:
             raise
         return client
 
+    def _key(self, experiment: Experiment, turn: int) -> str:
+        """Equal where a cycle may have the engine of the one before."""
+        streams = self._streams(experiment)
+        return f"{turn}:{streams}:{experiment.spec.model_dump_json()}"
+
     def _containers_of(self, backend: str) -> Containers | None:
         found = self._containers
         return found if found is not None and backend in found else None
@@ -337,7 +372,13 @@ class Laboratory:
         return frozenset(self.conditions.gpus)
 
     def _wait_ticking(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            self.wait(min(0.5, left))
+        """Wait, and show it; raises Timeout as soon as the session's time is over."""
+        end_s, over_s = time.monotonic() + seconds, self.conditions.limits.ends_at_s
+        while (left_s := end_s - (now_s := time.monotonic())) > 0:
+            if over_s is not None and now_s >= over_s:
+                raise Timeout(
+                    "a wait is not over, and the time of the session is; "
+                    "--lem-session-timeout sets the limit"
+                )
+            self.wait(min(0.5, left_s, math.inf if over_s is None else over_s - now_s))
             self.progress.tick()

@@ -52,6 +52,8 @@ class Notebook:
     nulls: dict[str, str] = field(default_factory=dict)
     prompts: dict[str, Any] | None = None
     thermal_wait_s: float | None = None
+    gap_s: float | None = None
+    thermal_floor_s: float | None = None
     tenancies: dict[str, Tenancy] = field(default_factory=dict)
     watched: Watched = field(default_factory=Watched)
 

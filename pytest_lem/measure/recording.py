@@ -60,6 +60,8 @@ def cycle_record(
         timing={
             "tokenise_s": notes.tokenise_s,
             "thermal_wait_s": notes.thermal_wait_s,
+            "thermal_floor_s": notes.thermal_floor_s,
+            "gap_s": notes.gap_s,
         },
         machine={
             "gpus": {uuid: one.to_json() for uuid, one in notes.tenancies.items()},

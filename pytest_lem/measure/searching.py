@@ -14,6 +14,7 @@ from pytest_lem.measure.cycle import (
 )
 from pytest_lem.measure.laboratory import Laboratory
 from pytest_lem.measure.notebook import Notebook, now
+from pytest_lem.measure.resting import rest_before
 from pytest_lem.measure.tenants import look_for_others
 from pytest_lem.records.record import Cycle
 from pytest_lem.spec.effort import Warmup
@@ -99,13 +100,14 @@ def _tried(trials: list[Trial], rate_rps: float) -> int:
 
 def _measure(lab: Laboratory, notes: Notebook) -> None:
     """The window that is judged, and no other."""
-    notes.note_cooling(lab.cool())
+    rest_before(lab, notes)
     bench = lab.bench(notes.experiment, notes.index)
     notes.bench = bench
     notes.flags |= set(bench.loaded.flags)
     look_for_others(lab, notes)
     if notes.experiment.effort.warmup.kind != "off":
         notes.warmed = warm_engine(lab, notes, bench)
+        notes.thermal_floor_s = lab.rest_warm()
     notes.idle = lab.idle_of(bench)
     if notes.experiment.workload.streaming:
         latency_pass(lab, notes, bench)

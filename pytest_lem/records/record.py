@@ -280,13 +280,20 @@ class ExperimentRecord(_Part):
 
 
 class Plan(_Part):
-    """What was to run and what ran: order, seed and the cycles in the order run."""
+    """What was to run and what ran: order, seed and the cycles in the order run.
+
+    `seed` drew the order, and is from a setting or from what the plan has in it. The
+    gaps are those asked for; `timing.gap_s` of a cycle is the one before it.
+    """
 
     order: str
     seed: int
     planned: int
     executed: list[Json]
     skipped: list[Json]
+    seed_source: Literal["setting", "plan"] = "setting"
+    gap_s: FiniteFloat = 0.0
+    cycle_gap_s: FiniteFloat = 0.0
 
 
 class Session(_Part):

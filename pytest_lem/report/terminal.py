@@ -135,6 +135,7 @@ class Outline:
     order: str
     seed: int
     reports: Sequence[str]
+    gaps: str = "no gaps"
     search: str = ""
     open_ended: bool = False
 
@@ -149,7 +150,7 @@ def header(outline: Outline) -> list[str]:
         ),
         (
             f"lem plan: {_counts(outline)} "
-            f"{outline.order}, no gaps, seed {outline.seed}, "
+            f"{outline.order}, {outline.gaps}, seed {outline.seed}, "
             f"about {duration(outline.estimate_s)}"
         ),
     ]
@@ -175,7 +176,10 @@ def plan_lines(
     ]
     rest = len(shown) - limit
     return [
-        f"lem plan: {counts}, {outline.order}, seed {outline.seed}; nothing is run",
+        (
+            f"lem plan: {counts}, {outline.order}, {outline.gaps}, "
+            f"seed {outline.seed}; nothing is run"
+        ),
         f"estimated time: {duration(outline.estimate_s)} (a guess from settings)",
         *_search_lines(outline),
         "estimated energy: unknown (no experiment of this plan was measured before)",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_lem.schedule.order import turn
+from pytest_lem.spec.gaps import NO_GAPS, Gaps
 
 # A worker's start and load of a small model, and one warm-up: only to give an idea.
 START_S = 8.0
@@ -28,22 +29,23 @@ class Step:
 
 
 def make_plan(entries: Sequence[Entry], order: str, seed: int) -> list[Step]:
-    """All steps, in the order they run."""
+    """All steps, in the order they run.
+
+    A pass has the order of all experiments, without those that have no such cycle.
+    """
+    engines = [entry.engine for entry in entries]
     if order == "grouped":
-        engines = [entry.engine for entry in entries]
         return [
             Step(position=i, cycle=k)
             for i in turn(engines, order, seed, 0)
             for k in range(entries[i].cycles)
         ]
-    steps = []
-    for k in range(max((entry.cycles for entry in entries), default=0)):
-        among = [i for i, entry in enumerate(entries) if entry.cycles > k]
-        engines = [entries[i].engine for i in among]
-        steps += [
-            Step(position=among[j], cycle=k) for j in turn(engines, order, seed, k)
-        ]
-    return steps
+    return [
+        Step(position=i, cycle=k)
+        for k in range(max((entry.cycles for entry in entries), default=0))
+        for i in turn(engines, order, seed, k)
+        if entries[i].cycles > k
+    ]
 
 
 def estimate_s(
@@ -51,16 +53,22 @@ def estimate_s(
     steps: Sequence[Step],
     idle_s: float,
     idle_after_s: float = 0.0,
+    *,
+    floor_s: float = 0.0,
+    gaps: Gaps = NO_GAPS,
 ) -> float:
-    """Roughly how long the steps take: starts, warm-ups, idle readings and windows.
+    """Roughly how long the steps take: starts, warm-ups, waits, idle power, windows.
 
-    Idle power is read for `idle_s` with each load, and so long after each cycle.
+    Idle power is read for `idle_s` with each load, and so long after each cycle;
+    `floor_s` follows each warm-up.
     """
-    seconds, live = 0.0, None
+    seconds, live, before = 0.0, None, None
     for step in steps:
         entry = entries[step.position]
+        seconds += gaps.before(step.cycle, before)
+        before = step.cycle
         if (entry.engine, step.cycle) != live:
             live = (entry.engine, step.cycle)
             seconds += START_S + idle_s
-        seconds += WARMUP_S + entry.window_s + idle_after_s
+        seconds += WARMUP_S + floor_s + entry.window_s + idle_after_s
     return seconds

@@ -26,11 +26,16 @@ class EnginePool:
 
     def get(self, key: Hashable, start: Callable[[], EngineClient]) -> EngineClient:
         """The live engine of that key where it is usable, else a newly started one."""
-        if self._client and self._client.usable and self._key == key:
+        if self._client and self.holds(key):
             return self._client
         self.drop()
         self._key, self._client = key, start()
         return self._client
+
+    def holds(self, key: Hashable) -> bool:
+        """Whether `get` would give an engine that lives already."""
+        client = self._client
+        return client is not None and client.usable and self._key == key
 
     def drop(self) -> None:
         """Close the live engine, if there is one; the next `get` starts another."""

@@ -12,7 +12,8 @@ from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.measure.idle import IdlePolicy
 from pytest_lem.measure.laboratory import Conditions, Laboratory
 from pytest_lem.measure.window import Pass
-from pytest_lem.meters.fake import HandCranked
+from pytest_lem.meters import Telemetry
+from pytest_lem.meters.fake import FakeMeter, HandCranked
 from pytest_lem.meters.metering import Metering
 from pytest_lem.spec.effort import Effort, Warmup
 from pytest_lem.spec.engine import EngineSpec
@@ -124,6 +125,27 @@ def odd_engine(tmp_path, monkeypatch):
         return EngineEntry(name="fake", target="odd_engine:Odd")
 
     return write
+
+
+class Warm(FakeMeter):
+    """The fake meter, with a GPU that stays at one temperature."""
+
+    def __init__(self, heat_c):
+        super().__init__(50.0)
+        self.heat_c = heat_c
+
+    def poll(self):
+        readings, _, wait_s = super().poll()
+        told = Telemetry(
+            device="GPU-a", time_s=self._clock_s(), temperature_c=self.heat_c
+        )
+        return readings, [told], wait_s
+
+
+@pytest.fixture
+def warm():
+    """Make meters that tell the temperature of GPU-a."""
+    return Warm
 
 
 @pytest.fixture

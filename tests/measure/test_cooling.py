@@ -152,21 +152,6 @@ def test_hot_gpus_rest_until_they_are_ten_degrees_cooler(
     assert hot.shown
 
 
-class Warm(FakeMeter):
-    """The fake meter, with a GPU that stays at one temperature."""
-
-    def __init__(self, heat_c):
-        super().__init__(50.0)
-        self.heat_c = heat_c
-
-    def poll(self):
-        readings, _, wait_s = super().poll()
-        told = Telemetry(
-            device="GPU-a", time_s=self._clock_s(), temperature_c=self.heat_c
-        )
-        return readings, [told], wait_s
-
-
 def policy(limit_c):
     """Wait a moment for GPU-a."""
     return ThermalPolicy(limit_c=limit_c, timeout_s=0.01, devices=("GPU-a",))
@@ -174,10 +159,10 @@ def policy(limit_c):
 
 @pytest.mark.parametrize(("limit_c", "late"), [(60.0, False), (40.0, True)])
 def test_the_cycle_says_whether_it_began_cool(
-    make_lab, experiment, measure, limit_c, late
+    make_lab, warm, experiment, measure, limit_c, late
 ):
     """Too warm when time is up: measured and flagged, after a line that says so."""
-    lab = make_lab(Warm(50.0), thermal=policy(limit_c))
+    lab = make_lab(warm(50.0), thermal=policy(limit_c))
     cycle = measure(lab, experiment())
     assert cycle.status == "complete"
     assert ("thermal_wait_timeout" in cycle.flags) is late
@@ -186,9 +171,9 @@ def test_the_cycle_says_whether_it_began_cool(
     assert lab.progress.phases[0] == first
 
 
-def test_without_the_option_nothing_is_waited_for(make_lab, experiment, measure):
+def test_without_the_option_nothing_is_waited_for(make_lab, warm, experiment, measure):
     """Null, which is not a wait of no time."""
-    cycle = measure(make_lab(Warm(90.0)), experiment())
+    cycle = measure(make_lab(warm(90.0)), experiment())
     assert cycle.timing["thermal_wait_s"] is None
 
 
@@ -206,7 +191,7 @@ def test_a_temperature_that_nobody_tells_fails_the_cycle(
     assert kept[0].error.kind == "meter"
 
 
-def test_the_check_is_content_with_a_temperature(make_lab):
+def test_the_check_is_content_with_a_temperature(make_lab, warm):
     """Whatever it is; without the option there is nothing to check."""
-    make_lab(Warm(90.0), thermal=policy(60.0)).check_thermal()
+    make_lab(warm(90.0), thermal=policy(60.0)).check_thermal()
     make_lab().check_thermal()

@@ -305,7 +305,7 @@ def test_plan_prints_counts_and_runs_nothing(run, project, notes):
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(
         [
-            "lem plan: 2 experiments, 6 cycles, interleaved, seed 42; nothing is run",
+            "lem plan: 2 experiments, 6 cycles, interleaved, no gaps, seed 42; *run",
             "estimated time: *",
             "*1  cycle 1  test_it.py::test_it[[]fake-1]",
             "*2  cycle 1  test_it.py::test_it[[]fake-2]",

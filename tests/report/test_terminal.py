@@ -129,7 +129,7 @@ def test_the_header_says_that_there_is_no_gpu_and_no_report():
 def test_the_plan_lists_the_cycles_in_the_order_they_run():
     """Counted from one, as people do, with time and energy estimated honestly."""
     lines = plan_lines(outline(), [("a.py::x", 0), ("b.py::y", 0), ("a.py::x", 1)])
-    assert lines[0].endswith("interleaved, seed 42; nothing is run")
+    assert lines[0].endswith("interleaved, no gaps, seed 42; nothing is run")
     assert lines[1] == "estimated time: 75 s (a guess from settings)"
     assert lines[2].startswith("estimated energy: unknown")
     assert lines[3:] == [

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_lem.schedule.order import ORDERS
 from pytest_lem.schedule.plan import Entry, Step, estimate_s, make_plan
+from pytest_lem.spec.gaps import Gaps
 
 
 def entry(engine, cycles=3, window_s=1.0):
@@ -90,3 +91,25 @@ def test_the_estimate_counts_a_load_for_each_engine_and_pass():
     assert estimate_s(entries, plan, 5.0) == pytest.approx(4 * (8 + 5) + 6 * (2 + 3))
     grouped = [Step(position=0, cycle=0), Step(position=0, cycle=1)]
     assert estimate_s(entries, grouped, 0.0) == pytest.approx(2 * 8 + 2 * 5)
+
+
+def test_the_estimate_counts_waits():
+    """A gap in each pass, one between both, a floor after each warm-up."""
+    entries = [entry("a", 2), entry("b", 2)]
+    plan = make_plan(entries, "interleaved", 0)
+    waits = {"floor_s": 5.0, "gaps": Gaps(experiment_s=10.0, cycle_s=100.0)}
+    more_s = estimate_s(entries, plan, 0.0, **waits) - estimate_s(entries, plan, 0.0)
+    assert more_s == pytest.approx(2 * 10 + 100 + 4 * 5)
+
+
+@pytest.mark.parametrize(
+    ("order", "waits_s"),
+    [("interleaved", [0, 1, 1, 9, 1, 1]), ("grouped", [0, 9, 1, 9, 1, 9])],
+)
+def test_a_gap_is_of_experiments_or_of_cycles(order, waits_s):
+    """What comes next with a higher number is another cycle."""
+    gaps, before, found = Gaps(experiment_s=1.0, cycle_s=9.0), None, []
+    for _, cycle in steps([entry("a", 2), entry("b", 2), entry("c", 2)], order):
+        found.append(gaps.before(cycle, before))
+        before = cycle
+    assert found == waits_s

@@ -1,0 +1,48 @@
+"""Options about what runs when, and how long is waited between."""
+
+from pytest_lem.front.values import Option, number, one_of, order_seed
+from pytest_lem.schedule.order import ORDERS
+
+SCHEDULE_OPTIONS: tuple[Option, ...] = (
+    Option(
+        name="order",
+        parse=one_of(*ORDERS),
+        default="interleaved",
+        metavar="ORDER",
+        help="interleaved, shuffled, reversed, latin_square or grouped "
+        "(default: interleaved)",
+    ),
+    Option(
+        name="order-seed",
+        parse=order_seed,
+        default=None,
+        metavar="N|plan",
+        help="seed of the orders shuffled and latin_square; plan: made of what the "
+        "experiments are, so that the same ones have it everywhere "
+        "(default: --lem-seed)",
+    ),
+    Option(
+        name="gap",
+        parse=number(float, 0),
+        default=0.0,
+        metavar="S",
+        help="seconds to wait between two experiments (default: 0)",
+    ),
+    Option(
+        name="cycle-gap",
+        parse=number(float, 0),
+        default=0.0,
+        metavar="S",
+        help="seconds to wait between two passes, or between the cycles of an "
+        "experiment that follow one another (default: 0)",
+    ),
+    Option(
+        name="thermal-floor",
+        parse=number(float, 0),
+        default=0.0,
+        metavar="S",
+        ini_only=True,
+        help="seconds to wait after each warm-up, before idle power is read "
+        "(default: 0)",
+    ),
+)
