@@ -20,9 +20,19 @@ from pytest_lem.front.items import (
 from pytest_lem.front.loop import interruptible, run_silently, run_turns, turns
 from pytest_lem.front.options import add_options
 from pytest_lem.front.settings import SETTINGS, check, resolve
-from pytest_lem.front.stash import CALLS, HELD_BACK, LOOP, SESSION, SILENT
+from pytest_lem.front.stash import (
+    CALLS,
+    FILE_PROBLEMS,
+    HELD_BACK,
+    LOOP,
+    SESSION,
+    SILENT,
+)
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_lem.front.campaigns import CampaignFile
     from pytest_lem.front.session import LemSession
 
 __all__ = ["engine", "lem", "lem_backend", "meter"]
@@ -65,6 +75,17 @@ def pytest_configure(config: pytest.Config) -> None:
     check_backends(config)
 
 
+def pytest_collect_file(
+    file_path: "Path", parent: pytest.Collector
+) -> "CampaignFile | None":
+    """Take campaigns and experiments in YAML as tests."""
+    if not file_path.name.endswith((".lem.yaml", ".lem.yml")):
+        return None
+    from pytest_lem.front.campaigns import CampaignFile
+
+    return CampaignFile.from_parent(parent, path=file_path)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrise over backends those tests that use our fixtures, and no others."""
     if BACKEND in metafunc.fixturenames:
@@ -76,7 +97,7 @@ def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Plan the experiments; all that is wrong with them is said together."""
-    problems = list(stray_markers(items))
+    problems = [*config.stash.get(FILE_PROBLEMS, ()), *stray_markers(items)]
     if any(takes_backend(item) for item in items):
         problems += _plan(config, items)
     if problems:

@@ -151,6 +151,22 @@ INI_OPTIONS: tuple[Option, ...] = (
         "marker keys (default: none)",
     ),
     Option(
+        name="config-root",
+        parse=str,
+        default=None,
+        metavar="DIR",
+        ini_only=True,
+        help="the folder outside of which YAML files name no others (default: pytest's "
+        "rootdir)",
+    ),
+    Option(
+        name="max-config-bytes",
+        parse=number(int, 1),
+        default=1_000_000,
+        ini_only=True,
+        help="bytes that a YAML file may have (default: 1000000)",
+    ),
+    Option(
         name="warmup-unconverged",
         parse=one_of("warn", "fail"),
         default="warn",

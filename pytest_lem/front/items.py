@@ -7,6 +7,7 @@ import pytest
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.front.settings import SETTINGS, Settings, presets_of
+from pytest_lem.front.stash import POINT
 
 if TYPE_CHECKING:
     from pytest_lem.engines.registry import Registry
@@ -55,32 +56,43 @@ def backends_of(config: pytest.Config) -> list[str]:
 
 
 def takes_backend(item: pytest.Item) -> bool:
-    """Whether the item uses our `lem` or `engine` fixture."""
-    return BACKEND in getattr(item, "fixturenames", ())
+    """Whether the item uses our `lem` or `engine` fixture, or is of a YAML file."""
+    return POINT in item.stash or BACKEND in getattr(item, "fixturenames", ())
 
 
 def is_measured(item: pytest.Item) -> bool:
-    """Whether the item is an experiment: it uses our `lem` fixture."""
-    return takes_backend(item) and "lem" in getattr(item, "fixturenames", ())
+    """Whether the item is an experiment: it uses our `lem` fixture, or is in YAML."""
+    takes_lem = "lem" in getattr(item, "fixturenames", ())
+    return POINT in item.stash or (takes_backend(item) and takes_lem)
 
 
 def backend_of(item: pytest.Item) -> str:
-    """The backend that the item was parametrised with."""
+    """The backend that the item was parametrised with, or that its file names."""
+    if POINT in item.stash:
+        return str(item.stash[POINT].backend)
     return str(_parameters(item)[BACKEND])
 
 
-def excluded(item: pytest.Item) -> bool:
-    """Whether the closest marker that lists backends leaves this one out.
+def excluded(item: pytest.Item) -> str | None:
+    """Why this item's backend is not to be measured; None where it is.
 
-    It may list engines that this version does not have; aliases count.
+    The closest marker that lists backends may leave it out; it may list engines that
+    this version does not have, and aliases count. So may the command line, of what
+    files name.
     """
+    point, settings = item.stash.get(POINT, None), item.config.stash[SETTINGS]
+    if point and point.named_in and settings.origins["backend"] == "cli":
+        asked = point.backend in backends_of(item.config)
+        return None if asked else "backend_not_asked_for"
     for marker in item.iter_markers("lem"):
         if "backends" in marker.kwargs:
             listed = marker.kwargs["backends"]
             names = [listed] if isinstance(listed, str) else listed
             entry = registry_of(item.config).find(backend_of(item))
-            return not {entry.name, *entry.aliases}.intersection(names)
-    return False
+            if not {entry.name, *entry.aliases}.intersection(names):
+                return "backend_not_in_marker"
+            break
+    return None
 
 
 def stray_markers(items: Sequence[pytest.Item]) -> Iterator[str]:
@@ -211,7 +223,7 @@ def refusals(config: pytest.Config, found: Sequence[pytest.Item]) -> Iterator[st
     """What cannot live together with experiments, by name."""
     measured = [item for item in found if is_measured(item)]
     for item in filter(takes_backend, found):
-        if BACKEND not in _parameters(item):
+        if POINT not in item.stash and BACKEND not in _parameters(item):
             yield (
                 f"{item.nodeid}: methods of unittest.TestCase cannot take `lem` or "
                 "`engine`: write a function, or a class without that base"
@@ -234,6 +246,8 @@ def _layers(item: pytest.Item, settings: Settings) -> "Iterator[Layer]":
 
     yield _typed("default", settings)
     yield _typed("ini", settings)
+    point = item.stash.get(POINT, None)
+    yield from point.layers if point else ()
     for marker in reversed(list(item.iter_markers("lem"))):
         if marker.args:
             raise ConfigError(f"lem{marker.args!r}: the marker takes only keywords")
@@ -245,9 +259,10 @@ def _layers(item: pytest.Item, settings: Settings) -> "Iterator[Layer]":
     chosen = {k: v for k, v in _parameters(item).items() if k in keys}
     yield Layer(origin="parametrize", values=chosen)
     yield _typed("cli", settings)
-    yield Layer(
-        origin=settings.origins["backend"], values={"backend": backend_of(item)}
-    )
+    origin: str = settings.origins["backend"]
+    if point and point.named_in:
+        origin = f"file {point.named_in}"
+    yield Layer(origin=origin, values={"backend": backend_of(item)})
 
 
 def _typed(origin: Any, settings: Settings) -> "Layer":

@@ -271,6 +271,12 @@ OPTIONS: tuple[Option, ...] = (
         "or skip its tests with the reason (default: fail)",
     ),
     Option(
+        name="config-anywhere",
+        parse=truth,
+        default=False,
+        help="let YAML files name others outside of lem_config_root (default: false)",
+    ),
+    Option(
         name="strict",
         parse=truth,
         default=False,
@@ -357,6 +363,7 @@ OPTIONS: tuple[Option, ...] = (
 )
 
 _FLAGS = {
+    "config-anywhere",
     "container-privileged",
     "ignore-backend-warnings",
     "no-lock",

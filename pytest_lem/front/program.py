@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from pytest_lem.errors import ConfigError, EngineNotAvailable
+from pytest_lem.front.campaigns import left_out, of_grid, order_of, placed
 from pytest_lem.front.interpreters import elsewhere, missing, notes_on, warn
 from pytest_lem.front.items import (
     LemConfigWarning,
@@ -57,6 +58,7 @@ class Program:
         self.identities: dict[str, str] = {}
         self.items: dict[str, pytest.Item] = {}
         self.skipped: list[dict[str, str]] = []
+        self.left_out = 0
         self._models: dict[tuple[str, str], Model] = {}
         self._adapters: dict[str, dict[str, str]] = {}
 
@@ -196,6 +198,7 @@ def fill(
     _deselect(program, config, found)
     ours = [item for item in found if takes_backend(item)]
     absent = _absent(config, ours)
+    invalid: dict[pytest.Item, str] = {}
     for item in ours:
         try:
             experiment = experiment_of(item, config)
@@ -207,13 +210,36 @@ def fill(
             else:
                 program.add(item, experiment)
         except (ConfigError, LemConfigWarning) as error:
-            problems += [f"{item.nodeid}: {line}" for line in str(error).splitlines()]
+            lines = [placed(item, line) for line in str(error).splitlines()]
+            if of_grid(item) and isinstance(error, ConfigError):
+                invalid[item] = "; ".join(lines)
+            else:
+                problems += [f"{item.nodeid}: {line}" for line in lines]
+    problems += _leave_out(program, config, ours, invalid)
     backends = {backend_of(item) for item in ours} - {*absent}
     problems = problems or list(missing(config, backends))
     if problems:
         return problems
     models = {one.spec.model for one in program.experiments.values()}
     return list(warn(config, notes_on(config, backends, models)))
+
+
+def _leave_out(
+    program: Program,
+    config: pytest.Config,
+    items: list[pytest.Item],
+    invalid: dict[pytest.Item, str],
+) -> list[str]:
+    """Skip the points of grids that cannot be, and find the order of the session."""
+    for item, reason in invalid.items():
+        program.skip(item.nodeid, reason)
+        item.add_marker(pytest.mark.skip(reason=reason))
+    program.left_out = len(invalid)
+    try:
+        program.order = order_of(config, items)
+        return list(warn(config, left_out(items, invalid)))
+    except ConfigError as error:
+        return [error.message]
 
 
 def _absent(config: pytest.Config, items: list[pytest.Item]) -> dict[str, str]:
@@ -234,15 +260,15 @@ def _absent(config: pytest.Config, items: list[pytest.Item]) -> dict[str, str]:
 def _deselect(
     program: Program, config: pytest.Config, found: list[pytest.Item]
 ) -> None:
-    """Take out what is marked for other backends."""
-    gone = [item for item in found if takes_backend(item) and excluded(item)]
+    """Take out what is for other backends."""
+    ours = (item for item in found if takes_backend(item))
+    gone = {item: reason for item in ours if (reason := excluded(item))}
     if not gone:
         return
-    config.hook.pytest_deselected(items=gone)
-    for item in gone:
-        program.skip(item.nodeid, "backend_not_in_marker")
-    left_out = set(gone)
-    found[:] = [item for item in found if item not in left_out]
+    config.hook.pytest_deselected(items=[*gone])
+    for item, reason in gone.items():
+        program.skip(item.nodeid, reason)
+    found[:] = [item for item in found if item not in gone]
 
 
 def loop_identity(item_id: str, planned: str, work: Work) -> str:

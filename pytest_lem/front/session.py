@@ -92,6 +92,7 @@ class LemSession:
             gpus=[one.name for one in self._premises.gpus],
             experiments=len(program.entries),
             steps=len(program.steps),
+            left_out=program.left_out,
             open_ended=any(
                 one.effort.cycles == "auto" for one in program.experiments.values()
             ),

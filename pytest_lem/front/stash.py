@@ -22,5 +22,11 @@ SILENT = pytest.StashKey[bool]()
 HELD_BACK = pytest.StashKey[bool]()
 """On an item: the run failed with an assertion, which the last cycle will judge."""
 
+POINT = pytest.StashKey[Any]()
+"""On an item of a YAML file: the `Point` that it measures."""
+
+FILE_PROBLEMS = pytest.StashKey[list[str]]()
+"""On the config: a line for each thing that is wrong with YAML files."""
+
 ENDED = pytest.StashKey[bool]()
 """On an item: it ended early and has been reported."""

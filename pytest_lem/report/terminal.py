@@ -122,7 +122,8 @@ FLAGS = {
 class Outline:
     """What a session is about to do, for header and plan.
 
-    `open_ended` where cycles end by their precision, so that `steps` are the most.
+    `open_ended` where cycles end by their precision, so that `steps` are the most;
+    `left_out` points of grids cannot be.
     """
 
     version: str
@@ -138,6 +139,7 @@ class Outline:
     gaps: str = "no gaps"
     search: str = ""
     open_ended: bool = False
+    left_out: int = 0
 
 
 def header(outline: Outline) -> list[str]:
@@ -163,7 +165,8 @@ def header(outline: Outline) -> list[str]:
 def _counts(outline: Outline) -> str:
     """How many experiments and cycles."""
     most = "at most " if outline.open_ended else ""
-    return f"{outline.experiments} experiments, {most}{outline.steps} cycles"
+    without = f" ({outline.left_out} left out of grids)" if outline.left_out else ""
+    return f"{outline.experiments} experiments{without}, {most}{outline.steps} cycles"
 
 
 def plan_lines(

@@ -92,7 +92,7 @@ def plan_experiment(
     sections = {**others, **SECTIONS}
     allowed = {*MARKER_KEYS, *sections}
     problems += [
-        _unknown(key, "", allowed)
+        unknown_key(key, "", allowed)
         for key in values
         if key not in allowed and key != "backend"
     ]
@@ -230,7 +230,7 @@ def _line(model: type[BaseModel], detail: Any, prefix: str) -> tuple[str, str]:
         known = inner
     where = (prefix + ".".join(path)).rstrip(".")
     if detail["type"] == "extra_forbidden":
-        return where, _unknown(
+        return where, unknown_key(
             path[-1], where.removesuffix(path[-1]), known.model_fields
         )
     if detail["type"] == "missing":
@@ -246,7 +246,7 @@ def _reason(detail: Any) -> str:
     return str(detail["msg"]).removeprefix("Value error, ")
 
 
-def _unknown(name: str, prefix: str, choices: Iterable[str]) -> str:
+def unknown_key(name: str, prefix: str, choices: Iterable[str]) -> str:
     """What is wrong with a key: it is misspelt, or it has another place."""
     if places := homes(name):
         return f"key {prefix + name!r} belongs elsewhere: {' or '.join(places)}"

@@ -1,0 +1,1 @@
+"""Experiments in YAML files: reading, inheriting, older names, grids, campaigns."""
