@@ -8,6 +8,7 @@ import pytest
 
 from pytest_lem import hookspecs
 from pytest_lem.errors import HardwareError
+from pytest_lem.front import replaying
 from pytest_lem.front.fixtures import engine, lem, lem_backend, meter
 from pytest_lem.front.interpreters import check_backends
 from pytest_lem.front.items import (
@@ -73,6 +74,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[SETTINGS] = resolve(config)
     check(config, config.stash[SETTINGS])
     check_backends(config)
+    if replaying.asked(config):
+        config.pluginmanager.register(replaying.Replay(), "lem-replay")
 
 
 def pytest_collect_file(

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_lem.errors import ConfigError, LemError, NullMetricError
 from pytest_lem.front.settings import XDIST
-from pytest_lem.front.stash import CALLS, CYCLE, LOOP
+from pytest_lem.front.stash import CALLS, CYCLE, LOOP, REQUEST
 
 if TYPE_CHECKING:
     from pytest_lem.engines import Completion
@@ -237,6 +237,7 @@ def lem(lem_backend: str, request: pytest.FixtureRequest) -> Lem:  # noqa: ARG00
     item = request.node
     item.stash[CALLS] = 0
     item.stash[LOOP] = None
+    item.stash[REQUEST] = request
     return Lem(session_of(request.config), item)
 
 

@@ -16,6 +16,9 @@ CALLS = pytest.StashKey[int]()
 LOOP = pytest.StashKey[Any]()
 """On an item: the `CustomCycle` of the windows that its body opens; None before."""
 
+REQUEST = pytest.StashKey[pytest.FixtureRequest]()
+"""On an item: what its `lem` fixture may ask other fixtures with, while it runs."""
+
 SILENT = pytest.StashKey[bool]()
 """On an item: this run is not the last and gives no report."""
 

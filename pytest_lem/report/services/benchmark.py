@@ -10,7 +10,7 @@ from typing import Any
 import pytest_benchmark
 from pytest_benchmark.stats import Stats
 
-from pytest_lem.records.record import ExperimentRecord, Record
+from pytest_lem.records.record import Record
 from pytest_lem.report.services.costs import Cost, cost
 from pytest_lem.report.services.figures import Figure
 
@@ -38,16 +38,20 @@ def group(one: Cost) -> str:
     return f"{one.name} [{one.unit}]"
 
 
-def about(experiment: ExperimentRecord, metric: str, one: Cost) -> dict[str, Any]:
-    """What of an experiment goes into `extra_info`."""
+def about(
+    one: Cost,
+    metric: str,
+    identity: str,
+    told: Mapping[str, float],
+    flags: Sequence[str],
+) -> dict[str, Any]:
+    """What `extra_info` has of an experiment: what its seconds are, and all else."""
     return {
         "metric": metric,
         "unit": one.unit,
-        "identity": experiment.identity,
-        "synthetic": experiment.synthetic,
-        "synthetic_weights": experiment.synthetic_weights,
-        "flags": list(experiment.flags),
-        "summary": {name: it.value for name, it in experiment.summary.items()},
+        "identity": identity,
+        "flags": list(flags),
+        "metrics": dict(told),
     }
 
 
@@ -55,7 +59,9 @@ def _benchmark(figure: Figure, one: Cost) -> dict[str, Any]:
     stats: Any = Stats()  # type: ignore[no-untyped-call]
     for sample in one.samples:
         stats.update(sample)
-    whole = figure.experiment.id
+    known = figure.experiment
+    told = {name: it.value for name, it in known.summary.items()}
+    flags, whole = known.flags, known.id
     place, bracket, parameters = whole.partition("[")
     name = f"{place.rpartition('::')[2]}{bracket}{parameters}"
     return {
@@ -64,7 +70,7 @@ def _benchmark(figure: Figure, one: Cost) -> dict[str, Any]:
         "fullname": f"{whole} {one.name}",
         "params": None,
         "param": parameters.removesuffix("]") or None,
-        "extra_info": {"lem": about(figure.experiment, figure.metric, one)},
+        "extra_info": {"lem": about(one, figure.metric, known.identity, told, flags)},
         "options": {},
         "stats": {**stats.as_dict(), "data": list(one.samples), "iterations": 1},
     }
