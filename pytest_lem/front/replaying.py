@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 _ENERGY = "energy_per_output_token_j"
 _SPEED = "output_throughput_tps"
+_WITHOUT = (
+    "nothing for pytest-benchmark to save or compare: experiments in YAML take no "
+    "fixtures; `lem export --as pytest-benchmark` writes theirs"
+)
 _OPTIONS = ("save", "autosave", "json", "compare", "compare_fail", "histogram")
 
 
@@ -109,6 +113,8 @@ class Replay:
         from pytest_lem.errors import ConfigError
         from pytest_lem.report.services.benchmark import about, group
 
+        if REQUEST not in item.stash:
+            return _WITHOUT
         state = item.config.stash[SESSION]
         result = state.result(item.nodeid)
         try:

@@ -150,15 +150,18 @@ def test_its_ways_of_choosing_know_experiments(run, notes):
 
 
 def test_what_nothing_measured_says_so_and_what_nobody_asked_for_is_not_told(
-    run, saved
+    run, project, saved
 ):
-    """The fake engine's seconds are nobody's; without its plugin we work alone."""
-    chosen = ("-k", "fake-1", "--lem-backend=fake", "--lem-cycles=1")
-    quiet = ("-o", "lem_set=input_tokens=4")
-    run(SOURCE, *chosen, *quiet, "--lem-meter=fake", "--benchmark-save=a")
+    """The fake engine's seconds are nobody's; a file of YAML has no fixtures to use."""
+    project.makefile(".lem.yaml", other="config_name: fake-1\nbackend: fake\n")
+    options = ("-k", "fake-1", "--lem-backend=fake", "--lem-cycles=1")
+    options += ("-o", "lem_set=input_tokens=4")
+    done = run(SOURCE, *options, "--lem-meter=fake", "--benchmark-save=a")
+    done.assert_outcomes(passed=2, deselected=3, warnings=1)
+    done.stdout.fnmatch_lines(["*nothing for pytest-benchmark * in YAML take no fix*"])
     assert list(saved()) == [f"test_it.py::test_it[fake-1] synthetic_{SPEED}"]
-    done = run(None, *chosen, *quiet)
-    done.assert_outcomes(passed=1, deselected=3)
+    done = run(None, *options)
+    done.assert_outcomes(passed=2, deselected=3)
     done.stdout.no_fnmatch_line("*benchmark*tests*")
-    done = run(None, *chosen, *quiet, "-p", "no:benchmark")
-    done.assert_outcomes(passed=1, deselected=3)
+    done = run(None, *options, "-p", "no:benchmark")
+    done.assert_outcomes(passed=2, deselected=3)
