@@ -243,6 +243,8 @@ def pytest_terminal_summary(
         terminalreporter.line(line)
     for line in verdicts(state.gating.found, width):
         terminalreporter.line(line)
+    for line in state.told:
+        terminalreporter.line(line)
     for problem in [*state.problems, *state.unwritten]:
         terminalreporter.line(problem, red=True)
 

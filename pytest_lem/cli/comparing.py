@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pytest_lem.cli.app import app
+from pytest_lem.cli.choosing import DEFAULT_STORE, Where, refusing
 from pytest_lem.cli.reading import read_report
 from pytest_lem.errors import ConfigError
+from pytest_lem.store.place import parse_place
 
 if TYPE_CHECKING:
+    from pytest_lem.gate.reference import Reference
     from pytest_lem.records.record import Record
 
 _METRIC = "energy_per_output_token_j"
@@ -104,11 +107,14 @@ def gate(
     ],
     *,
     against: Annotated[
-        list[Path],
+        list[str],
         typer.Option(
-            exists=True, dir_okay=False, help="A report of the reference; repeatable."
+            metavar="REF",
+            help="The reference: a report for each of its sessions, a label of the "
+            "store, or last, its latest sessions; repeatable.",
         ),
     ],
+    store: Where = DEFAULT_STORE,
     fail: Annotated[
         list[str] | None,
         typer.Option(
@@ -150,13 +156,18 @@ def gate(
     except ConfigError as error:
         typer.echo(f"--fail: {error}", err=True)
         raise typer.Exit(2) from error
-    runs, reference = map(_read, (reports, against))
+    runs = _read(reports)
+    with refusing():
+        references = [_reference(name, store, runs) for name in against]
+    reference = [record for one in references for record in one.records]
     found = verdict.gate(
         runs, reference, limits, quiet=_read(noise or []), allowed=allow or ()
     )
     told = [json.dumps(one.to_json()) for one in found]
     for line in told if as_json else lines(found, _width()) if found else ():
         typer.echo(line)
+    if not as_json and any(one.kind != "file" for one in references):
+        typer.echo(f"reference: {', '.join(map(str, references))}")
     for name in verdict.unmatched(runs, reference):
         typer.echo(f"{name}: in the reference alone", err=True)
     if not found:
@@ -165,6 +176,18 @@ def gate(
     bad |= {"inconclusive"} if inconclusive == "fail" else set()
     if not found or any(one.verdict in bad for one in found):
         raise typer.Exit(1)
+
+
+def _reference(name: str, store: str, runs: "list[Record]") -> "Reference":
+    from pytest_lem.gate.reference import read_reference
+
+    run = [(one.id, one.identity) for record in runs for one in record.experiments]
+    place = parse_place(store, Path.cwd())
+    mine = {record.session.id for record in runs}
+    try:
+        return read_reference(name, root=Path.cwd(), place=place, run=run, without=mine)
+    except ConfigError as error:
+        raise ConfigError(f"--against={name}: {error.message}") from error
 
 
 def _read(paths: list[Path]) -> "list[Record]":

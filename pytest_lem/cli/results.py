@@ -35,7 +35,8 @@ results = typer.Typer(
 app.add_typer(results, name="results")
 
 
-def _width() -> int:
+def width() -> int:
+    """Columns of the terminal."""
     return shutil.get_terminal_size().columns
 
 
@@ -67,7 +68,7 @@ def list_(
     )
     with opened(store) as there:
         found = there.find(wanted, list(HEADLINES))
-    lines = listing(found, _width())
+    lines = listing(found, width())
     _tell(found, lines, as_json=as_json)
 
 
@@ -104,7 +105,7 @@ def query(
         check_metrics(metrics)
     with opened(store) as there:
         found = [one for one in there.find(wanted, metrics) if one.metrics]
-    lines = values(found, metrics, _width())
+    lines = values(found, metrics, width())
     _tell(found, lines, as_json=as_json)
 
 
@@ -122,10 +123,10 @@ def show(
     from pytest_lem.store.wanted import Wanted
 
     with opened(store) as there:
-        for one in _chosen(there, keys):
+        for one in chosen(there, keys):
             (report,) = there.reports(Wanted(keys=[one.key]))
             whole = report.model_dump_json(indent=2)
-            typer.echo(whole if as_json else "\n".join(shown(one, report, _width())))
+            typer.echo(whole if as_json else "\n".join(shown(one, report, width())))
 
 
 @results.command()
@@ -166,7 +167,7 @@ def export(
             raise ConfigError("export to what? write --json DIR, --csv FILE or both")
         reports = list(there.reports(wanted))
     if not reports:
-        _nothing()
+        nothing()
     try:
         if json_folder is not None:
             json_folder.mkdir(exist_ok=True)
@@ -193,7 +194,7 @@ def delete(
 ) -> None:
     """Delete records, and the files that only they needed."""
     with opened(store) as there:
-        found = _chosen(there, keys)
+        found = chosen(there, keys)
         for one in found:
             typer.echo(f"{one.key}  {one.experiment_id}")
         if not yes:
@@ -202,51 +203,32 @@ def delete(
     typer.echo(f"{count} records deleted")
 
 
-@results.command()
-def label(
-    name: Annotated[str, typer.Argument(metavar="LABEL")],
-    keys: Annotated[list[str], typer.Argument(help="Keys, or how they begin.")],
-    *,
-    store: Where = DEFAULT_STORE,
-) -> None:
-    """Label records, whatever became of their cycles."""
-    from pytest_lem.front.values import label as valid
-
-    with opened(store) as there:
-        try:
-            name = valid(name)
-        except ValueError as error:
-            raise ConfigError(f"{name!r} {error}") from None
-        found = _chosen(there, keys)
-        there.label([one.key for one in found], name)
-    typer.echo(f"{len(found)} records labelled {name}")
-
-
-def _chosen(store: "Store", keys: list[str]) -> "list[Found]":
+def chosen(store: "Store", keys: list[str]) -> "list[Found]":
     """One record for each key; raises ConfigError where there is none or several."""
     from pytest_lem.store.wanted import Wanted
 
-    chosen = []
+    all_ = []
     for key in keys:
         found = store.find(Wanted(keys=[key]))
         if len(found) != 1:
             count = f"{len(found)} records begin" if found else "no record begins"
             raise ConfigError(f"{count} with {key!r}: `lem results list` has the keys")
-        chosen += found
-    return chosen
+        all_ += found
+    return all_
 
 
 def _tell(found: "list[Found]", lines: list[str], *, as_json: bool) -> None:
     from pytest_lem.report.results import as_json as of_one
 
     if not found:
-        _nothing()
+        nothing()
     told = [json.dumps(of_one(one)) for one in found] if as_json else lines
     with refusing():
         for line in told:
             typer.echo(line)
 
 
-def _nothing() -> None:
+def nothing() -> None:
+    """End the command, for there is nothing to tell."""
     typer.echo("no records there that are wanted", err=True)
     raise typer.Exit(1)

@@ -1,19 +1,18 @@
 """Options of the gate: what is compared with, and what fails."""
 
-from pathlib import Path
-
-from pytest_lem.front.values import Option, one_of
+from pytest_lem.front.values import Option, one_of, truth
 
 DEFAULT_LIMIT = "energy_per_output_token_j:5%"
 
 GATE_OPTIONS: tuple[Option, ...] = (
     Option(
         name="compare",
-        parse=Path,
+        parse=str,
         default=(),
-        metavar="REPORT",
+        metavar="REF",
         many=True,
-        help="a JSON report of the reference, one for each of its sessions; repeatable "
+        help="the reference: a JSON report, one for each of its sessions, a label of "
+        "the store, or last, its latest sessions; repeatable "
         "(default: nothing is compared)",
     ),
     Option(
@@ -32,5 +31,19 @@ GATE_OPTIONS: tuple[Option, ...] = (
         metavar="MODE",
         help="what a verdict does that cannot be given: pass or fail; --lem-strict "
         "means fail (default: pass)",
+    ),
+    Option(
+        name="update-ref",
+        parse=truth,
+        default=False,
+        help="let the session join the label that --lem-compare names, if nothing is "
+        "worse, incomparable or not valid (default: false)",
+    ),
+    Option(
+        name="save-anyway",
+        parse=truth,
+        default=False,
+        help="let --lem-save and --lem-update-ref label also what is not whole, not "
+        "valid or a regression (default: false)",
     ),
 )

@@ -1,36 +1,54 @@
 """The gate of a session: its reference, and the verdicts as experiments end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.front.gate_options import DEFAULT_LIMIT
 from pytest_lem.front.settings import Settings
+from pytest_lem.front.storing import place_of
+from pytest_lem.gate.reference import Reference, read_reference
 from pytest_lem.gate.verdict import Finding, Limit, gate
-from pytest_lem.records.export import read_json
 from pytest_lem.records.record import Record
+from pytest_lem.store.place import DEFAULT, parse_place
 
 # From worst to best: an experiment has the worst verdict of its metrics.
 _ORDER = ("regression", "incomparable", "inconclusive", "pass")
 
 
 class Gating:
-    """Judges experiments by the reference of the session; nothing where it has none."""
+    """Judges experiments by the reference of the session; nothing where it has none.
 
-    def __init__(self, settings: Settings) -> None:
-        self._paths: Sequence[Path] = settings["compare"]
+    `renewed` is the label that the session may join.
+    """
+
+    def __init__(self, settings: Settings, root: Path) -> None:
+        self._settings = settings
+        self._root = root
         self._texts: Sequence[str] = settings["compare-fail"] or (DEFAULT_LIMIT,)
         self._strict = settings["inconclusive"] == "fail" or settings["strict"]
-        self._reference: list[Record] = []
+        self.references: list[Reference] = []
         self._limits: list[Limit] = []
         self._failed: set[str] = set()
+        self.renewed: str | None = None
         self.found: list[Finding] = []
 
-    def open(self) -> None:
-        """Read the reference; raises ConfigError with a line for what cannot be."""
-        self._reference = list(map(_read, self._paths))
+    def open(self, run: Iterable[tuple[str, str]]) -> None:
+        """Read the reference; raises ConfigError with a line for what cannot be.
+
+        `run` has the id and identity of each experiment.
+        """
+        names = self._settings["compare"]
         self._limits = list(map(Limit.parse, self._texts))
+        self.references = list(map(partial(self._read, run=[*run]), names))
+        if self._settings["update-ref"]:
+            self.renewed = self._label()
+
+    @property
+    def _reference(self) -> list[Record]:
+        return [record for one in self.references for record in one.records]
 
     def judge(
         self, record: Record, experiments: int
@@ -47,7 +65,7 @@ class Gating:
 
     def complete(self, record: Record) -> Record:
         """The record of the session with all verdicts, as its suite has them."""
-        if not self._reference:
+        if not self.references:
             return record
         self.found = gate([record], self._reference, self._limits)
         experiments = []
@@ -64,6 +82,27 @@ class Gating:
         for name in sorted(bad - self._failed):
             yield f"{name}: regression, judged with the whole suite"
 
+    def _read(self, name: str, run: Sequence[tuple[str, str]]) -> Reference:
+        settings = self._settings
+        typed = settings.origins["compare"] == "cli"
+        root = Path.cwd() if typed else self._root
+        place = place_of(settings, self._root) or parse_place(DEFAULT, self._root)
+        try:
+            return read_reference(name, root=root, place=place, run=run)
+        except ConfigError as error:
+            said = f"{settings.says('compare')}={name}: {error.message}"
+            raise ConfigError(said) from error
+
+    def _label(self) -> str:
+        """The one label that this session may join."""
+        labels = [one.name for one in self.references if one.kind == "label"]
+        if len(labels) != 1:
+            raise ConfigError(
+                f"{self._settings.says('update-ref')}: --lem-compare names "
+                f"{len(labels)} labels of the store, and one can be renewed"
+            )
+        return labels[0]
+
     def _fails(self, one: Finding) -> bool:
         bad = {"regression", "incomparable", *(["inconclusive"] * self._strict)}
         return one.verdict in bad
@@ -77,15 +116,3 @@ def worst(found: Sequence[Finding]) -> str | None:
 
 def _block(found: Sequence[Finding]) -> dict[str, Any]:
     return {"verdict": worst(found), "rules": [one.to_json() for one in found]}
-
-
-def _read(path: Path) -> Record:
-    try:
-        return read_json(path)
-    except OSError as error:
-        raise ConfigError(f"--lem-compare={path}: {error.strerror}") from error
-    except ValueError as error:
-        reason = str(error).splitlines()[1].strip()
-        raise ConfigError(
-            f"--lem-compare={path}: is no report of pytest-lem: {reason}"
-        ) from error

@@ -332,8 +332,8 @@ OPTIONS: tuple[Option, ...] = (
         parse=label,
         default=None,
         metavar="LABEL",
-        help="label the session's records in the store, if all of them are whole "
-        "(default: none)",
+        help="label the session's records in the store, if all of them are whole and "
+        "valid, and none is a regression (default: none)",
     ),
     Option(
         name="traces",
@@ -370,7 +370,9 @@ _FLAGS = {
     "phases",
     "plan",
     "require-exclusive",
+    "save-anyway",
     "strict",
+    "update-ref",
 }
 
 

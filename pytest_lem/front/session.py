@@ -62,7 +62,7 @@ class LemSession:
         directory = config.rootpath / ".lem" / "sessions" / self._id
         self._traces = Traces(settings, self._id, directory / "trace")
         self._findings = Findings(self.program, settings, directory)
-        self.gating = Gating(settings)
+        self.gating = Gating(settings, config.rootpath)
         self._storing = Storing(settings, config.rootpath)
         self._premises = Premises(
             config, self.program, self._traces, directory, progress
@@ -71,8 +71,8 @@ class LemSession:
     def open(self) -> list[str]:
         """Make the laboratory ready; a line for each thing that stands against it."""
         try:
-            self.gating.open()
             self._storing.open()
+            self.gating.open(self.program.identities.items())
             self._premises.open()
         except LemError as error:
             return str(error).splitlines()
@@ -104,6 +104,7 @@ class LemSession:
             seed=program.seed,
             search=str(settings["search"] or ""),
             reports=[str(path) for path in reports if path],
+            references=[str(one) for one in self.gating.references],
         )
 
     @property
@@ -179,6 +180,11 @@ class LemSession:
         """Where the records are kept; None where that was not asked for."""
         return self._storing.place
 
+    @property
+    def told(self) -> list[str]:
+        """A line for each label that records were given, or were not."""
+        return self._storing.told
+
     def over(self) -> str | None:
         """Why nothing more is measured; None while there is time."""
         if self._premises.over():
@@ -207,7 +213,7 @@ class LemSession:
                 self.final = self.gating.complete(record)
                 self.problems += self.gating.late()
                 self._findings.publish(self.final)
-                self._storing.finish(self.final)
+                self._storing.finish(self.final, self.gating.renewed)
 
     def _keep(self, item_id: str, cycle: Cycle) -> None:
         self._findings.keep(item_id, cycle)

@@ -162,13 +162,16 @@ def _bad_effort(settings: Settings) -> Iterator[str]:
 
 
 def _bad_gate(settings: Settings) -> Iterator[str]:
-    for path in settings["compare"]:
-        if not path.is_file():
-            yield f"{settings.says('compare')}={path}: is no file"
+    for name, needed in (
+        ("compare-fail", "compare"),
+        ("update-ref", "compare"),
+        ("save-anyway", "save"),
+    ):
+        others = settings[needed] or (needed == "save" and settings["update-ref"])
+        if settings[name] and settings.origins[name] == "cli" and not others:
+            yield f"{settings.says(name)}: say --lem-{needed} with it"
     if not settings["compare-fail"]:
         return
-    if not settings["compare"]:
-        yield f"{settings.says('compare-fail')}: say --lem-compare=REPORT with it"
     from pytest_lem.gate.verdict import Limit
 
     for text in settings["compare-fail"]:

@@ -1,6 +1,6 @@
 """`--lem-store` and `--lem-save`: records go to the store as they are finished."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from pytest_lem.store.opening import open_store
 from pytest_lem.store.place import DEFAULT, Place, parse_place
 
 if TYPE_CHECKING:
-    from pytest_lem.records.record import Record
+    from pytest_lem.records.record import ExperimentRecord, Record
     from pytest_lem.store.store import Store
 
 
@@ -21,7 +21,8 @@ def place_of(settings: Settings, root: Path) -> Place | None:
     A path on the command line begins where pytest was started, any other at `root`.
     """
     if settings["store"] is None:
-        return parse_place(DEFAULT, root) if settings["save"] else None
+        labels = settings["save"] or settings["update-ref"]
+        return parse_place(DEFAULT, root) if labels else None
     typed = settings.origins["store"] == "cli"
     try:
         return parse_place(settings["store"], Path.cwd() if typed else root)
@@ -32,13 +33,16 @@ def place_of(settings: Settings, root: Path) -> Place | None:
 class Storing:
     """The store of a session, if one is asked for.
 
-    `problems` has a line for each thing that could not be written.
+    `problems` has a line for each thing that could not be written, `told` one for each
+    label.
     """
 
     def __init__(self, settings: Settings, root: Path) -> None:
         self.place = place_of(settings, root)
         self.problems: list[str] = []
+        self.told: list[str] = []
         self._label: str | None = settings["save"]
+        self._anyway: bool = settings["save-anyway"]
         self._store: Store | None = None
 
     def open(self) -> None:
@@ -51,27 +55,44 @@ class Storing:
         if self._store is not None:
             self._try(lambda store: store.put(record()))
 
-    def finish(self, record: "Record") -> None:
-        """Write all that is known, and label it if it is whole."""
+    def finish(self, record: "Record", renewed: str | None = None) -> None:
+        """Write all that is known, and label it if it is whole, valid and not worse.
+
+        `renewed` is the label of a reference, which the incomparable do not join.
+        """
         if self._store is None:
             return
-        written = self._try(lambda store: store.put(record))
-        if written and self._label is not None:
-            self._save(record, self._label)
+        if self._try(lambda store: store.put(record)):
+            if self._label is not None:
+                self._save(record, self._label)
+            if renewed not in (None, self._label):
+                self._renew(record, renewed)
         self._store.close()
 
     def _save(self, record: "Record", label: str) -> None:
-        from pytest_lem.store.rows import key_of
+        reason = None if self._anyway else unfit(record, ("regression",))
+        if reason is None:
+            self._give(record, label, f"saved as {label!r}")
+            return
+        keys = " ".join(_keys(record))
+        self.problems.append(
+            f"not saved as {label!r}: {reason}; `lem results label {label} {keys}` "
+            "does so all the same"
+        )
 
-        session = record.session.model_dump()
-        keys = [key_of(session, one.id) for one in record.experiments]
-        if reason := _unfit(record):
-            self.problems.append(
-                f"not saved as {label!r}: {reason}; `lem results label {label} "
-                f"{' '.join(keys)}` does so all the same"
-            )
+    def _renew(self, record: "Record", label: str) -> None:
+        reason = None if self._anyway else unfit(record, ("regression", "incomparable"))
+        if reason is None:
+            self._give(record, label, f"reference {label!r} renewed")
         else:
-            self._try(lambda store: store.label(keys, label))
+            self.told.append(f"reference {label!r} not renewed: {reason}")
+
+    def _give(self, record: "Record", label: str, what: str) -> None:
+        if self._try(lambda store: store.label(_keys(record), label)):
+            assert self._store is not None
+            (one,) = (it for it in self._store.labels() if it.label == label)
+            count = f"{one.sessions} session{'s' * (one.sessions != 1)}"
+            self.told.append(f"{what}: it has {count} now")
 
     def _try(self, work: "Callable[[Store], object]") -> bool:
         assert self._store is not None
@@ -84,19 +105,34 @@ class Storing:
         return True
 
 
-def _unfit(record: "Record") -> str | None:
-    """Why a session is no reference: it ended early, or something in it failed."""
+def unfit(record: "Record", verdicts: Collection[str]) -> str | None:
+    """Why a session is no reference: it ended early, failed, or is not to be believed.
+
+    Nor is one in which an experiment has one of these verdicts.
+    """
     if record.session.status != "complete":
         return "the session was interrupted"
-    bad = (
-        f"cycle {cycle.index} of {one.id} is {cycle.status}"
-        for one in record.experiments
-        for cycle in one.cycles
-        if cycle.status not in ("complete", "rerun", "trial")
+    return next(
+        chain.from_iterable(_faults(one, verdicts) for one in record.experiments), None
     )
-    empty = (
-        f"experiment {one.id} has no cycle that counts"
-        for one in record.experiments
-        if not any(cycle.status == "complete" for cycle in one.cycles)
-    )
-    return next(chain(bad, empty), None)
+
+
+def _faults(one: "ExperimentRecord", verdicts: Collection[str]) -> Iterator[str]:
+    from pytest_lem.gate.belief import UNSOUND
+
+    for cycle in one.cycles:
+        if cycle.status not in ("complete", "rerun", "trial"):
+            yield f"cycle {cycle.index} of {one.id} is {cycle.status}"
+    if not any(cycle.status == "complete" for cycle in one.cycles):
+        yield f"experiment {one.id} has no cycle that counts"
+    yield from (f"{one.id} is flagged {it}" for it in one.flags if it in UNSOUND)
+    verdict = (one.gate or {}).get("verdict")
+    if verdict in verdicts:
+        yield f"{one.id} is {'a regression' if verdict == 'regression' else verdict}"
+
+
+def _keys(record: "Record") -> list[str]:
+    from pytest_lem.store.rows import key_of
+
+    session = record.session.model_dump()
+    return [key_of(session, one.id) for one in record.experiments]

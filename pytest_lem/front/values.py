@@ -155,6 +155,9 @@ def label(text: str) -> str:
     if not re.fullmatch(r"[\w./-]{1,200}", text):
         msg = "is no label: write up to 200 letters, digits or any of . _ / -"
         raise ValueError(msg)
+    if text == "last":
+        msg = "is no label: --lem-compare=last means the latest sessions"
+        raise ValueError(msg)
     return text
 
 

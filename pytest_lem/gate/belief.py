@@ -4,10 +4,8 @@ from collections.abc import Iterator
 
 from pytest_lem.gate.side import Side, is_energy
 
-# Of any metric: no real engine, not measured by us, not steady, slowed, not alone.
-_NEVER = (
-    "fake_engine",
-    "migrated",
+# Of any metric: not steady, slowed, not alone.
+UNSOUND = (
     "warmup_not_converged",
     "throttled_thermal",
     "throttled_power_brake",
@@ -15,6 +13,8 @@ _NEVER = (
     "throttled_after_reruns",
     "foreign_process",
 )
+# Of any metric: no real engine, not measured by us.
+_FOREIGN = ("fake_engine", "migrated")
 # Of energy: nobody measured it, or the meter failed.
 _NO_ENERGY = (
     "estimated_energy",
@@ -30,7 +30,7 @@ _NO_ENERGY = (
 def doubts(side: Side, metric: str) -> Iterator[str]:
     """Why an experiment's values of a metric are not to be judged by; none if so."""
     flags = {*side.experiment.flags}
-    bad = _NEVER + (_NO_ENERGY if is_energy(metric) else ())
+    bad = _FOREIGN + UNSOUND + (_NO_ENERGY if is_energy(metric) else ())
     yield from (flag for flag in bad if flag in flags)
     lost = [c for c in side.experiment.cycles if c.status in ("failed", "interrupted")]
     if lost:

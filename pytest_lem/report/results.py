@@ -10,7 +10,7 @@ from pytest_lem.errors import ConfigError
 from pytest_lem.records.record import ExperimentRecord, Record
 from pytest_lem.report.table import GUESSES, NONE, cell, table, visible
 from pytest_lem.spec.nearest import unknown
-from pytest_lem.store.wanted import Found
+from pytest_lem.store.wanted import Found, Labelled
 
 HEADLINES = {
     "energy_per_output_token_j": "J/token",
@@ -28,6 +28,20 @@ def check_metrics(names: Sequence[str]) -> None:
 def listing(found: Sequence[Found], width: int) -> list[str]:
     """One line for each record, the newest first."""
     return table([_row(one, HEADLINES) for one in found], width) if found else []
+
+
+def named(found: Sequence[Labelled], width: int) -> list[str]:
+    """One line for each label."""
+    rows = [
+        {
+            "label": visible(one.label),
+            "sessions": str(one.sessions),
+            "records": str(one.records),
+            "latest": local(one.latest),
+        }
+        for one in found
+    ]
+    return table(rows, width)
 
 
 def values(found: Sequence[Found], metrics: Sequence[str], width: int) -> list[str]:

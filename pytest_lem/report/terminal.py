@@ -137,6 +137,7 @@ class Outline:
     seed: int
     reports: Sequence[str]
     gaps: str = "no gaps"
+    references: Sequence[str] = ()
     search: str = ""
     open_ended: bool = False
     left_out: int = 0
@@ -159,6 +160,8 @@ def header(outline: Outline) -> list[str]:
     lines += _search_lines(outline)
     if outline.reports:
         lines.append(f"lem reports: {', '.join(outline.reports)}")
+    if outline.references:
+        lines.append(f"lem reference: {', '.join(map(visible, outline.references))}")
     return lines
 
 

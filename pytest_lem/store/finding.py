@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.store.rows import utc
@@ -15,7 +15,7 @@ from pytest_lem.store.tables import (
     records,
     sessions,
 )
-from pytest_lem.store.wanted import Found, Value, Wanted
+from pytest_lem.store.wanted import Found, Labelled, Value, Wanted
 
 # Parameters of one statement; SQLite takes 32766.
 _AT_ONCE = 500
@@ -58,6 +58,18 @@ def narrowed(query: Select[Any], wanted: Wanted) -> Select[Any]:
     return query.order_by(*newest).limit(wanted.limit)
 
 
+def labelled(connection: Connection) -> list[Labelled]:
+    """All labels, in order."""
+    query = select(
+        labels.c.label,
+        func.count(records.c.session_id.distinct()).label("sessions"),
+        func.count().label("records"),
+        func.max(records.c.started_at).label("latest"),
+    ).select_from(labels.join(records))
+    rows = connection.execute(query.group_by(labels.c.label).order_by(labels.c.label))
+    return [Labelled(**row) for row in rows.mappings()]
+
+
 def parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """As many at once as a statement may have."""
     for k in range(0, len(values), _AT_ONCE):
@@ -69,6 +81,8 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
         yield or_(*(_begins(records.c.key, one) for one in wanted.keys))
     if wanted.identity is not None:
         yield _begins(records.c.identity, wanted.identity)
+    if wanted.experiment is not None:
+        yield records.c.experiment_id == wanted.experiment
     if wanted.backend is not None:
         yield records.c.backend == wanted.backend
     if wanted.model is not None:

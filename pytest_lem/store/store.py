@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, TableClause, delete, insert, select, 
 from pytest_lem.records.record import Record
 from pytest_lem.store.arrays import Arrays, Folder, Table
 from pytest_lem.store.database import connect, told, writing
-from pytest_lem.store.finding import find, narrowed, parts
+from pytest_lem.store.finding import find, labelled, narrowed, parts
 from pytest_lem.store.migrations import bring_up
 from pytest_lem.store.place import Place
 from pytest_lem.store.rows import (
@@ -31,7 +31,7 @@ from pytest_lem.store.tables import (
     sessions,
     windows,
 )
-from pytest_lem.store.wanted import Found, Wanted
+from pytest_lem.store.wanted import Found, Labelled, Wanted
 
 
 @dataclass(slots=True)
@@ -89,6 +89,11 @@ class Store:
         """The records, newest first, with metrics of these names."""
         with told(self.place), self._engine.connect() as connection:
             return find(connection, wanted, metrics)
+
+    def labels(self) -> list[Labelled]:
+        """All labels, with how many sessions and records have each."""
+        with told(self.place), self._engine.connect() as connection:
+            return labelled(connection)
 
     def reports(self, wanted: Wanted) -> Iterator[Record]:
         """The records as they were put in: a report of each session that has some."""

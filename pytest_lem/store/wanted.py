@@ -8,18 +8,30 @@ from dataclasses import dataclass, field
 class Wanted:
     """Conditions that all hold; None is no condition, `limit` the newest so many.
 
-    `keys` and `identity` may be the first digits of one. `since` and `until` are ISO
-    dates or times, of this machine's zone where none is said; days are whole.
+    `keys` and `identity` may be the first digits of one, `experiment` is a
+    whole id. `since` and `until` are ISO dates or times, of this machine's zone where
+    none is said; days are whole.
     """
 
     keys: Sequence[str] = ()
     identity: str | None = None
+    experiment: str | None = None
     backend: str | None = None
     model: str | None = None
     label: str | None = None
     since: str | None = None
     until: str | None = None
     limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """A label, how many sessions and records have it, and when the latest began."""
+
+    label: str
+    sessions: int
+    records: int
+    latest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,11 @@
 """The gate of a session: one experiment at a time, and the suite as a whole."""
 
+from collections import defaultdict
+
 import pytest
 
 from pytest_lem.front.gating import Gating
+from pytest_lem.front.settings import Settings
 from pytest_lem.records.export import write_json
 
 ENERGY = "energy_per_output_token_j"
@@ -14,9 +17,13 @@ def gating(tmp_path, reference):
     paths = [tmp_path / f"{k}.json" for k in range(3)]
     for path, report in zip(paths, reference(), strict=True):
         write_json(report, path)
-    settings = {"compare": paths, "compare-fail": (f"{ENERGY}:5%",)}
-    made = Gating({**settings, "inconclusive": "pass", "strict": False})
-    made.open()
+    said = {"compare": paths, "compare-fail": (f"{ENERGY}:5%",), "store": None}
+    said |= {"inconclusive": "pass", "save": None}
+    settings = Settings(
+        values=defaultdict(bool, said), origins={"compare": "cli"}, said={}
+    )
+    made = Gating(settings, tmp_path)
+    made.open([])
     return made
 
 

@@ -2,8 +2,14 @@
 
 import json
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
+
+from pytest_lem.records.export import read_json
+from pytest_lem.store.opening import open_store
+from pytest_lem.store.place import parse_place
+from pytest_lem.store.wanted import Wanted
 
 SOURCE = """
 import pytest
@@ -111,9 +117,55 @@ def test_what_is_wrong_with_the_gate_is_told_before_anything_runs(run, project):
     done = run(SOURCE, "--lem-compare=gone.json")
     done.stderr.fnmatch_lines(["*--lem-compare=gone.json: is no file*"])
     done = run(SOURCE, f"--lem-compare-fail={SPEED}:5%")
-    done.stderr.fnmatch_lines(["*--lem-compare-fail: say --lem-compare=REPORT with*"])
+    done.stderr.fnmatch_lines(["*--lem-compare-fail: say --lem-compare with it*"])
     (project.path / "other.json").write_text("{}")
     done = run(SOURCE, "--lem-compare=other.json")
     done.stderr.fnmatch_lines(["*--lem-compare=other.json: is no report of pytest-l*"])
     done = run(SOURCE, "--lem-compare=other.json", "--lem-compare-fail=speed:5%")
     done.stderr.fnmatch_lines(["*--lem-compare-fail: metric 'speed' is unknown*"])
+
+
+@pytest.fixture
+def stored(reference, project):
+    """The three sessions under the label `main` of the project's store."""
+    pytest.importorskip("sqlalchemy")
+    store = open_store(parse_place(".lem/results.db", project.path), create=True)
+    for option in reference:
+        store.put(read_json(Path(option.partition("=")[2])))
+    store.label([one.key for one in store.find(Wanted())], "main")
+    store.close()
+
+
+def test_a_session_joins_its_reference_where_nothing_in_it_is_worse(
+    run, stored, monkeypatch
+):
+    """By its label; it says what it did."""
+    asked = ("--lem-compare=main", f"--lem-compare-fail={SPEED}:10%")
+    done = run(None, BACKEND, *asked, "--lem-update-ref")
+    done.assert_outcomes(passed=2)
+    done.stdout.fnmatch_lines(
+        [
+            "lem reference: main (label, 3 sessions of the store)",
+            "reference 'main' renewed: it has 4 sessions now",
+        ]
+    )
+    monkeypatch.setenv("SLOWER", "3")
+    done = run(None, BACKEND, *asked, "--lem-update-ref")
+    done.assert_outcomes(failed=2)
+    done.stdout.fnmatch_lines(
+        ["reference 'main' not renewed: test_it.py::* is a regression"]
+    )
+    done = run(None, BACKEND, *asked, "--lem-save=main")
+    done.stdout.fnmatch_lines(["not saved as 'main': test_it.py::* is a regression;*"])
+    done = run(None, BACKEND, *asked, "--lem-save=main", "--lem-save-anyway")
+    done.stdout.fnmatch_lines(["saved as 'main': it has 5 sessions now"])
+
+
+def test_a_label_that_there_is_not_is_told_with_the_nearest(run, stored, errors_of):
+    """In one line; so is a reference that cannot be renewed."""
+    (line,) = errors_of(run(None, BACKEND, "--lem-compare=mian"))
+    assert line.startswith("--lem-compare=mian: is no file, and in ")
+    assert "label 'mian' is unknown; did you mean 'main'?" in line
+    done = run(None, BACKEND, "--lem-compare=last", "--lem-update-ref")
+    (line,) = errors_of(done)
+    assert line.startswith("--lem-update-ref: --lem-compare names 0 labels of the ")
