@@ -121,6 +121,15 @@ class StoreError(LemError):
     kind = "store"
 
 
+class AggregationError(LemError):
+    """What several processes wrote of a run is not whole, or does not belong together.
+
+    The line names the run, and what is missing, doubled or not as it was written.
+    """
+
+    kind = "aggregation"
+
+
 _KINDS: dict[str, type[LemError]] = {
     cls.kind: cls
     for cls in (
@@ -140,6 +149,7 @@ _KINDS: dict[str, type[LemError]] = {
         ImpossibleNumber,
         NullMetricError,
         StoreError,
+        AggregationError,
     )
 }
 

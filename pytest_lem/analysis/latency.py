@@ -6,7 +6,6 @@ A request is (sent_ns, ended_ns, token_ns); token_ns is empty where none was sta
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from pytest_lem.analysis.percentiles import percentiles
@@ -43,9 +42,11 @@ def streamed(
     waited for the engine on the mean, where several were there `together`.
     """
     requests = [one for one in requests if not one.failed]
-    timed = [request for request in requests if request.token_ns]
+    timed = [request for request in requests if len(request.token_ns)]
+    decoded = [request for request in timed if len(request.token_ns) > 1]
     gaps = [_gaps_ms(request.token_ns) for request in timed]
-    ttft = distribution([_ms(one.sent_ns, one.token_ns[0]) for one in timed])
+    trimmed = [gap[1:-1] for gap in gaps]
+    ttft = distribution([_ms(one.sent_ns, int(one.token_ns[0])) for one in timed])
     return {
         "method": "true_streaming",
         "requests": len(requests),
@@ -53,9 +54,9 @@ def streamed(
         "ttft_parts_ms": _ttft_parts(
             tokenise_ms, queue_ms, ttft["mean"] if ttft else None, together=together
         ),
-        "tpot_ms": distribution([_tpot_ms(one) for one in timed if one.token_ns[1:]]),
-        "itl_ms": distribution([value for gap in gaps for value in gap]),
-        "itl_trimmed_ms": distribution([value for gap in gaps for value in gap[1:-1]]),
+        "tpot_ms": distribution([_tpot_ms(one) for one in decoded]),
+        "itl_ms": distribution(_joined(gaps)),
+        "itl_trimmed_ms": distribution(_joined(trimmed)),
         "e2e_ms": _end_to_end(requests),
         "flags": _flags(len(timed)) + _unsupported(ttft),
     }
@@ -79,15 +80,17 @@ def batched(requests: Sequence[Stamps]) -> dict[str, Any]:
 
 def distribution(values: Sequence[float]) -> dict[str, Any] | None:
     """Mean, extremes, and percentiles with intervals; None without values."""
-    if not values:
+    if not len(values):
         return None
-    found = percentiles(values)
+    import numpy as np
+
+    told: Any = np.asarray(values, dtype=float)
     return {
-        "n": len(values),
-        "mean": math.fsum(values) / len(values),
-        "min": float(min(values)),
-        "max": float(max(values)),
-        **found,
+        "n": len(told),
+        "mean": math.fsum(told) / len(told),
+        "min": float(told.min()),
+        "max": float(told.max()),
+        **percentiles(told),
     }
 
 
@@ -131,11 +134,20 @@ def _end_to_end(requests: Sequence[Stamps]) -> dict[str, Any] | None:
 def _tpot_ms(request: Stamps) -> float:
     """Time after the first token over the tokens after it."""
     after = len(request.token_ns) - 1
-    return _ms(request.token_ns[0], request.ended_ns) / after
+    return _ms(int(request.token_ns[0]), request.ended_ns) / after
 
 
-def _gaps_ms(token_ns: Sequence[int]) -> list[float]:
-    return [_ms(a, b) for a, b in pairwise(token_ns)]
+def _gaps_ms(token_ns: Sequence[int]) -> Any:
+    """An array: of many requests there are millions of gaps."""
+    import numpy as np
+
+    return np.diff(np.asarray(token_ns, dtype=np.int64)) / 1e6
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    import numpy as np
+
+    return np.concatenate(parts) if parts else ()
 
 
 def _ms(start_ns: int, end_ns: int) -> float:

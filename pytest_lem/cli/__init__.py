@@ -1,6 +1,7 @@
 """The `lem` command."""
 
 from pytest_lem.cli import (
+    aggregate,
     comparing,
     exporting,
     here,
@@ -16,6 +17,7 @@ from pytest_lem.cli import (
 from pytest_lem.cli.app import app
 
 __all__ = [
+    "aggregate",
     "app",
     "comparing",
     "exporting",

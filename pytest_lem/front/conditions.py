@@ -75,6 +75,7 @@ def conditions_of(
     thermal: ThermalPolicy | None,
     pythons: Mapping[str, str],
     experiments: Iterable[Experiment],
+    session: str,
 ) -> Conditions:
     """What holds for every experiment, by the settings and what was opened."""
     intensity, limit_s = settings["carbon-intensity"], settings["session-timeout"]
@@ -91,6 +92,7 @@ def conditions_of(
         torch_profile=settings["torch-profile"],
         save_outputs=settings["save-outputs"],
         save_stamps=settings["save-stamps"],
+        save_raw=settings["save-raw"] and settings["save-raw"] / session,
         peaks={one.uuid: peak for one in gpus if (peak := peak_of(one.name))},
         strict=settings["strict"],
         carbon_intensity_g_per_kwh=(

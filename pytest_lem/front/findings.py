@@ -7,10 +7,12 @@ from typing import Any
 from pytest_lem.analysis.stats import Statistics
 from pytest_lem.front.program import Program
 from pytest_lem.front.settings import Settings
+from pytest_lem.measure.rawing import processes_of
 from pytest_lem.records.assemble import complete, experiment_record, summaries
 from pytest_lem.records.export import write_csv, write_json
 from pytest_lem.records.extended import Residue
 from pytest_lem.records.journal import Journal
+from pytest_lem.records.raw.files import write_run
 from pytest_lem.records.record import Cycle, Plan, Record, Session
 from pytest_lem.records.result import Result
 from pytest_lem.records.stopping import stopping
@@ -126,6 +128,16 @@ class Findings:
             items[one.id].ihook.pytest_lem_record(record=one, item=items[one.id])
         self._write(write_json, record, self._settings["json"])
         self._write(write_csv, record, self._settings["csv"])
+
+    def share(self, record: Record, cycle: Cycle) -> None:
+        """Write what the processes of a cycle share beside what each of them did."""
+        folder = Path(str(cycle.raw_path))
+        one = record.experiments[0].model_copy(update={"cycles": [cycle]})
+        run = record.model_copy(update={"experiments": [one]})
+        try:
+            write_run(folder, processes_of(cycle), run)
+        except OSError as error:
+            self.unwritten.append(f"{folder} is not whole: {error}")
 
     def _write(
         self,

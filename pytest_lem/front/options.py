@@ -197,6 +197,14 @@ OPTIONS: tuple[Option, ...] = (
         "(default: not written)",
     ),
     Option(
+        name="save-raw",
+        parse=Path,
+        default=None,
+        metavar="DIR",
+        help="write what each process of an engine did to DIR, a Parquet file for each "
+        "and cycle; `lem aggregate` makes a report of them (default: not written)",
+    ),
+    Option(
         name="timeout",
         parse=number(float, 0, above=True),
         default=600.0,

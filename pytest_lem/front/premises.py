@@ -84,6 +84,7 @@ class Premises:
                     thermal,
                     {k: one.path for k, one in others if isinstance(one, Interpreter)},
                     experiments,
+                    self._directory.name,
                 ),
                 registry=registry_of(self._config),
                 log_directory=self._directory,

@@ -217,6 +217,8 @@ class LemSession:
 
     def _keep(self, item_id: str, cycle: Cycle) -> None:
         self._findings.keep(item_id, cycle)
+        if cycle.raw_path is not None:
+            self._findings.share(self._so_far(item_id), cycle)
         self._traces.flush()
         item = self.program.items[item_id]
         item.ihook.pytest_lem_cycle_finish(item=item, cycle=cycle)

@@ -121,7 +121,7 @@ def _bad_paths(settings: Settings) -> Iterator[str]:
 
 def _bad_folder(settings: Settings) -> Iterator[str]:
     """A folder is made where it is missing, its parent is not."""
-    for name in ("torch-profile", "save-outputs", "save-stamps"):
+    for name in ("torch-profile", "save-outputs", "save-stamps", "save-raw"):
         path = settings[name]
         if path is None or path.is_dir():
             continue

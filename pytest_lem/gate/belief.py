@@ -12,6 +12,9 @@ UNSOUND = (
     "throttled_slowdown",
     "throttled_after_reruns",
     "foreign_process",
+    "partial",
+    "mixed_backends",
+    "processes_apart",
 )
 # Of any metric: no real engine, not measured by us.
 _FOREIGN = ("fake_engine", "migrated")

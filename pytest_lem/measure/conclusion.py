@@ -7,6 +7,7 @@ from pytest_lem.measure.failing import require_completed
 from pytest_lem.measure.hits import require_hits
 from pytest_lem.measure.laboratory import Laboratory
 from pytest_lem.measure.notebook import Notebook
+from pytest_lem.measure.rawing import save_raw
 from pytest_lem.measure.recording import cycle_record, error_record
 from pytest_lem.measure.repeating import note_repeats
 from pytest_lem.measure.stamping import save_stamps
@@ -30,7 +31,7 @@ def conclude(lab: Laboratory, notes: Notebook) -> Cycle:
         cycle = _judge_speed(lab, notes, cycle)
     if lab.conditions.strict:
         _require_energy(lab, cycle)
-    return cycle
+    return save_raw(lab, notes, cycle)
 
 
 def broken(lab: Laboratory, notes: Notebook, error: BaseException) -> Cycle:

@@ -68,8 +68,9 @@ class Conditions:
     requests does not list them one by one. `residual_memory_mb` is what an unloaded
     engine may hold. `caching_varied` are the backends whose experiments differ in
     prefix caching. `flops` is how operations are counted, `torch_profile` where
-    profiles go, `save_outputs` texts and `save_stamps` times of requests, `peaks` are
-    the GPUs' by their id. `max_failed_pct` is how many requests of a window may fail.
+    profiles go, `save_outputs` texts and `save_stamps` times of requests, `save_raw`
+    what each process did, `peaks` are the GPUs' by their id. `max_failed_pct` is how
+    many requests of a window may fail.
     `limits` are those of workers but for the steps that an experiment limits itself.
     `gaps` pass between experiments, `thermal_floor_s` after each warm-up.
     """
@@ -85,6 +86,7 @@ class Conditions:
     torch_profile: Path | None = None
     save_outputs: Path | None = None
     save_stamps: Path | None = None
+    save_raw: Path | None = None
     peaks: Mapping[str, Peak] = field(default_factory=dict)
     idle_cache: IdleCache | None = None
     strict: bool = False

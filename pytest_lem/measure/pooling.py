@@ -4,29 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_lem.analysis.latency import batched, streamed
-from pytest_lem.analysis.metrics import emissions_g, pooled
+from pytest_lem.analysis.metrics import emissions_g
 from pytest_lem.measure.certainty import UNCERTAIN, uncertain
-from pytest_lem.measure.derived import (
-    compute_metrics,
-    compute_reasons,
-    index_metrics,
-    phase_metrics,
-    phase_reasons,
-)
 from pytest_lem.measure.laboratory import Laboratory
 from pytest_lem.measure.notebook import Notebook
 from pytest_lem.measure.window import stamps
+from pytest_lem.records.derived import (
+    GOODPUT,
+    compute_reasons,
+    phase_reasons,
+    window_metrics,
+)
 from pytest_lem.records.record import WarmupRecord, Window
-from pytest_lem.records.spread import figures
-
-_LATENCY = {
-    "ttft_ms": ("mean", "p50", "p95", "p99"),
-    "tpot_ms": ("mean",),
-    "itl_ms": ("mean", "p50", "p95", "p99"),
-    "e2e_ms": ("mean", "p50", "p95"),
-}
-
-_GOODPUT = ("goodput_rps", "attainment", "goodput_per_joule")
 
 
 def cycle_metrics(
@@ -45,23 +34,16 @@ def cycle_metrics(
     """
     idle = notes.idle.watts() if notes.idle else None
     memory = notes.bench.loaded.memory if notes.bench else {}
-    sums = pooled([figures(w) for w in windows if w.kind == "energy"])
-    peak_mb = _peak(windows, "inference_peak_mb")
     metrics = {
-        **sums,
-        **phase_metrics(windows),
-        **index_metrics(windows, sums, peak_mb),
-        **compute_metrics(windows),
-        **_latency(latency or {}),
-        **{name: (served or {}).get(name) for name in _GOODPUT},
+        **window_metrics(windows, latency, served),
         "idle_power_w": idle.power_w if idle else None,
         "load_duration_s": load["duration_s"],
         "load_energy_j": load["energy_j"],
         "warmup_duration_s": warmup.duration_s if warmup else None,
         "memory_model_mb": memory.get("model_mb"),
-        "memory_peak_mb": peak_mb,
     }
-    energy_j, half_width_j = sums["energy_gross_j"], sums["energy_uncertainty_j"]
+    energy_j = metrics["energy_gross_j"]
+    half_width_j = metrics["energy_uncertainty_j"]
     if uncertain(energy_j, half_width_j, lab.conditions.max_uncertainty_pct):
         notes.flags.add(UNCERTAIN)
     metrics["emissions_g_co2e"] = _emissions(lab, metrics["energy_gross_j"])
@@ -85,14 +67,6 @@ def cycle_latency(notes: Notebook) -> dict[str, Any] | None:
     return streamed(requests) if streaming else batched(requests)
 
 
-def _latency(block: Mapping[str, Any]) -> dict[str, float | None]:
-    return {
-        f"{name.removesuffix('_ms')}_{part}_ms": (block.get(name) or {}).get(part)
-        for name, parts in _LATENCY.items()
-        for part in parts
-    }
-
-
 def _reasons(
     notes: Notebook,
     windows: Sequence[Window],
@@ -111,7 +85,7 @@ def _reasons(
     exceptions = {
         **phase_reasons(windows),
         **compute_reasons(notes.nulls, energy),
-        **dict.fromkeys(_GOODPUT, _not_good(notes, served)),
+        **dict.fromkeys(GOODPUT, _not_good(notes, served)),
         "edp_js": energy,
         "token_efficiency_index": energy,
         "tokens_per_gb_vram": memory,
@@ -159,8 +133,3 @@ def _reason(notes: Notebook, name: str, energy: str) -> str:
         seen = any(run.kind == "latency" for run in notes.passes)
         return "too_few_tokens" if seen else "no_window"
     return energy if "joule" in name or "energy" in name else "no_window"
-
-
-def _peak(windows: Sequence[Window], key: str) -> float | None:
-    values = [window.memory.get(key) for window in windows]
-    return max((value for value in values if value is not None), default=None)

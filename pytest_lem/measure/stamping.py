@@ -26,7 +26,7 @@ def save_stamps(lab: Laboratory, notes: Notebook) -> None:
     path = folder.absolute() / f"{stem}-cycle-{notes.index}{again}.parquet"
     try:
         path.parent.mkdir(exist_ok=True)
-        write_stamps([_stamped(run) for run in notes.passes], path)
+        write_stamps([stamped(run) for run in notes.passes], path)
     except OSError:
         notes.nulls["stamps_path"] = "not_writable"
         notes.flags.add("stamps_not_saved")
@@ -34,7 +34,8 @@ def save_stamps(lab: Laboratory, notes: Notebook) -> None:
     notes.stamps_path = str(path)
 
 
-def _stamped(run: Pass) -> Stamped:
+def stamped(run: Pass) -> Stamped:
+    """The times of a pass's requests."""
     done, due = run.generation.completions, run.generation.due_ns
     return Stamped(
         window=run.index,

@@ -16,7 +16,6 @@ from pytest_lem.analysis.latency import (
     streamed,
 )
 from pytest_lem.analysis.laws import Account, DeviceEnergy
-from pytest_lem.analysis.metrics import ratio
 from pytest_lem.analysis.net import IdleWatts, Net, net_energy
 from pytest_lem.analysis.split import covered_ns
 from pytest_lem.engines import Generation
@@ -28,6 +27,7 @@ from pytest_lem.measure.serving import served
 from pytest_lem.measure.thermal import thermal, thermal_flags
 from pytest_lem.meters.energy import EnergyReading
 from pytest_lem.meters.metering import Metering
+from pytest_lem.records.derived import throughput
 from pytest_lem.records.record import Drafts, Energy, Tokens, Window
 from pytest_lem.spec.parameters.arrivals import Arrivals
 from pytest_lem.spec.parameters.slo import Slo
@@ -116,7 +116,7 @@ def cost(
         width_j = reading.uncertainty_j
         net = net_energy(reading.gross_j, width_j, duration_s, idle)
         flags += ["net_clamped"] if net.clamped else []
-    latency = _latency(run)
+    latency, counted_tokens = _latency(run), tokens(generation)
     flags += [one for one in latency["flags"] if one == UNSUPPORTED]
     window = Window(
         kind=run.kind,
@@ -126,10 +126,10 @@ def cost(
         inference_s=inference_s,
         requests=len(generation.completions),
         batches=generation.batches,
-        tokens=tokens(generation),
+        tokens=counted_tokens,
         token_sha256=run.token_sha256,
         energy=_energy(reading, net, idle),
-        throughput=_throughput(run),
+        throughput=throughput(run.kind, counted_tokens, outcomes, duration_s),
         latency=latency,
         phases=split,
         flops=None,
@@ -244,19 +244,6 @@ def _energy(reading: EnergyReading, net: Net | None, idle: IdleWatts | None) -> 
 def _inference_s(generation: Generation) -> float:
     done = generation.completions
     return covered_ns((one.sent_ns, one.ended_ns) for one in done) / 1e9
-
-
-def _throughput(run: Pass) -> dict[str, Any]:
-    count, duration_s = tokens(run.generation), run.generation.duration_s
-    outcomes = outcomes_of(run.generation)
-    known = not outcomes["without_tokens"]
-    return {
-        "output_tps": ratio(count.output, duration_s),
-        "input_tps": ratio(count.input, duration_s) if known else None,
-        "total_tps": ratio(count.input + count.output, duration_s) if known else None,
-        "request_rps": ratio(outcomes["completed"], duration_s),
-        "mode": "streaming" if run.kind == "latency" else "batch",
-    }
 
 
 def _latency(run: Pass) -> dict[str, Any]:

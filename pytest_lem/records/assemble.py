@@ -58,6 +58,25 @@ def experiment_record(
 
     Trials of a search are among them, and in nothing that is of the experiment.
     """
+    measured = without_trials(cycles)
+    return ExperimentRecord(
+        id=experiment.id,
+        identity=identity,
+        spec=spec_json(experiment, measured[-1] if measured else None),
+        provenance=dict(experiment.provenance),
+        quality={},
+        gate=None,
+        notes=[one.to_json() for one in experiment.notes],
+        **found_in(cycles, residue, asked),
+    )
+
+
+def found_in(
+    cycles: Sequence[Cycle],
+    residue: Residue = UNREAD,
+    asked: Statistics = STANDARD,
+) -> dict[str, Any]:
+    """The fields of an experiment's record that its cycles tell."""
     everything, cycles = cycles, without_trials(cycles)
     summary = summaries(cycles, asked)
     last = cycles[-1] if cycles else None
@@ -76,26 +95,19 @@ def experiment_record(
     flags |= {"residual_memory"} if residue.over else set()
     found = search_record(everything)
     flags |= search_flags(found)
-    return ExperimentRecord(
-        id=experiment.id,
-        identity=identity,
-        spec=spec_json(experiment, last),
-        effective=dict(last.effective) if last else {},
-        provenance=dict(experiment.provenance),
-        synthetic=bool(result_flags(everything) & SYNTHETIC_FLAGS),
-        synthetic_weights=bool(last and last.model.get("synthetic_weights")),
-        cycles=list(everything),
-        summary=summary_records(summary, complete(cycles)),
-        extended=extended(complete(cycles), nulls, residue),
-        quality={},
-        flags=sorted(flags),
-        nulls=nulls,
-        gate=None,
-        excluded=[_exclusion(c) for c in cycles if c.status != "complete"],
-        notes=[one.to_json() for one in experiment.notes],
-        search=found,
-        stopping=stopping(complete(cycles), summary, asked),
-    )
+    return {
+        "effective": dict(last.effective) if last else {},
+        "synthetic": bool(result_flags(everything) & SYNTHETIC_FLAGS),
+        "synthetic_weights": bool(last and last.model.get("synthetic_weights")),
+        "cycles": list(everything),
+        "summary": summary_records(summary, complete(cycles)),
+        "extended": extended(complete(cycles), nulls, residue),
+        "flags": sorted(flags),
+        "nulls": nulls,
+        "excluded": [_exclusion(c) for c in cycles if c.status != "complete"],
+        "search": found,
+        "stopping": stopping(complete(cycles), summary, asked),
+    }
 
 
 SYNTHETIC_FLAGS = {"fake_engine", "replayed_energy", "synthetic_energy"}

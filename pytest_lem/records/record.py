@@ -191,7 +191,9 @@ class Cycle(_Part):
     """One complete repetition of an experiment.
 
     A cycle that was run again is there for each attempt, all but the last as `rerun`.
-    `stamps_path` has the times of each of its requests, null unless they were kept.
+    `stamps_path` has the times of each of its requests, null unless they were kept,
+    and so has `raw_path` what each process did. `aggregation` says of a cycle that was
+    made from such files which processes are in it, and what was checked.
     That of a search for a rate is a `trial`, with the rate, its requests and verdict.
     `latency` is over the requests that the metrics of latency are of, null without any.
     `goodput` is over the same requests, null where they have no limits to meet.
@@ -222,6 +224,8 @@ class Cycle(_Part):
     flags: list[str]
     nulls: dict[str, str]
     stamps_path: str | None = None
+    raw_path: str | None = None
+    aggregation: Json | None = None
 
 
 class SummaryRecord(_Part):

@@ -1,6 +1,6 @@
 """The times of each request of a cycle, as a Parquet file beside the report."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -19,12 +19,17 @@ class Stamped:
     requests: Sequence[Request]
 
 
-def write_stamps(windows: Sequence[Stamped], path: Path) -> None:
-    """Write a row for each request, whole or not at all; OSError where that fails."""
+def write_stamps(
+    windows: Sequence[Stamped], path: Path, head: Mapping[bytes, bytes] | None = None
+) -> None:
+    """Write a row for each request, whole or not at all; OSError where that fails.
+
+    `head` is what else the file says, in its metadata.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _schema()
+    schema = _schema().with_metadata(head)
     with replacing(path) as draft, pq.ParquetWriter(draft, schema) as writer:
         for one in windows:
             columns = dict(_columns(one))

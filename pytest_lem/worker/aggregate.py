@@ -156,14 +156,22 @@ def _of_all(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _row(rank: int, one: Generation | None) -> dict[str, Any]:
-    """What a rank did; one without requests was idle."""
+    """What a rank did; one without requests was idle.
+
+    `batches` and `calls` say how many of all ranks' batches and work are its own.
+    """
     done = one.completions if one else []
     return {
         "rank": rank,
         "requests": len(done),
         "input_tokens": sum(each.input_tokens for each in done),
         "output_tokens": sum(each.output_tokens for each in done),
+        "padding_tokens": one.padding_tokens if one else 0,
+        "batches": len(one.batches) if one else 0,
+        "calls": len(one.work or ()) if one else 0,
+        "start_s": one.start_ns / 1e9 if one else None,
         "duration_s": one.duration_s if one else 0.0,
+        "memory": dict(one.memory) if one else {},
     }
 
 

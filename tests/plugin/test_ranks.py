@@ -1,6 +1,9 @@
 """An engine of several processes, from the front door to the record."""
 
 import pytest
+from typer.testing import CliRunner
+
+from pytest_lem.cli import app
 
 CONFTEST = """
 def pytest_lem_register_engines(registry):
@@ -19,11 +22,21 @@ class Many(FakeEngine):
 """
 SOURCE = """
 import pytest
+from typer.testing import CliRunner
+
+from pytest_lem.cli import app
 
 @pytest.mark.lem(requests=4, many={"copies": 2, "token_s": 0.005}, streaming=True)
 def test_it(lem):
     lem()
 """
+
+
+def lem(*arguments):
+    """Run the command, which ends well."""
+    found = CliRunner().invoke(app, [*map(str, arguments)])
+    assert found.exit_code == 0, found.output
+    return found
 
 
 @pytest.fixture
@@ -64,3 +77,25 @@ def test_more_processes_than_gpus_are_a_usage_error(run_many, driver, errors_of)
     assert line.endswith(
         "many.copies=2 needs 2 GPUs and the run has 1: --lem-gpus names them"
     )
+
+
+def test_what_processes_wrote_aggregates_to_what_the_session_said(
+    run_many, report, project
+):
+    """Sums, rates, latencies of all requests; each process has a file of its own."""
+    run_many("--lem-save-raw=raw", "--lem-meter=fake").assert_outcomes(passed=1)
+    (folder,) = (project.path / "raw").iterdir()
+    assert len(list(folder.rglob("*.parquet"))) == 2
+    lem("aggregate", folder, "-o", project.path / "again.json")
+    (cycle,) = report().experiments[0].cycles
+    (again,) = report("again.json").experiments[0].cycles
+    left_out = {name for name, why in again.nulls.items() if why == "not_aggregated"}
+    for name, value in cycle.metrics.items():
+        if name not in left_out:
+            assert again.metrics[name] == pytest.approx(value), name
+    for one, other in zip(cycle.windows, again.windows, strict=True):
+        assert (one.tokens, one.outcomes) == (other.tokens, other.outcomes)
+        assert one.latency["itl_ms"] == other.latency["itl_ms"]
+        assert other.inference_s == pytest.approx(one.inference_s)
+    assert again.aggregation["processes"] == 2
+    assert not again.aggregation["partial"]

@@ -1,17 +1,29 @@
-"""A cycle's metrics that take more than the sums of its energy windows."""
+"""A cycle's metrics, from its windows and from what is known over all of them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pytest_lem.analysis.metrics import (
     ComputeFigures,
     PhaseFigures,
     indices,
+    pooled,
     pooled_flops,
     pooled_phases,
     ratio,
     total,
 )
-from pytest_lem.records.record import Window
+from pytest_lem.records.record import Tokens, Window
+from pytest_lem.records.spread import figures
+
+GOODPUT = ("goodput_rps", "attainment", "goodput_per_joule")
+
+_LATENCY = {
+    "ttft_ms": ("mean", "p50", "p95", "p99"),
+    "tpot_ms": ("mean",),
+    "itl_ms": ("mean", "p50", "p95", "p99"),
+    "e2e_ms": ("mean", "p50", "p95"),
+}
 
 # Where a window has each metric of a phase.
 _PLACES = {
@@ -22,6 +34,52 @@ _PLACES = {
     "prefill_throughput_tps": "prefill.input_tps",
     "decode_throughput_tps": "decode.output_tps",
 }
+
+
+def window_metrics(
+    windows: Sequence[Window],
+    latency: Mapping[str, Any] | None,
+    served: Mapping[str, Any] | None,
+) -> dict[str, float | None]:
+    """All that is told by windows, and by the cycle's blocks of latency and goodput."""
+    sums = pooled([figures(w) for w in windows if w.kind == "energy"])
+    peaks_mb = [w.memory.get("inference_peak_mb") for w in windows]
+    peak_mb = max((mb for mb in peaks_mb if mb is not None), default=None)
+    return {
+        **sums,
+        **phase_metrics(windows),
+        **index_metrics(windows, sums, peak_mb),
+        **compute_metrics(windows),
+        **_latency_metrics(latency or {}),
+        **{name: (served or {}).get(name) for name in GOODPUT},
+        "memory_peak_mb": peak_mb,
+    }
+
+
+def throughput(
+    kind: str, tokens: Tokens, outcomes: Mapping[str, Any], duration_s: float
+) -> dict[str, float | str | None]:
+    """The rates of a window; prompts of which nobody knows how much was computed none.
+
+    `outcomes` counts its requests by how they ended.
+    """
+    known = not outcomes["without_tokens"]
+    both = tokens.input + tokens.output
+    return {
+        "output_tps": ratio(tokens.output, duration_s),
+        "input_tps": ratio(tokens.input, duration_s) if known else None,
+        "total_tps": ratio(both, duration_s) if known else None,
+        "request_rps": ratio(outcomes["completed"], duration_s),
+        "mode": "streaming" if kind == "latency" else "batch",
+    }
+
+
+def _latency_metrics(block: Mapping[str, Any]) -> dict[str, float | None]:
+    return {
+        f"{name.removesuffix('_ms')}_{part}_ms": (block.get(name) or {}).get(part)
+        for name, parts in _LATENCY.items()
+        for part in parts
+    }
 
 
 def phase_metrics(windows: Sequence[Window]) -> dict[str, float | None]:
