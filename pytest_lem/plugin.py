@@ -189,6 +189,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Tell held-back assertions from errors; put the headline into the report."""
     report = yield
+    if is_measured(item) and (state := item.config.stash.get(SESSION, None)):
+        state.streak.hear(item, report, asserted=_may_change(call))
     if is_measured(item) and report.when == "call":
         item.stash[HELD_BACK] = not report.passed and _may_change(call)
         if item.stash.get(SILENT, False) and _enough(item):

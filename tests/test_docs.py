@@ -41,7 +41,7 @@ def test_the_methodology_states_the_defaults_of_the_code():
         ),
         (
             f"`{effort.windows}`: at least {cycle.LEAST_WINDOWS}, and at least "
-            f"{cycle.LEAST_SECONDS:g} s and {cycle.LEAST_PERIODS} counter periods"
+            f"{effort.min_seconds:g} s and {cycle.LEAST_PERIODS} counter periods"
         ),
         f"| limit | {effort.max_seconds:g} s of windows per cycle |",
         f"| idle reading | {DEFAULTS['idle-seconds']:g} s in each state, and half as",
@@ -49,6 +49,7 @@ def test_the_methodology_states_the_defaults_of_the_code():
     assert [text for text in stated if text not in page] == []
     assert effort.cycles == DEFAULTS["cycles"]
     assert effort.max_seconds == DEFAULTS["max-seconds"]
+    assert effort.min_seconds == DEFAULTS["min-seconds"]
     assert Warmup.parse(DEFAULTS["warmup"]) == warm
 
 

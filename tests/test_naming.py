@@ -151,6 +151,7 @@ UNITLESS = {
     "sw_thermal": "ratio: share of samples with that reason",
     "timeout": "seconds; the word that pytest-timeout made known",
     "max_seconds": "seconds",
+    "min_seconds": "seconds",
     "token_efficiency_index": "product of two metrics",
     "tokens_per_gb_vram": "token/GB",
     "tokens_per_joule": "token/J",

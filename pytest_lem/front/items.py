@@ -245,6 +245,7 @@ def _layers(item: pytest.Item, settings: Settings) -> "Iterator[Layer]":
     from pytest_lem.spec.provenance import Layer
 
     yield _typed("default", settings)
+    yield _typed("profile", settings)
     yield _typed("ini", settings)
     point = item.stash.get(POINT, None)
     yield from point.layers if point else ()

@@ -80,8 +80,16 @@ OPTIONS: tuple[Option, ...] = (
         parse=windows,
         default="auto",
         metavar="N|auto",
-        help="measured passes per cycle; auto: at least 3, and at least 1 s and 20 "
-        "counter periods of measured time (default: auto)",
+        help="measured passes per cycle; auto: at least 3, and at least "
+        "--lem-min-seconds and 20 counter periods of measured time (default: auto)",
+    ),
+    Option(
+        name="min-seconds",
+        parse=number(float, 0, above=True),
+        default=1.0,
+        metavar="S",
+        help="with --lem-windows=auto: measured seconds that a cycle has at least "
+        "(default: 1)",
     ),
     Option(
         name="max-seconds",

@@ -28,7 +28,6 @@ from pytest_lem.front.items import (
 from pytest_lem.front.searching import check_search, searched
 from pytest_lem.front.settings import SETTINGS
 from pytest_lem.measure.custom import Work
-from pytest_lem.measure.cycle import LEAST_SECONDS
 from pytest_lem.measure.prompting import by_content as files_by_content
 from pytest_lem.measure.prompting import recipe
 from pytest_lem.schedule.order import derived_seed
@@ -280,7 +279,7 @@ def loop_identity(item_id: str, planned: str, work: Work) -> str:
 
 def _window_s(effort: Effort) -> float:
     """What the windows of one cycle take, at the least."""
-    least_s = LEAST_SECONDS if effort.windows == "auto" else 0.0
+    least_s = effort.min_seconds if effort.windows == "auto" else 0.0
     return min(effort.max_seconds, least_s)
 
 

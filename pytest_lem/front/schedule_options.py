@@ -1,9 +1,18 @@
 """Options about what runs when, and how long is waited between."""
 
+from pytest_lem.front.profiles import PROFILES
 from pytest_lem.front.values import Option, number, one_of, order_seed
 from pytest_lem.schedule.order import ORDERS
 
 SCHEDULE_OPTIONS: tuple[Option, ...] = (
+    Option(
+        name="profile",
+        parse=one_of(*PROFILES),
+        default=None,
+        metavar="NAME",
+        help="how hard to measure: quick (a look), ci (for gates) or campaign (for a "
+        "night); whatever else is said wins over it (default: none)",
+    ),
     Option(
         name="order",
         parse=one_of(*ORDERS),
@@ -35,6 +44,14 @@ SCHEDULE_OPTIONS: tuple[Option, ...] = (
         metavar="S",
         help="seconds to wait between two passes, or between the cycles of an "
         "experiment that follow one another (default: 0)",
+    ),
+    Option(
+        name="max-failures",
+        parse=number(int, 0),
+        default=10,
+        metavar="N",
+        help="stop when so many runs of experiments broke in a row, whatever they "
+        "assert; 0: never (default: 10)",
     ),
     Option(
         name="thermal-floor",

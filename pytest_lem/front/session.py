@@ -19,6 +19,7 @@ from pytest_lem.front.searching import Searches
 from pytest_lem.front.settings import SETTINGS, Settings
 from pytest_lem.front.stash import SESSION
 from pytest_lem.front.storing import Storing
+from pytest_lem.front.streak import Streak
 from pytest_lem.front.traces import Traces
 from pytest_lem.gate.verdict import Finding
 from pytest_lem.machine import environment
@@ -63,6 +64,7 @@ class LemSession:
         self._traces = Traces(settings, self._id, directory / "trace")
         self._findings = Findings(self.program, settings, directory)
         self.gating = Gating(settings, config.rootpath)
+        self.streak = Streak(settings)
         self._storing = Storing(settings, config.rootpath)
         self._premises = Premises(
             config, self.program, self._traces, directory, progress
@@ -100,6 +102,7 @@ class LemSession:
                 idle.before_s, idle.after_s, settings["thermal-floor"], gaps
             ),
             gaps=str(gaps),
+            profile=settings["profile"] or "",
             order=program.order,
             seed=program.seed,
             search=str(settings["search"] or ""),
@@ -270,6 +273,7 @@ class LemSession:
             carbon=carbon_factors(settings, self._premises.laboratory),
             status=status,
             warnings_ignored=settings["ignore-backend-warnings"],
+            profile=settings.profile,
         )
 
 

@@ -8,13 +8,14 @@ import pytest
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.front.options import OPTIONS
+from pytest_lem.front.profiles import PROFILES
 from pytest_lem.front.values import Option
 
 if TYPE_CHECKING:
     from pytest_lem.meters.registry import Registry
     from pytest_lem.spec.presets import Preset
 
-Origin = Literal["cli", "ini", "default"]
+Origin = Literal["cli", "ini", "profile", "default"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +33,24 @@ class Settings:
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
 
+    @property
+    def profile(self) -> dict[str, Any] | None:
+        """The profile's name and the values of it that hold; None without one."""
+        name = self["profile"]
+        if name is None:
+            return None
+        held = {
+            option: text
+            for option, text in PROFILES[name].items()
+            if self.origins[option] == "profile"
+        }
+        return {"name": name, "values": held}
+
     def says(self, name: str) -> str:
         """How a user would name the place this value came from."""
         option = next(one for one in OPTIONS if one.name == name)
+        if self.origins[name] == "profile":
+            return f"{option.dest} of the profile {self['profile']}"
         return option.flag if self.origins[name] == "cli" else option.dest
 
 
@@ -47,10 +63,12 @@ def resolve(config: pytest.Config) -> Settings:
     """The settings of this session; raises UsageError naming option and origin."""
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
-    said: dict[Origin, dict[str, Any]] = {"default": {}, "ini": {}, "cli": {}}
-    problems = []
+    said: dict[Origin, dict[str, Any]] = {
+        place: {} for place in ("default", "profile", "ini", "cli")
+    }
+    problems, profile = [], _profile(config)
     for option in OPTIONS:
-        places = _raw(config, option)
+        places = _raw(config, option, profile)
         for raw, origin in places if option.many else places[-1:]:
             try:
                 value = _parsed(option, raw)
@@ -65,9 +83,20 @@ def resolve(config: pytest.Config) -> Settings:
     return Settings(values=values, origins=origins, said=said)
 
 
-def _raw(config: pytest.Config, option: Option) -> list[tuple[Any, Origin]]:
+def _profile(config: pytest.Config) -> Mapping[str, str]:
+    """What the profile says that is asked for; one that there is not says nothing."""
+    option = next(one for one in OPTIONS if one.name == "profile")
+    asked, _ = _raw(config, option, {})[-1]
+    return PROFILES.get(asked, {})
+
+
+def _raw(
+    config: pytest.Config, option: Option, profile: Mapping[str, str]
+) -> list[tuple[Any, Origin]]:
     """What each place says of the option; the last of them wins."""
     places: list[tuple[Any, Origin]] = [(None, "default")]
+    if option.name in profile:
+        places.append((profile[option.name], "profile"))
     written = config.getini(option.dest)
     if written is not None and written != "":
         places.append((written, "ini"))

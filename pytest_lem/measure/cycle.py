@@ -27,7 +27,6 @@ from pytest_lem.spec.experiment import Experiment
 from pytest_lem.workload.prompts import token_sha256
 
 LEAST_WINDOWS = 3
-LEAST_SECONDS = 1.0
 LEAST_PERIODS = 20
 LEAST_PERIODS_ESTIMATED = 2
 UNABLE = "engine_has_no_token_times"
@@ -152,11 +151,11 @@ def warm_engine(lab: Laboratory, notes: Notebook, bench: Bench) -> Warmed:
 
 def energy_passes(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
     """Windows one after another until there are enough, or time is up."""
-    workload, enough_s = notes.experiment.workload, _enough_s(lab)
+    workload, effort = notes.experiment.workload, notes.experiment.effort
+    enough_s = _enough_s(lab, effort.min_seconds)
     due = due_ns(workload, workload.request_count)
     options = replace(_energy_options(lab, notes), due_ns=due)
     able = lab.can_stamp(notes.experiment.spec)
-    effort = notes.experiment.effort
     began_s, measured_s, count = time.monotonic(), 0.0, 0
     while not _enough(effort.windows, count, measured_s, enough_s):
         if count and time.monotonic() - began_s >= effort.max_seconds:
@@ -187,13 +186,13 @@ def _enough(wanted: int | str, count: int, measured_s: float, enough_s: float) -
     return count >= LEAST_WINDOWS and measured_s >= enough_s
 
 
-def _enough_s(lab: Laboratory) -> float:
+def _enough_s(lab: Laboratory, least_s: float) -> float:
     """Measured time that auto windows need; a model has no staircase to average."""
     if lab.metering.basis is None:
         return 0.0
     estimated = lab.metering.basis == "estimated"
     periods = LEAST_PERIODS_ESTIMATED if estimated else LEAST_PERIODS
-    return max(LEAST_SECONDS, periods * lab.metering.period_s)
+    return max(least_s, periods * lab.metering.period_s)
 
 
 def latency_pass(lab: Laboratory, notes: Notebook, bench: Bench) -> None:

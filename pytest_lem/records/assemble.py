@@ -153,6 +153,7 @@ def spec_json(experiment: Experiment, last: Cycle | None) -> dict[str, Any]:
         "effort": {
             "cycles": effort.cycles,
             "windows": effort.windows,
+            "min_seconds": effort.min_seconds,
             "max_seconds": effort.max_seconds,
             "warmup": str(effort.warmup),
             "timeout": effort.timeout,

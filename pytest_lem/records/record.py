@@ -303,7 +303,8 @@ class Plan(_Part):
 class Session(_Part):
     """The pytest session that made the record.
 
-    `warnings_ignored` says that it was told to keep quiet about `notes`.
+    `warnings_ignored` says that it was told to keep quiet about `notes`. `profile` has
+    the name of that in force, and the values of it that no other setting overrode.
     """
 
     id: str
@@ -318,6 +319,7 @@ class Session(_Part):
     carbon: Json
     status: Literal["complete", "interrupted"]
     warnings_ignored: bool = False
+    profile: Json | None = None
 
 
 def _of_this_major(version: object) -> object:

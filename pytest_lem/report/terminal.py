@@ -142,6 +142,7 @@ class Outline:
     reports: Sequence[str]
     gaps: str = "no gaps"
     references: Sequence[str] = ()
+    profile: str = ""
     search: str = ""
     open_ended: bool = False
     left_out: int = 0
@@ -157,7 +158,7 @@ def header(outline: Outline) -> list[str]:
         ),
         (
             f"lem plan: {_counts(outline)} "
-            f"{outline.order}, {outline.gaps}, seed {outline.seed}, "
+            f"{_how(outline)}, "
             f"about {duration(outline.estimate_s)}"
         ),
     ]
@@ -167,6 +168,12 @@ def header(outline: Outline) -> list[str]:
     if outline.references:
         lines.append(f"lem reference: {', '.join(map(visible, outline.references))}")
     return lines
+
+
+def _how(outline: Outline) -> str:
+    """Order, gaps, seed, and the profile if there is one."""
+    profile = f", profile {outline.profile}" if outline.profile else ""
+    return f"{outline.order}, {outline.gaps}, seed {outline.seed}{profile}"
 
 
 def _counts(outline: Outline) -> str:
@@ -186,10 +193,7 @@ def plan_lines(
     ]
     rest = len(shown) - limit
     return [
-        (
-            f"lem plan: {counts}, {outline.order}, {outline.gaps}, "
-            f"seed {outline.seed}; nothing is run"
-        ),
+        (f"lem plan: {counts}, {_how(outline)}; nothing is run"),
         f"estimated time: {duration(outline.estimate_s)} (a guess from settings)",
         *_search_lines(outline),
         "estimated energy: unknown (no experiment of this plan was measured before)",

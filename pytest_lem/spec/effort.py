@@ -85,13 +85,14 @@ class Effort:
 
     `cycles` is a number, or "auto": from 5 to 20, until the interval is as narrow as
     the session asks. `windows` is a number, or "auto": at least 3 windows and at least
-    max(1 s, 20 counter periods) of measured time. `max_seconds` ends the windows of one
-    cycle.
+    max(`min_seconds`, 20 counter periods) of measured time. `max_seconds` ends the
+    windows of one cycle.
     `timeout` (s) limits each step of the worker.
     """
 
     cycles: int | Literal["auto"] = 3
     windows: int | Literal["auto"] = "auto"
+    min_seconds: float = 1.0
     max_seconds: float = 10.0
     warmup: Warmup = Warmup()
     timeout: float = 600.0
@@ -113,7 +114,7 @@ class Effort:
             yield f"cycles={self.cycles} is not between 1 and {MOST_CYCLES}"
         if self.windows != "auto" and not (_whole(self.windows) and self.windows >= 1):
             yield f"windows={self.windows!r} is neither 'auto' nor at least 1"
-        for name in ("max_seconds", "timeout"):
+        for name in ("min_seconds", "max_seconds", "timeout"):
             if not _positive(value := getattr(self, name)):
                 yield f"{name}={value!r} is not above 0 and finite"
         if not isinstance(self.warmup, Warmup):

@@ -84,7 +84,7 @@ def plan_experiment(
         for layer in layers
     ]
     presets = _presets(merge(named)[0], known, problems)
-    first = next((k for k, one in enumerate(named) if one.origin != "default"), 0)
+    first = sum(one.origin in ("default", "profile") for one in named)
     chosen = [Layer(origin="preset", values=one) for one in presets.values()]
     values, origins = merge([*named[:first], *chosen, *named[first:]])
     values.pop("preset", None)

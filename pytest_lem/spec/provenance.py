@@ -9,7 +9,7 @@ from typing import Any
 class Layer:
     """Values from one place.
 
-    `origin` is default, preset, ini, marker, parametrize or cli.
+    `origin` is default, profile, preset, ini, marker, parametrize or cli.
     """
 
     origin: str

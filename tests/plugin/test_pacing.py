@@ -2,6 +2,8 @@
 
 import pytest
 
+from pytest_lem.front.profiles import PROFILES
+
 FOUR = """
 import pytest
 
@@ -52,6 +54,87 @@ def test_gaps_are_announced_kept_and_noted(run, report):
     assert [one.timing["gap_s"] for one in second.cycles] == [0.02, 0.02]
     long = run(None, "--lem-plan", "--lem-gap=3600", "--lem-cycle-gap=7200")
     long.stdout.fnmatch_lines(["estimated time: 4.0 h *"])
+
+
+BREAK = """
+import pytest
+
+@pytest.mark.lem
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 5])
+def test_it(lem, batch_size, note, request):
+    note(batch_size)
+    if batch_size != FINE:
+        request.getfixturevalue(WHAT)
+    lem()
+    assert WHAT
+"""
+
+
+@pytest.mark.parametrize(
+    ("fine", "arguments", "ran"),
+    [
+        (0, ("--lem-max-failures=2",), ["1", "2"]),
+        (2, ("--lem-max-failures=2",), ["1", "2", "3", "4"]),
+        (0, ("--lem-max-failures=0",), ["1", "2", "3", "4", "5"]),
+        (0, (), ["1", "2", "3", "4", "5"]),
+        (0, ("--lem-profile=ci", "--lem-gap=0"), ["1", "2", "3"]),
+    ],
+    ids=["in a row", "not in a row", "never", "not so many", "by profile"],
+)
+def test_failures_in_a_row_end_the_session(run, notes, fine, arguments, ran):
+    """What is measured between two of them is no row; each broken test is one."""
+    source = BREAK.replace("FINE", str(fine)).replace("WHAT", "'nothing'")
+    result = run(source, "--lem-cycles=1", *arguments)
+    assert notes() == ran
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    stopped = "*stopping after 2 failures in a row (--lem-max-failures)*"
+    if "--lem-max-failures=2" in arguments:
+        result.stdout.fnmatch_lines([stopped])
+
+
+def test_assertions_break_nothing(run, notes):
+    """A suite whose numbers are all bad is measured to its end."""
+    source = BREAK.replace("!= FINE", "> 9").replace("WHAT", "''")
+    result = run(source, "--lem-cycles=1", "--lem-max-failures=2")
+    result.assert_outcomes(failed=5)
+    assert notes() == ["1", "2", "3", "4", "5"]
+
+
+def test_a_profile_is_below_whatever_anyone_says(run, report):
+    """Its values stand in for defaults; the record names them as the profile's."""
+    source = SLOW.replace("mark.lem\n", "mark.lem(max_seconds=3)\n")
+    arguments = ("--lem-profile=campaign", "--lem-gap=0", "--lem-cycle-gap=0")
+    result = run(source, *arguments, "--lem-json=r.json")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        ["lem plan: *latin_square, no gaps, *, profile campaign*"]
+    )
+    (one, _), session = report().experiments, report().session
+    effort = one.spec["effort"]
+    assert (effort["cycles"], effort["min_seconds"], effort["max_seconds"]) == (2, 5, 3)
+    origins = {key: one.provenance[key] for key in effort}
+    assert origins["cycles"] == origins["windows"] == origins["warmup"] == "ini"
+    assert (origins["min_seconds"], origins["max_seconds"]) == ("profile", "marker")
+    assert session.profile["name"] == "campaign"
+    assert session.profile["values"] == {
+        "order": "latin_square",
+        "order-seed": "plan",
+        "min-seconds": "5",
+        "max-seconds": "60",
+        "idle-seconds": "30",
+        "thermal-floor": "60",
+        "throttle": "rerun",
+    }
+
+
+def test_every_profile_says_only_what_can_be(run, errors_of):
+    """Each is taken, from the configuration file too; others are refused by name."""
+    for name in PROFILES:
+        result = run(SLOW, "--lem-plan", "-o", f"lem_profile={name}")
+        result.stdout.fnmatch_lines([f"lem plan: *, profile {name}; nothing is run"])
+    wrong = run(None, "--lem-profile=cii")
+    told = "--lem-profile='cii' is none of quick, ci, campaign"
+    assert errors_of(wrong) == [told]
 
 
 def test_ctrl_c_ends_a_gap(run, project, notes, report):

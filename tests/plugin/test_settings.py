@@ -164,6 +164,7 @@ def test_ini_twins_are_effective(run, project, report, notes):
     assert one.spec["effort"] == {
         "cycles": 1,
         "windows": 2,
+        "min_seconds": 1.0,
         "max_seconds": 4.0,
         "warmup": "fixed:3",
         "timeout": 50.0,

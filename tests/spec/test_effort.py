@@ -103,7 +103,14 @@ def test_the_default_effort_is_what_the_documentation_says():
     effort = Effort()
     assert (effort.cycles, effort.windows, effort.max_seconds) == (3, "auto", 10.0)
     assert str(effort.warmup) == "cv:0.05,window=5,min=5,max=50"
-    assert EFFORT_KEYS == ("cycles", "windows", "max_seconds", "warmup", "timeout")
+    assert EFFORT_KEYS == (
+        "cycles",
+        "windows",
+        "min_seconds",
+        "max_seconds",
+        "warmup",
+        "timeout",
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,31 @@
+"""Failures in a row: when so many experiments broke, the next will break as well."""
+
+import pytest
+
+from pytest_lem.front.settings import Settings
+from pytest_lem.front.stash import CYCLE
+
+
+class Streak:
+    """The runs of experiments that broke, each once, since one was measured.
+
+    What a test asserts of its numbers breaks nothing, and a skip says nothing.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._most: int = settings["max-failures"]
+        self._said = settings.says("max-failures")
+        self._broken: dict[tuple[str, int], None] = {}
+
+    def hear(
+        self, item: pytest.Item, report: pytest.TestReport, *, asserted: bool
+    ) -> None:
+        """Take in a report; so many failures as are allowed end the session."""
+        if report.failed and not asserted:
+            self._broken[item.nodeid, item.stash.get(CYCLE, 0)] = None
+        elif report.when == "call" and not report.skipped:
+            self._broken.clear()
+        if self._most and len(self._broken) >= self._most:
+            item.session.shouldfail = (
+                f"stopping after {self._most} failures in a row ({self._said})"
+            )
