@@ -59,6 +59,14 @@ def noise(sessions: Sequence[Sequence[float]]) -> Noise | None:
     return Noise(std=math.sqrt(square * len(sessions)), degrees=degrees)
 
 
+def visible(spread: Noise, reference: int, run: int) -> float:
+    """The factor by which so many sessions must differ to be told from noise."""
+    from scipy.special import stdtrit
+
+    error = spread.std * math.sqrt(1 / reference + 1 / run)
+    return math.exp(error * float(stdtrit(spread.degrees, 1 - TEST_LEVEL)))
+
+
 def shift(
     reference: Sequence[Sequence[float]],
     run: Sequence[Sequence[float]],

@@ -129,7 +129,8 @@ def gate(
             exists=True,
             dir_okay=False,
             help="A report of a session in which nothing changed; repeatable. Three of "
-            "them stand in for sessions that the reference is short of.",
+            "them stand in for sessions that the reference is short of, before what "
+            "lem aa stored of this machine.",
         ),
     ] = None,
     allow: Annotated[
@@ -149,6 +150,7 @@ def gate(
     Give several reports of either side where there are several sessions.
     """
     from pytest_lem.gate import verdict
+    from pytest_lem.gate.shelf import read_noise
     from pytest_lem.report.gate import lines
 
     try:
@@ -159,9 +161,15 @@ def gate(
     runs = _read(reports)
     with refusing():
         references = [_reference(name, store, runs) for name in against]
+        stored = read_noise()
     reference = [record for one in references for record in one.records]
     found = verdict.gate(
-        runs, reference, limits, quiet=_read(noise or []), allowed=allow or ()
+        runs,
+        reference,
+        limits,
+        quiet=_read(noise or []),
+        stored=stored,
+        allowed=allow or (),
     )
     told = [json.dumps(one.to_json()) for one in found]
     for line in told if as_json else lines(found, _width()) if found else ():

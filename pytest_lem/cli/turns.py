@@ -2,32 +2,32 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pytest_lem.cli.app import app
+from pytest_lem.cli.rounds import (
+    DEFAULT_LIMIT,
+    begun_series,
+    limits_of,
+    new_series,
+    run_series,
+)
 from pytest_lem.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pytest_lem.gate.verdict import Limit
-    from pytest_lem.rounds.checkout import Source
+    from pytest_lem.gate.lending import Stored
     from pytest_lem.rounds.series import Series
-
-_DEFAULT = "energy_per_output_token_j:5%"
-_INTERRUPTED = 130
-# What a round says itself.
-_OURS = ("--lem-json", "--lem-save")
 
 Fail = Annotated[
     list[str] | None,
     typer.Option(
         metavar="METRIC:N%",
         help="By how much a metric may become worse; repeatable "
-        f"(default: {_DEFAULT}).",
+        f"(default: {DEFAULT_LIMIT}).",
     ),
 ]
 Out = Annotated[
@@ -89,11 +89,11 @@ def ab(
             raise ConfigError("say two revisions and tests: BASE HEAD -- PYTEST_ARGS")
         here = Path.cwd()
         sources = {"base": source(base, here), "head": source(head, here)}
-        return _new("ab", sources, turns(rounds), arguments, out)
+        return new_series("ab", sources, turns(rounds), arguments, out)
 
-    limits = _limits(fail)
-    series = _run(
-        lambda: _series("ab", resume, begun, given=[base, out]),
+    limits = limits_of(fail)
+    series = run_series(
+        lambda: begun_series("ab", resume, begun, given=[base, out]),
         in_turn,
         as_json=as_json,
     )
@@ -112,102 +112,66 @@ def ab(
         raise typer.Exit(1)
 
 
-def _limits(fail: Sequence[str] | None) -> "list[Limit]":
-    from pytest_lem.gate.verdict import Limit
-
-    try:
-        return [Limit.parse(text) for text in fail or [_DEFAULT]]
-    except ConfigError as error:
-        typer.echo(f"--fail: {error}", err=True)
-        raise typer.Exit(2) from error
-
-
-def _series(
-    kind: str,
-    resume: Path | None,
-    begun: "Callable[[], Series]",
+@app.command()
+def aa(
+    sessions: Annotated[
+        int | None,
+        typer.Argument(metavar="N", min=3, help="How many sessions; 10 tell much."),
+    ] = None,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="-- PYTEST_ARGS...", help="What pytest is given."),
+    ] = None,
     *,
-    given: Sequence[object],
-) -> "Series":
-    """A new series, or one that goes on."""
-    from pytest_lem.rounds.series import Series
+    fail: Fail = None,
+    out: Out = None,
+    resume: Resume = None,
+    store: Annotated[
+        bool,
+        typer.Option(help="Whether the gate is to find the noise of this machine."),
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Run an unchanged suite N times: this machine's noise, and the false alarms.
 
-    if resume is None:
-        return begun()
-    if any(one is not None for one in given):
-        raise ConfigError("--resume says all that is run: leave the rest out")
-    series = Series.read(resume, kind)
-    series.check()
-    return series
+    Exit status 1: a round that failed.
+    """
+    from pytest_lem.gate.quiet import quiet
+    from pytest_lem.records.files import write_atomic
+    from pytest_lem.report.quiet import lines
+    from pytest_lem.rounds.turns import enough
 
+    def begun() -> "Series":
+        from pytest_lem.rounds.checkout import source
 
-def _new(
-    kind: str,
-    sources: "Mapping[str, Source]",
-    plan: Sequence[str],
-    arguments: Sequence[str],
-    out: Path | None,
-) -> "Series":
-    from pytest_lem.rounds.checkout import changes
-    from pytest_lem.rounds.series import Series
+        if sessions is None or not arguments:
+            raise ConfigError("say how many sessions, and tests: N -- PYTEST_ARGS")
+        sources = {"suite": source(".", Path.cwd())}
+        return new_series("aa", sources, ["suite"] * sessions, arguments, out)
 
-    for one in arguments:
-        if one.partition("=")[0] in _OURS:
-            raise ConfigError(f"{one}: leave it out, each round writes a report")
-    changed = {
-        side: changes(one.directory) if one.directory else None
-        for side, one in sources.items()
-    }
-    if kind == "ab" and changed["base"]:
-        raise ConfigError(
-            f"BASE: {sources['base'].said} has changes that are not committed: a "
-            "reference is to be found again; commit them, or name a revision"
-        )
-    folder = out or Path(".lem", kind, f"{datetime.now():%Y%m%dT%H%M%S}")
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty: --resume goes on with it")
-    return Series(
-        folder=folder.resolve(),
-        kind=kind,
-        start=Path.cwd(),
-        arguments=arguments,
-        plan=plan,
-        sources=sources,
-        changed=changed,
+    limits = limits_of(fail)
+    series = run_series(
+        lambda: begun_series("aa", resume, begun, given=[sessions, out]),
+        enough,
+        as_json=as_json,
     )
+    suite = quiet(series.records("suite"), limits)
+    told = [json.dumps(one.to_json()) for one in suite.found]
+    write_atomic(series.folder / "aa.json", json.dumps(suite.to_json(), indent=1))
+    width = shutil.get_terminal_size().columns
+    for line in told if as_json else lines(suite, width) if suite.found else ():
+        typer.echo(line)
+    if store and suite.stored:
+        typer.echo(f"the gate finds this noise in {_stored(suite.stored)}", err=as_json)
+    if series.failed or not suite.found:
+        raise typer.Exit(1)
 
 
-def _run(
-    make: "Callable[[], Series]",
-    judged: Callable[[Sequence[str]], bool],
-    *,
-    as_json: bool,
-) -> "Series":
-    """Run what is left of a series; what is wrong with it ends the command."""
-    from pytest_lem.rounds.checkout import checked_out
-    from pytest_lem.rounds.running import interruptible
-
-    def say(line: str) -> None:
-        typer.echo(line, err=as_json)
+def _stored(found: "Sequence[Stored]") -> Path:
+    from pytest_lem.gate.shelf import store_noise
 
     try:
-        series = make()
+        return store_noise(found)
     except ConfigError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
-    try:
-        with (
-            interruptible(),
-            checked_out([*series.sources.values()], series.start) as places,
-        ):
-            series.write()
-            say(f"{len(series.plan)} rounds, reports and logs in {series.folder}")
-            series.run(places, judged, say)
-    except ConfigError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1 if series.done else 2) from error
-    except KeyboardInterrupt:
-        line = f"interrupted: `lem {series.kind} --resume {series.folder}` goes on"
-        typer.echo(line, err=True)
-        raise typer.Exit(_INTERRUPTED) from None
-    return series
+        raise typer.Exit(1) from error

@@ -9,7 +9,9 @@ from pytest_lem.errors import ConfigError
 from pytest_lem.front.gate_options import DEFAULT_LIMIT
 from pytest_lem.front.settings import Settings
 from pytest_lem.front.storing import place_of
+from pytest_lem.gate.lending import Stored
 from pytest_lem.gate.reference import Reference, read_reference
+from pytest_lem.gate.shelf import read_noise
 from pytest_lem.gate.verdict import Finding, Limit, gate
 from pytest_lem.records.record import Record
 from pytest_lem.store.place import DEFAULT, parse_place
@@ -30,6 +32,7 @@ class Gating:
         self._texts: Sequence[str] = settings["compare-fail"] or (DEFAULT_LIMIT,)
         self._strict = settings["inconclusive"] == "fail" or settings["strict"]
         self.references: list[Reference] = []
+        self._stored: list[Stored] = []
         self._limits: list[Limit] = []
         self._failed: set[str] = set()
         self.renewed: str | None = None
@@ -43,6 +46,7 @@ class Gating:
         names = self._settings["compare"]
         self._limits = list(map(Limit.parse, self._texts))
         self.references = list(map(partial(self._read, run=[*run]), names))
+        self._stored = read_noise() if names else []
         if self._settings["update-ref"]:
             self.renewed = self._label()
 
@@ -58,7 +62,13 @@ class Gating:
         It is judged as one of the suite's `experiments`, of which others are to come.
         """
         questions = experiments * len(self._limits)
-        found = gate([record], self._reference, self._limits, among=questions)
+        found = gate(
+            [record],
+            self._reference,
+            self._limits,
+            stored=self._stored,
+            among=questions,
+        )
         bad = [one for one in found if self._fails(one)]
         self._failed |= {one.experiment for one in bad}
         return worst(found), bad
@@ -67,7 +77,7 @@ class Gating:
         """The record of the session with all verdicts, as its suite has them."""
         if not self.references:
             return record
-        self.found = gate([record], self._reference, self._limits)
+        self.found = gate([record], self._reference, self._limits, stored=self._stored)
         experiments = []
         for one in record.experiments:
             mine = [each for each in self.found if each.experiment == one.id]

@@ -78,7 +78,13 @@ def differences(
     one: Side, other: Side, metric: str, allowed: Collection[str] = ()
 ) -> list[str]:
     """What keeps two sides from being compared by a metric: keys, with both values."""
-    mine, its = keys(one, metric), keys(other, metric)
+    return unequal(keys(one, metric), keys(other, metric), allowed)
+
+
+def unequal(
+    mine: Mapping[str, Any], its: Mapping[str, Any], allowed: Collection[str] = ()
+) -> list[str]:
+    """Keys that differ, with both values."""
     return [
         f"{key} {mine.get(key, _ABSENT)!r} and {its.get(key, _ABSENT)!r}"
         for key in {**mine, **its}

@@ -10,13 +10,11 @@ from pytest_lem.analysis.gating import (
     LEAST_SESSIONS,
     Answer,
     Direction,
-    Noise,
     Question,
     Shift,
     Verdict,
     alternating,
     judge,
-    noise,
     shift,
 )
 from pytest_lem.analysis.metrics import METRICS
@@ -24,6 +22,7 @@ from pytest_lem.analysis.noise import Levels, levels
 from pytest_lem.errors import ConfigError
 from pytest_lem.gate.apart import Apart, apart
 from pytest_lem.gate.belief import doubts
+from pytest_lem.gate.lending import Lent, Stored, lend
 from pytest_lem.gate.side import Side, differences, same, sides
 from pytest_lem.records.record import Record
 from pytest_lem.records.spread import window_values
@@ -64,7 +63,7 @@ class Finding:
     `spread` is that of the reference's logarithms, so as shares. `reasons` say why
     nothing is known, or what keeps the sides apart. `left_out` has sessions of the
     reference that could not be used, and why; `changed` what else is not as it was in
-    the latest that was.
+    the latest that was. `noise` says whose was lent, where the reference had none.
     """
 
     experiment: str
@@ -78,6 +77,7 @@ class Finding:
     reasons: Sequence[str] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     changed: Sequence[Apart] = ()
+    noise: str | None = None
 
     @property
     def improved(self) -> bool:
@@ -101,6 +101,7 @@ class Finding:
             "reasons": list(self.reasons),
             "left_out": dict(self.left_out),
             "changed": [one.to_json() for one in self.changed],
+            "noise": self.noise,
         }
 
 
@@ -123,13 +124,15 @@ def gate(
     limits: Sequence[Limit],
     *,
     quiet: Sequence[Record] = (),
+    stored: Sequence[Stored] = (),
     allowed: Collection[str] = (),
     among: int = 0,
 ) -> list[Finding]:
     """A finding for each experiment of the runs and each limit.
 
     `quiet` are sessions of this machine in which nothing changed: where the reference
-    has fewer than three, their noise counts. Keys that are `allowed` may differ.
+    has fewer than three, their noise counts, else what is `stored` of this machine.
+    Keys that are `allowed` may differ.
     `among` is how many questions there will be, where these are not all.
     """
     new, old = _by_name(runs), list(_each(reference))
@@ -138,7 +141,9 @@ def gate(
         for name, mine in new.items()
         for limit in limits
     ]
-    shifts = [_shift(one, list(_each(quiet)), allowed) for one in cases]
+    calm = list(_each(quiet))
+    lent = [lend(one.runs[0], one.limit.metric, calm, stored, allowed) for one in cases]
+    shifts = list(map(_shift, cases, lent))
     answers = judge(
         [
             Question(shift=found, better=one.limit.better, limit=one.limit.share)
@@ -146,7 +151,7 @@ def gate(
         ],
         among,
     )
-    return list(map(_finding, cases, shifts, answers))
+    return list(map(_finding, cases, shifts, answers, lent))
 
 
 def unmatched(runs: Sequence[Record], reference: Sequence[Record]) -> list[str]:
@@ -225,45 +230,26 @@ def _too_few_cycles(runs: Sequence[Side], used: Sequence[Side]) -> Iterator[str]
         yield f"{mine} cycles, and {least} in the reference: run as many"
 
 
-def _shift(
-    case: _Case, quiet: Sequence[Side], allowed: Collection[str]
-) -> Shift | None:
+def _shift(case: _Case, lent: Lent) -> Shift | None:
     if case.reasons or not case.used:
         return None
     metric = case.limit.metric
     old, new = ([one.values(metric) for one in each] for each in (case.used, case.runs))
     starts = [[_at(one) for one in each] for each in (case.used, case.runs)]
-    return shift(
-        old,
-        new,
-        alternating=alternating(*starts),
-        known=_noise(case.runs[0], quiet, metric, allowed),
-    )
-
-
-def _noise(
-    run: Side, quiet: Sequence[Side], metric: str, allowed: Collection[str]
-) -> Noise | None:
-    told = [
-        one.values(metric)
-        for one in quiet
-        if same(one, run)
-        and not differences(one, run, metric, allowed)
-        and not list(doubts(one, metric))
-    ]
-    return noise(told)
+    return shift(old, new, alternating=alternating(*starts), known=lent.noise)
 
 
 def _at(side: Side) -> float:
     return datetime.fromisoformat(side.session.started_at).timestamp()
 
 
-def _finding(case: _Case, found: Shift | None, answer: Answer) -> Finding:
+def _finding(case: _Case, found: Shift | None, answer: Answer, lent: Lent) -> Finding:
     metric = case.limit.metric
     reasons = list(case.reasons)
     if not reasons and found is None:
         sessions = f"{len(case.used)} session{'s' if len(case.used) != 1 else ''}"
         reasons = [f"{sessions} in the reference, {LEAST_SESSIONS} are needed"]
+        reasons += lent.refusals
     return Finding(
         experiment=case.experiment,
         limit=case.limit,
@@ -272,14 +258,15 @@ def _finding(case: _Case, found: Shift | None, answer: Answer) -> Finding:
         answer=answer if found else None,
         values=tuple(v for one in case.runs for v in one.values(metric)),
         reference=tuple(v for one in case.used for v in one.values(metric)),
-        spread=_spread(case.used, metric) if case.used else None,
+        spread=spread(case.used, metric) if case.used else None,
         reasons=reasons,
         left_out=case.left_out,
         changed=apart(max(case.used, key=_at), case.runs[0]) if case.used else (),
+        noise=lent.source if found and found.rule == "stored_noise" else None,
     )
 
 
-def _spread(used: Sequence[Side], metric: str) -> Levels:
+def spread(used: Sequence[Side], metric: str) -> Levels:
     """Of windows, cycles and sessions; a metric without windows has one for a cycle."""
     told = [
         [

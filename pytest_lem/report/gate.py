@@ -52,6 +52,8 @@ def notes(one: Finding) -> Iterator[str]:
             f"{name}: inconclusive: beyond the limit, and noise alone does so with "
             f"p = {one.answer.p:.2g} ({one.answer.p_of_suite:.2g} as one of the suite)"
         )
+    if one.noise is not None:
+        yield f"{name}: judged by {one.noise}"
     if one.shift is not None and one.shift.visible > 1 + one.limit.share:
         percent = 100 * (one.shift.visible - 1)
         yield f"{name}: changes below {percent:.1f} % cannot be told from noise here"

@@ -91,9 +91,7 @@ def _as_it_is(directory: Path) -> Checkout:
 @contextmanager
 def _worktree(one: Source, here: Path) -> Iterator[Checkout]:
     assert one.commit is not None
-    above = user_cache() / "checkouts"
-    above.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{one.commit[:9]}-", dir=above)).resolve()
+    folder = _folder(f"{one.commit[:9]}-")
     # Named by its last part in .git/worktrees, which must be one of its kind.
     root = folder / folder.name
     try:
@@ -107,6 +105,17 @@ def _worktree(one: Source, here: Path) -> Iterator[Checkout]:
         with _undisturbed():
             _try_git(here, "worktree", "remove", "--force", "--force", str(root))
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder(prefix: str) -> Path:
+    above = user_cache() / "checkouts"
+    try:
+        above.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=above)).resolve()
+    except OSError as error:
+        raise ConfigError(
+            f"{above}: {error.strerror}; set LEM_CACHE_DIR to a writable directory"
+        ) from error
 
 
 @contextmanager

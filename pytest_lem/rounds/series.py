@@ -69,7 +69,7 @@ class Series:
             raise ConfigError(f"{path} is no list of rounds: {error}") from error
 
     def write(self) -> None:
-        """Keep it, for who goes on."""
+        """Keep it, for who goes on; raises ConfigError where that cannot be."""
         told: dict[str, Any] = {
             "kind": self.kind,
             "start": str(self.start),
@@ -82,8 +82,11 @@ class Series:
             "changed": dict(self.changed),
             "rounds": [asdict(one) for one in self.done],
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.folder / _FILE, json.dumps(told, indent=1) + "\n")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.folder / _FILE, json.dumps(told, indent=1) + "\n")
+        except OSError as error:
+            raise ConfigError(f"{self.folder}: {error.strerror}") from error
 
     def check(self) -> None:
         """Raises ConfigError where the code of a side is no longer what it was."""

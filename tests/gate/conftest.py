@@ -60,6 +60,12 @@ def cycle(index, value, metric, flags, status, changed):
     return Cycle.model_validate({**whole, **changed})
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """A user's cache of its own: no noise is stored but by the test."""
+    monkeypatch.setenv("LEM_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def make_report():
     """A report of session number `day` with these values, one for each cycle."""

@@ -6,7 +6,9 @@ import subprocess
 import time
 
 import pytest
+from typer.testing import CliRunner
 
+from pytest_lem.cli import app
 from pytest_lem.rounds.turns import in_turn, turns
 
 SPEED = "--fail=output_throughput_tps:10%"
@@ -97,8 +99,6 @@ def test_ctrl_c_leaves_no_checkout_and_the_rest_can_be_run_later(project):
     assert said == f"interrupted: `lem ab --resume {out}` goes on\n"
     assert project.left() == []
     assert json.loads((out / "rounds.json").read_text())["rounds"] == []
-    done = project.lem("ab", "HEAD", "HEAD", f"--resume={out}")
-    assert done.stderr == "--resume says all that is run: leave the rest out\n"
     (project.path / "slower.txt").write_text("2")
     told = json.loads((out / "rounds.json").read_text())
     for one in told["sources"].values():
@@ -109,13 +109,13 @@ def test_ctrl_c_leaves_no_checkout_and_the_rest_can_be_run_later(project):
     assert "base: the files of HEAD changed since the first round" in done.stderr
 
 
-def test_what_cannot_be_run_is_told_in_one_line(project, tmp_path):
+def test_what_cannot_be_run_is_told_in_one_line(project, monkeypatch):
     """Before anything runs."""
-    lem = project.lem
+    monkeypatch.chdir(project.path)
 
     def refused(*arguments):
-        done = lem("ab", *arguments)
-        assert (done.returncode, done.stdout) == (2, "")
+        done = CliRunner().invoke(app, ["ab", *arguments])
+        assert (done.exit_code, done.stdout) == (2, "")
         (line,) = done.stderr.splitlines()
         return line
 
@@ -124,6 +124,9 @@ def test_what_cannot_be_run_is_told_in_one_line(project, tmp_path):
     )
     assert refused("mian", ".", "--", "-q") == (
         "revision 'mian' is unknown; did you mean 'main'? (choices: HEAD, main)"
+    )
+    assert refused("main", ".", "--resume=o") == (
+        "--resume says all that is run: leave the rest out"
     )
     assert refused("main", "./gone", "--", "-q") == "./gone: is no directory"
     assert refused("main", ".", "--fail=speed:5%", "--", "-q").startswith(
@@ -136,3 +139,6 @@ def test_what_cannot_be_run_is_told_in_one_line(project, tmp_path):
     assert refused(".", "main", "--", "-q").startswith(
         "BASE: . has changes that are not committed: "
     )
+    done = CliRunner().invoke(app, ["aa", "5"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "say how many sessions, and tests: N -- PYTEST_ARGS\n"

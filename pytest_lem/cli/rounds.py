@@ -1,0 +1,123 @@
+"""What the commands that run pytest again and again have in common."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from pytest_lem.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pytest_lem.gate.verdict import Limit
+    from pytest_lem.rounds.checkout import Source
+    from pytest_lem.rounds.series import Series
+
+DEFAULT_LIMIT = "energy_per_output_token_j:5%"
+_INTERRUPTED = 130
+# What a round says itself.
+_OURS = ("--lem-json", "--lem-save")
+
+
+def limits_of(fail: Sequence[str] | None) -> "list[Limit]":
+    """Those of --fail; ends the command where one is none."""
+    from pytest_lem.gate.verdict import Limit
+
+    try:
+        return [Limit.parse(text) for text in fail or [DEFAULT_LIMIT]]
+    except ConfigError as error:
+        typer.echo(f"--fail: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+def begun_series(
+    kind: str,
+    resume: Path | None,
+    new: "Callable[[], Series]",
+    *,
+    given: Sequence[object],
+) -> "Series":
+    """A new series, or one that goes on; then nothing else may be `given`."""
+    from pytest_lem.rounds.series import Series
+
+    if resume is None:
+        return new()
+    if any(one is not None for one in given):
+        raise ConfigError("--resume says all that is run: leave the rest out")
+    series = Series.read(resume, kind)
+    series.check()
+    return series
+
+
+def new_series(
+    kind: str,
+    sources: "Mapping[str, Source]",
+    plan: Sequence[str],
+    arguments: Sequence[str],
+    out: Path | None,
+) -> "Series":
+    """A series of which nothing has run yet; raises ConfigError where none can be."""
+    from pytest_lem.rounds.checkout import changes
+    from pytest_lem.rounds.series import Series
+
+    for one in arguments:
+        if one.partition("=")[0] in _OURS:
+            raise ConfigError(f"{one}: leave it out, each round writes a report")
+    changed = {
+        side: changes(one.directory) if one.directory else None
+        for side, one in sources.items()
+    }
+    if kind == "ab" and changed["base"]:
+        raise ConfigError(
+            f"BASE: {sources['base'].said} has changes that are not committed: a "
+            "reference is to be found again; commit them, or name a revision"
+        )
+    folder = out or Path(".lem", kind, f"{datetime.now():%Y%m%dT%H%M%S}")
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty: --resume goes on with it")
+    return Series(
+        folder=folder.resolve(),
+        kind=kind,
+        start=Path.cwd(),
+        arguments=arguments,
+        plan=plan,
+        sources=sources,
+        changed=changed,
+    )
+
+
+def run_series(
+    make: "Callable[[], Series]",
+    judged: Callable[[Sequence[str]], bool],
+    *,
+    as_json: bool,
+) -> "Series":
+    """Run what is left of a series; what is wrong with it ends the command."""
+    from pytest_lem.rounds.checkout import checked_out
+    from pytest_lem.rounds.running import interruptible
+
+    def say(line: str) -> None:
+        typer.echo(line, err=as_json)
+
+    try:
+        series = make()
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    try:
+        series.write()
+        with (
+            interruptible(),
+            checked_out([*series.sources.values()], series.start) as places,
+        ):
+            say(f"{len(series.plan)} rounds, reports and logs in {series.folder}")
+            series.run(places, judged, say)
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1 if series.done else 2) from error
+    except KeyboardInterrupt:
+        line = f"interrupted: `lem {series.kind} --resume {series.folder}` goes on"
+        typer.echo(line, err=True)
+        raise typer.Exit(_INTERRUPTED) from None
+    return series
