@@ -232,7 +232,14 @@ def pytest_terminal_summary(
 ) -> None:
     """One section: the table, what the flags mean, where the reports are."""
     state = config.stash.get(SESSION, None)
-    if state is None or state.final is None or config.option.no_summary:
+    if state is None or state.final is None:
+        return
+    if config.stash[SETTINGS]["github"]:
+        from pytest_lem.front.publishing import publish
+
+        for line in publish(state, config.rootpath):
+            terminalreporter.write_line(line)
+    if config.option.no_summary:
         return
     from pytest_lem.report.gate import verdicts
     from pytest_lem.report.terminal import summary

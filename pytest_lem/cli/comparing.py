@@ -9,6 +9,7 @@ import typer
 
 from pytest_lem.cli.app import app
 from pytest_lem.cli.choosing import DEFAULT_STORE, Where, refusing
+from pytest_lem.cli.publishing import Annotate, Summary, publish
 from pytest_lem.cli.reading import read_report
 from pytest_lem.errors import ConfigError
 from pytest_lem.store.place import parse_place
@@ -141,6 +142,8 @@ def gate(
         Literal["pass", "fail"],
         typer.Option(help="What an inconclusive verdict does to the exit status."),
     ] = "pass",
+    summary: Summary = None,
+    annotate: Annotate = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line.")
     ] = False,
@@ -180,8 +183,10 @@ def gate(
         typer.echo(f"{name}: in the reference alone", err=True)
     if not found:
         typer.echo("no experiments in what was run", err=True)
+    strict = inconclusive == "fail"
+    publish(found, summary, annotate=annotate, strict=strict)
     bad = {"regression", "incomparable"}
-    bad |= {"inconclusive"} if inconclusive == "fail" else set()
+    bad |= {"inconclusive"} if strict else set()
     if not found or any(one.verdict in bad for one in found):
         raise typer.Exit(1)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pytest_lem.cli.app import app
+from pytest_lem.cli.publishing import Annotate, Summary, publish
 from pytest_lem.cli.rounds import (
     DEFAULT_LIMIT,
     begun_series,
@@ -72,6 +73,8 @@ def ab(
         Literal["pass", "fail"],
         typer.Option(help="What an inconclusive verdict does to the exit status."),
     ] = "pass",
+    summary: Summary = None,
+    annotate: Annotate = False,
     as_json: AsJson = False,
 ) -> None:
     """Run two checkouts in turn on this machine, and judge the second by the first.
@@ -104,8 +107,10 @@ def ab(
     width = shutil.get_terminal_size().columns
     for line in told if as_json else lines(found, width) if found else ():
         typer.echo(line)
+    strict = inconclusive == "fail"
+    publish(found, summary, annotate=annotate, strict=strict)
     bad = {"regression", "incomparable"}
-    bad |= {"inconclusive"} if inconclusive == "fail" else set()
+    bad |= {"inconclusive"} if strict else set()
     if not found:
         typer.echo("no round of the head counts: nothing is judged", err=True)
     if series.failed or not found or any(one.verdict in bad for one in found):

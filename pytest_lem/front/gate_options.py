@@ -46,4 +46,11 @@ GATE_OPTIONS: tuple[Option, ...] = (
         help="let --lem-save and --lem-update-ref label also what is not whole, not "
         "valid or a regression (default: false)",
     ),
+    Option(
+        name="github",
+        parse=truth,
+        default=False,
+        help="in GitHub Actions append verdicts and numbers to the step's summary, and "
+        "annotate tests that did not pass their gate (default: false)",
+    ),
 )

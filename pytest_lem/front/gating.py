@@ -23,14 +23,15 @@ _ORDER = ("regression", "incomparable", "inconclusive", "pass")
 class Gating:
     """Judges experiments by the reference of the session; nothing where it has none.
 
-    `renewed` is the label that the session may join.
+    `renewed` is the label that the session may join, `strict` says that what cannot be
+    judged fails.
     """
 
     def __init__(self, settings: Settings, root: Path) -> None:
         self._settings = settings
         self._root = root
         self._texts: Sequence[str] = settings["compare-fail"] or (DEFAULT_LIMIT,)
-        self._strict = settings["inconclusive"] == "fail" or settings["strict"]
+        self.strict = settings["inconclusive"] == "fail" or settings["strict"]
         self.references: list[Reference] = []
         self._stored: list[Stored] = []
         self._limits: list[Limit] = []
@@ -114,7 +115,7 @@ class Gating:
         return labels[0]
 
     def _fails(self, one: Finding) -> bool:
-        bad = {"regression", "incomparable", *(["inconclusive"] * self._strict)}
+        bad = {"regression", "incomparable", *(["inconclusive"] * self.strict)}
         return one.verdict in bad
 
 

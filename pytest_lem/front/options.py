@@ -342,6 +342,7 @@ OPTIONS: tuple[Option, ...] = (
 _FLAGS = {
     "config-anywhere",
     "container-privileged",
+    "github",
     "ignore-backend-warnings",
     "no-lock",
     "phases",

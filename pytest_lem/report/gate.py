@@ -17,7 +17,7 @@ MOST_CHANGES = 8
 
 def lines(found: Sequence[Finding], width: int) -> list[str]:
     """The table, and a line for each verdict that needs a word."""
-    told = [CAPTION, *table([_row(one) for one in found], width)]
+    told = [CAPTION, *table([row(one) for one in found], width)]
     for one in found:
         told += notes(one)
     return told
@@ -32,13 +32,13 @@ def failure(found: Sequence[Finding]) -> str:
     """Why a test fails: how much, against what, which limit, what else changed."""
     told = []
     for one in found:
-        row = _row(one)
+        it = row(one)
         if one.shift is not None:
             told.append(
-                f"{one.verdict}: {row['metric']} {row['reference']} -> {row['run']}, "
-                f"{row['change']}, limit {row['limit']}, {row['sessions']} sessions"
+                f"{one.verdict}: {it['metric']} {it['reference']} -> {it['run']}, "
+                f"{it['change']}, limit {it['limit']}, {it['sessions']} sessions"
             )
-        told += [line.partition(f"{row['metric']}: ")[2] for line in notes(one)]
+        told += [line.partition(f"{it['metric']}: ")[2] for line in notes(one)]
     return "\n".join(told)
 
 
@@ -69,7 +69,8 @@ def _most(one: Finding) -> Sequence[Apart]:
     return one.changed[:MOST_CHANGES]
 
 
-def _row(one: Finding) -> dict[str, str]:
+def row(one: Finding) -> dict[str, str]:
+    """The verdict as text by column."""
     sessions, change = NONE, NONE
     if one.shift is not None:
         sessions = f"{one.shift.sessions[1]} : {one.shift.sessions[0]}"

@@ -88,3 +88,29 @@ def test_what_is_wrong_is_told_in_one_line(gate, tmp_path):
     assert done.stderr.startswith("--fail: metric 'energy' is unknown; did you mean")
     done = gate([1.0, 1.0], name="t.py::new", identity="new")
     assert (done.exit_code, done.stderr) == (1, "t.py::test: in the reference alone\n")
+
+
+def test_github_is_told_at_the_lines_of_the_tests(gate, tmp_path, monkeypatch):
+    """Escaped as its commands want it; the summary is appended to what is there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
+    source = "import pytest\n\nclass TestIt:\n    def test(self):\n        pass\n"
+    (tmp_path / "t.py").write_text(source)
+    (tmp_path / "s.md").write_text("before\n")
+    name = "t.py::TestIt::test[a,b|<c>-100%]"
+    done = gate([1.25, 1.25], "--annotate", "--summary=s.md", name=name)
+    (line,) = done.stderr.splitlines()
+    where = "file=t.py,line=4,title=lem%3A regression%3A t.py%3A%3ATestIt%3A%3Atest["
+    assert line.startswith(f"::error {where}a%2Cb|<c>-100%25]::regression: {ENERGY} ")
+    assert "+24.4 %25 (+14.8 %25), limit +5 %25, 1 : 3 sessions%0A" in line
+    told = (tmp_path / "s.md").read_text().splitlines()
+    assert told[:2] == ["before", "### lem: 1 regression"]
+    row = next(one for one in told if "+24.4 %" in one)
+    assert row.startswith("| t.py::TestIt::test&#91;a,b&#124;&#60;c&#62;-100%&#93; | ")
+    assert row.count("|") == told[3].count("|")
+    flags = {"flags": ["estimated_energy"]}
+    done = gate([1.0, 1.0], "--annotate", **flags)
+    assert done.stderr.startswith("::warning file=t.py,title=lem%3A inconclusive%3A t")
+    done = gate([1.0, 1.0], "--annotate", "--inconclusive=fail", **flags)
+    assert done.stderr.startswith("::error ")
+    assert gate([1.0, 1.0], "--annotate").stderr == ""

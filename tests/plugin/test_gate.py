@@ -95,6 +95,24 @@ def test_what_is_unchanged_passes_and_what_is_slower_fails(
         assert told["lem_verdict"] == "regression"
 
 
+def test_github_is_told_what_a_session_found(run, reference, project, monkeypatch):
+    """A summary with verdicts and numbers, and the line of the test; not elsewhere."""
+    options = (BACKEND, *reference, f"--lem-compare-fail={SPEED}:10%", "--lem-github")
+    done = run(None, *options, "-k", "patient-1")
+    done.stdout.no_fnmatch_line("::*")
+    summary = project.path / "summary.md"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(project.path.parent))
+    monkeypatch.setenv("SLOWER", "3")
+    done = run(None, *options, "-k", "patient-1", "--no-summary")
+    where = f"file={project.path.name}/test_it.py,line=3,title=lem%3A regression"
+    done.stdout.fnmatch_lines([f"::error {where}*::regression: {SPEED} *%25*"])
+    told = summary.read_text()
+    assert told.startswith("### lem: 1 regression\n\n| experiment | metric |")
+    assert "\n### lem: measured\n\n| experiment | tokens/s |" in told
+
+
 def test_what_cannot_be_judged_passes_or_fails_as_is_asked(run, reference, report):
     """There is no energy; another batch size was never in the reference."""
     other = SOURCE.replace("[1, 2]", "[1]").replace("def test_it", "def test_new")
