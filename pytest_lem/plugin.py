@@ -18,8 +18,15 @@ from pytest_lem.front.items import (
     stray_markers,
     takes_backend,
 )
-from pytest_lem.front.loop import interruptible, run_silently, run_turns, turns
+from pytest_lem.front.loop import (
+    interruptible,
+    run_in_place,
+    run_silently,
+    run_turns,
+    turns,
+)
 from pytest_lem.front.options import add_options
+from pytest_lem.front.parallel import Joint, distributes, tell_controller
 from pytest_lem.front.settings import SETTINGS, check, resolve
 from pytest_lem.front.stash import (
     CALLS,
@@ -76,6 +83,8 @@ def pytest_configure(config: pytest.Config) -> None:
     check_backends(config)
     if replaying.asked(config):
         config.pluginmanager.register(replaying.Replay(), "lem-replay")
+    if distributes(config):
+        config.pluginmanager.register(Joint(config), "lem-joint")
 
 
 def pytest_collect_file(
@@ -104,6 +113,7 @@ def pytest_collection_modifyitems(
     if any(takes_backend(item) for item in items):
         problems += _plan(config, items)
     if problems:
+        tell_controller(config, refused=problems)
         raise pytest.UsageError(*problems)
     if SESSION in config.stash:
         config.stash[SESSION].ready = True
@@ -136,6 +146,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     state = config.stash.get(SESSION, None)
     if state is None or not state.program.steps or config.option.collectonly:
         return None
+    if state.share is not None:
+        return None  # the loop is xdist's: cycles run where it runs an item
     if session.testsfailed and not config.option.continue_on_collection_errors:
         return None
     if config.stash[SETTINGS]["plan"]:
@@ -152,6 +164,9 @@ def pytest_runtest_protocol(
     item: pytest.Item, nextitem: pytest.Item | None
 ) -> bool | None:
     """Run a cycle that is not the last without a report; leave the rest to pytest."""
+    state = item.config.stash.get(SESSION, None)
+    if state is not None and state.share is not None:
+        return _run_beside_others(item, nextitem, state)
     if not item.stash.get(SILENT, False):
         return None
     run_silently(item, nextitem)
@@ -262,13 +277,24 @@ def _plan(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     from pytest_lem.front.program import fill
     from pytest_lem.front.session import session_of
 
-    if hasattr(config, "workerinput"):
-        return []  # a worker of xdist has no way to say one line: the fixtures refuse
     state = session_of(config)
+    if state.share is not None and state.share.problems:
+        return state.share.problems
     problems = fill(state.program, config, items)
     if problems or config.option.collectonly or config.stash[SETTINGS]["plan"]:
         return problems
     return state.open()
+
+
+def _run_beside_others(
+    item: pytest.Item, nextitem: pytest.Item | None, state: "LemSession"
+) -> bool | None:
+    """Run an item as a worker of xdist: all its cycles, while there is time."""
+    if over := state.over():
+        item.session.shouldstop = over
+        return True
+    entry = state.program.entries.get(item.nodeid)
+    return run_in_place(item, entry.cycles, nextitem) if entry else None
 
 
 def _finish_loop(item: pytest.Item, error: BaseException | None) -> bool:

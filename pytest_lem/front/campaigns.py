@@ -9,7 +9,8 @@ import pytest
 
 from pytest_lem.errors import ConfigError, LemError
 from pytest_lem.front.items import backends_of, registry_of
-from pytest_lem.front.settings import SETTINGS, XDIST
+from pytest_lem.front.parallel import share_of
+from pytest_lem.front.settings import SETTINGS
 from pytest_lem.front.stash import CYCLE, FILE_PROBLEMS, POINT
 from pytest_lem.schedule.order import ORDERS
 from pytest_lem.spec.nearest import unknown
@@ -61,8 +62,6 @@ class CampaignItem(pytest.Item):
         """Run one cycle."""
         from pytest_lem.front.session import session_of
 
-        if hasattr(self.config, "workerinput"):
-            pytest.fail(XDIST, pytrace=False)
         cycle = self.stash.get(CYCLE, 0)
         self.ihook.pytest_lem_cycle_start(item=self, cycle=cycle)
         session_of(self.config).measure(self.nodeid, cycle, None)
@@ -98,6 +97,8 @@ def order_of(config: pytest.Config, items: Iterable[pytest.Item]) -> str:
 
     Raises ConfigError for one that there is not, and where campaigns want several.
     """
+    if share_of(config) is not None:
+        return "grouped"  # in a worker of xdist cycles can only follow one another
     settings = config.stash[SETTINGS]
     files = [item.parent for item in items if isinstance(item.parent, CampaignFile)]
     asked = {one.order: shown(one) for one in files if one.order is not None}

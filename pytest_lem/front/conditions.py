@@ -25,15 +25,21 @@ from pytest_lem.spec.experiment import Experiment
 from pytest_lem.spec.features import FEATURES
 from pytest_lem.spec.gaps import Gaps
 from pytest_lem.worker.client import Limits
-from pytest_lem.worker.devices import environment_for, select
+from pytest_lem.worker.devices import environment_for, select, share
 from pytest_lem.worker.launch.containers import Containers
 from pytest_lem.worker.launch.housing import Housing, paths_in
 from pytest_lem.worker.launch.image import Image
 from pytest_lem.worker.launch.ranks import ranks_of
 
 
-def select_gpus(settings: Settings, program: Program) -> list[gpu.Gpu]:
-    """The GPUs of the run: those asked for, else the first visible one."""
+def select_gpus(
+    settings: Settings, program: Program, place: tuple[int, int] | None = None
+) -> list[gpu.Gpu]:
+    """The GPUs of the run: those asked for, else the first visible one.
+
+    With a `place` among several sessions side by side, its share of those asked for,
+    else of all visible ones.
+    """
     there = {one.uuid: one for one in gpu.discover()}
     on_cpu = [_cpu_asked(one) for one in program.experiments.values()]
     cpu_asked = bool(on_cpu) and all(on_cpu)
@@ -45,8 +51,23 @@ def select_gpus(settings: Settings, program: Program) -> list[gpu.Gpu]:
         asked=settings["gpus"],
         cpu_asked=cpu_asked,
     )
+    if place is not None and chosen:
+        _refuse_parts_of_one([there[uuid] for uuid in chosen])
+        chosen = share(chosen, place, settings["gpus-per-worker"])
     found = [there[uuid] for uuid in chosen]
-    return found if settings["gpus"] else found[:1]
+    return found if settings["gpus"] or place else found[:1]
+
+
+def _refuse_parts_of_one(gpus: list[gpu.Gpu]) -> None:
+    """Raise ConfigError where instances of one GPU would be measured side by side."""
+    parents = [one.mig_parent for one in gpus if one.mig_parent]
+    for parent in parents:
+        if parents.count(parent) > 1:
+            parts = [one.uuid for one in gpus if one.mig_parent == parent]
+            raise ConfigError(
+                f"pytest -n: {', '.join(parts)} are parts of {parent}, whose energy "
+                "is read for all of them together: choose one by --lem-gpus"
+            )
 
 
 def check_ranks(program: Program, registry: Registry, gpus: list[gpu.Gpu]) -> None:
@@ -76,6 +97,7 @@ def conditions_of(
     pythons: Mapping[str, str],
     experiments: Iterable[Experiment],
     session: str,
+    beside: int = 0,
 ) -> Conditions:
     """What holds for every experiment, by the settings and what was opened."""
     intensity, limit_s = settings["carbon-intensity"], settings["session-timeout"]
@@ -83,6 +105,7 @@ def conditions_of(
         idle=idle_policy(settings),
         idle_cache=_idle_cache(settings, gpus),
         gpus=[one.uuid for one in gpus],
+        beside=beside,
         pythons=pythons,
         phases=settings["phases"],
         request_rows=settings["request-rows"],

@@ -121,13 +121,11 @@ class Findings:
             ],
         )
 
-    def publish(self, record: Record) -> None:
-        """Show the record to those who asked for it, and write the reports."""
+    def show(self, record: Record) -> None:
+        """Show the record of each experiment to those who asked for it."""
         items = self._program.items
         for one in record.experiments:
             items[one.id].ihook.pytest_lem_record(record=one, item=items[one.id])
-        self._write(write_json, record, self._settings["json"])
-        self._write(write_csv, record, self._settings["csv"])
 
     def share(self, record: Record, cycle: Cycle) -> None:
         """Write what the processes of a cycle share beside what each of them did."""
@@ -139,18 +137,27 @@ class Findings:
         except OSError as error:
             self.unwritten.append(f"{folder} is not whole: {error}")
 
-    def _write(
-        self,
-        write: Callable[[Record, Path], None],
-        record: Record,
-        path: Path | None,
-    ) -> None:
-        """Write a report; where that fails the journal still has every cycle."""
+    def publish(self, record: Record) -> None:
+        """Show the record to those who asked for it, and write the reports."""
+        self.show(record)
+        self.unwritten += write_reports(
+            record, self._settings, self._directory / "cycles.jsonl"
+        )
+
+
+def write_reports(record: Record, settings: Settings, journal: Path) -> list[str]:
+    """Write the reports that are asked for; a line for each that could not be.
+
+    The journal still has every cycle then.
+    """
+    unwritten = []
+    for write, path in ((write_json, settings["json"]), (write_csv, settings["csv"])):
         try:
             if path is not None:
                 write(record, path)
         except OSError as error:
-            self.unwritten.append(
+            unwritten.append(
                 f"report {path} could not be written: {error}; every cycle is in "
-                f"{self._directory / 'cycles.jsonl'}"
+                f"{journal}"
             )
+    return unwritten

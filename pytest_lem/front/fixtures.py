@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_lem.errors import ConfigError, LemError, NullMetricError
-from pytest_lem.front.settings import XDIST
 from pytest_lem.front.stash import CALLS, CYCLE, LOOP, REQUEST
 
 if TYPE_CHECKING:
@@ -218,8 +217,6 @@ class Lem:
 @pytest.fixture
 def lem_backend(request: pytest.FixtureRequest) -> str:
     """The backend this item was parametrised with."""
-    if hasattr(request.config, "workerinput"):
-        pytest.fail(XDIST, pytrace=False)
     if not hasattr(request, "param"):
         pytest.fail(
             "take `lem` or `engine` as an argument of the test: experiments are "

@@ -86,6 +86,25 @@ def run_silently(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
 
+def run_in_place(
+    item: pytest.Item, cycles: int, nextitem: pytest.Item | None
+) -> bool | None:
+    """Run an item's cycles one after another, where the loop is another plugin's.
+
+    The last is left to pytest, which None tells; True where there is no more to run.
+    """
+    for cycle in range(cycles):
+        item.stash[CYCLE] = cycle
+        item.stash[SILENT] = cycle < cycles - 1
+        if not item.stash[SILENT]:
+            return None
+        run_silently(item, _same_place(item))
+        if item.stash.get(ENDED, False):
+            item.session._setupstate.teardown_exact(nextitem)
+            return True
+    return None
+
+
 def _run(turn: Turn, following: pytest.Item | None) -> None:
     item = turn.item
     if turn.cycle is not None:

@@ -10,6 +10,7 @@ from pytest_lem.front.gate_options import GATE_OPTIONS
 from pytest_lem.front.ini_options import INI_OPTIONS
 from pytest_lem.front.schedule_options import SCHEDULE_OPTIONS
 from pytest_lem.front.statistics_options import STATISTICS_OPTIONS
+from pytest_lem.front.sweep_options import SWEEP_OPTIONS
 from pytest_lem.front.values import (
     Option,
     arguments,
@@ -336,6 +337,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     *STATISTICS_OPTIONS,
     *GATE_OPTIONS,
+    *SWEEP_OPTIONS,
     *INI_OPTIONS,
 )
 

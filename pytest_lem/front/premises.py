@@ -18,6 +18,7 @@ from pytest_lem.front.conditions import (
 )
 from pytest_lem.front.interpreters import elsewhere, version_of
 from pytest_lem.front.items import registry_of
+from pytest_lem.front.parallel import Share
 from pytest_lem.front.program import Program
 from pytest_lem.front.settings import SETTINGS, meters_of
 from pytest_lem.front.traces import Traces
@@ -45,6 +46,7 @@ class Premises:
         traces: Traces,
         directory: Path,
         progress: Progress,
+        share: Share | None,
     ) -> None:
         self.gpus: list[gpu.Gpu] = []
         self.environment: dict[str, Any] = {}
@@ -55,6 +57,7 @@ class Premises:
         self._traces = traces
         self._directory = directory
         self._progress = progress
+        self._share = share
         self._tenancies: dict[str, Tenancy] = {}
         self._locks = GpuLocks()
 
@@ -62,7 +65,11 @@ class Premises:
         """The laboratory, ready; raises ConfigError, MeterError at the first time."""
         if self.laboratory is None:
             settings = self._settings
-            self.gpus = select_gpus(settings, self._program)
+            share = self._share
+            place = share.place if share else None
+            self.gpus = select_gpus(settings, self._program, place)
+            if share:
+                share.meters(settings, len(self.gpus))
             check_ranks(self._program, registry_of(self._config), self.gpus)
             self._tenancies = tenants_before(settings, self.gpus)
             thermal = thermal_policy(settings, self.gpus)
@@ -71,6 +78,7 @@ class Premises:
                 gpus=self.gpus,
                 registry=meters_of(self._config),
                 telemetry_s=settings["sample-interval"],
+                shared=share is not None,
             )
             self._reserve(metering)
             others = self._others().items()
@@ -85,6 +93,7 @@ class Premises:
                     {k: one.path for k, one in others if isinstance(one, Interpreter)},
                     experiments,
                     self._directory.name,
+                    beside=share.place[1] - 1 if share else 0,
                 ),
                 registry=registry_of(self._config),
                 log_directory=self._directory,

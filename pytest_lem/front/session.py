@@ -13,6 +13,7 @@ from pytest_lem.front.conditions import carbon_factors, gaps_of, idle_policy
 from pytest_lem.front.findings import Findings
 from pytest_lem.front.gating import Gating
 from pytest_lem.front.live import progress_of
+from pytest_lem.front.parallel import Parts, share_of, tell_controller
 from pytest_lem.front.premises import Premises
 from pytest_lem.front.program import Program
 from pytest_lem.front.searching import Searches
@@ -58,16 +59,23 @@ class LemSession:
         self.ready = False
         self.final: Record | None = None
         self.problems: list[str] = []
-        self._started_at = datetime.now(UTC).astimezone()
-        self._id = f"{self._started_at:%Y%m%dT%H%M%S}-{os.getpid()}"
-        directory = config.rootpath / ".lem" / "sessions" / self._id
-        self._traces = Traces(settings, self._id, directory / "trace")
+        self.share = share_of(config)
+        now = datetime.now(UTC).astimezone()
+        self._started_at = now.isoformat(timespec="milliseconds")
+        self._id = f"{now:%Y%m%dT%H%M%S}-{os.getpid()}"
+        here = self._id
+        if self.share is not None:
+            self._started_at, self._id = self.share.started_at, self.share.session
+            here = f"{self._id}-{self.share.worker}"
+        directory = config.rootpath / ".lem" / "sessions" / here
+        self._parts = Parts(directory)
+        self._traces = Traces(settings, here, directory / "trace")
         self._findings = Findings(self.program, settings, directory)
         self.gating = Gating(settings, config.rootpath)
         self.streak = Streak(settings)
         self._storing = Storing(settings, config.rootpath)
         self._premises = Premises(
-            config, self.program, self._traces, directory, progress
+            config, self.program, self._traces, directory, progress, self.share
         )
 
     def open(self) -> list[str]:
@@ -213,16 +221,38 @@ class LemSession:
                     timeseries,
                     laboratory.residue,
                 )
-                self.final = self.gating.complete(record)
-                self.problems += self.gating.late()
-                self._findings.publish(self.final)
-                self._storing.finish(self.final, self.gating.renewed)
+                if self.share is not None:
+                    self._hand_over(record)
+                else:
+                    self._publish(record)
+            tell_controller(
+                self.config, problems=self.problems, unwritten=self.unwritten
+            )
+
+    def _publish(self, record: Record) -> None:
+        self.final = self.gating.complete(record)
+        self.problems += self.gating.late()
+        self._findings.publish(self.final)
+        self._storing.finish(self.final, self.gating.renewed)
+
+    def _hand_over(self, record: Record) -> None:
+        """Leave the record to the controller, which makes one of all workers'."""
+        self._findings.show(record)
+        for one in record.experiments:
+            self._put(record.model_copy(update={"experiments": [one]}))
+        self._storing.close()
+
+    def _put(self, record: Record) -> None:
+        position = list(self.program.experiments).index(record.experiments[0].id)
+        self._parts.put(position, record)
 
     def _keep(self, item_id: str, cycle: Cycle) -> None:
         self._findings.keep(item_id, cycle)
         if cycle.raw_path is not None:
             self._findings.share(self._so_far(item_id), cycle)
         self._traces.flush()
+        if self.share is not None:
+            self._put(self._so_far(item_id))
         item = self.program.items[item_id]
         item.ihook.pytest_lem_cycle_finish(item=item, cycle=cycle)
 
@@ -260,9 +290,11 @@ class LemSession:
     def _session(self, status: Literal["complete", "interrupted"]) -> Session:
         settings = self.settings
         arguments = [str(one) for one in self.config.invocation_params.args]
+        if self.share is not None:
+            arguments = self.share.command
         return Session(
             id=self._id,
-            started_at=self._started_at.isoformat(timespec="milliseconds"),
+            started_at=self._started_at,
             plugin_version=pytest_lem.__version__,
             command=environment.mask(["pytest", *arguments]),
             label=settings["save"],

@@ -121,17 +121,8 @@ def check(config: pytest.Config, settings: Settings) -> None:
     problems += [*_bad_effort(settings), *_bad_gate(settings)]
     problems += _bad_names(config, settings)
     problems += _bad_store(config, settings)
-    typed = [o.flag for o in OPTIONS if settings.origins[o.name] == "cli"]
-    if typed and config.getoption("numprocesses", None):
-        problems.append(f"{typed[0]}: {XDIST}")
     if problems:
         raise pytest.UsageError(*problems)
-
-
-XDIST = (
-    "pytest -n measures several experiments at once with the same meters, and their "
-    "energy cannot be told apart: run lem tests without -n"
-)
 
 
 def _bad_paths(settings: Settings) -> Iterator[str]:

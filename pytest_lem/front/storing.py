@@ -69,6 +69,11 @@ class Storing:
                 self._renew(record, renewed)
         self._store.close()
 
+    def close(self) -> None:
+        """Leave the rest to another process that writes to the same store."""
+        if self._store is not None:
+            self._store.close()
+
     def _save(self, record: "Record", label: str) -> None:
         reason = None if self._anyway else unfit(record, ("regression",))
         if reason is None:

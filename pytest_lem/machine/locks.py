@@ -7,7 +7,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,10 +59,9 @@ class GpuLocks:
             raise
 
     def _take(self, gpu: str, holder: Holder) -> None:
-        folder = user_cache() / "locks"
-        path = folder / f"{re.sub(r'[^A-Za-z0-9-]', '_', gpu)}.lock"
+        path = _path(gpu)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._held.append(file)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,6 +80,35 @@ class GpuLocks:
         """Let go of all of them."""
         while self._held:
             os.close(self._held.pop())
+
+
+def neighbours(ours: Collection[str]) -> dict[str, Holder | None] | None:
+    """The GPUs, beside `ours`, that sessions are measuring now, and who each is.
+
+    Nobody is disturbed: the kernel's own list is read. None where it cannot be.
+    """
+    try:
+        listed = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return None
+    held = {_inode(line) for line in listed if "FLOCK" in line}
+    paths = sorted((user_cache() / "locks").glob("*.lock"))
+    mine = {_path(gpu).name for gpu in ours}
+    found = {}
+    for path in paths:
+        with suppress(OSError):
+            if path.stat().st_ino in held and path.name not in mine:
+                found[path.stem] = _holder(path)
+    return found
+
+
+def _inode(line: str) -> int | None:
+    place = re.search(r" [0-9a-f]+:[0-9a-f]+:(\d+) ", line)
+    return int(place[1]) if place else None
+
+
+def _path(gpu: str) -> Path:
+    return user_cache() / "locks" / f"{re.sub(r'[^A-Za-z0-9-]', '_', gpu)}.lock"
 
 
 def _busy(gpu: str, holder: Holder | None) -> str:

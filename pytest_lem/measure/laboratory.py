@@ -61,7 +61,8 @@ class Conditions:
     """What holds for every experiment of a session.
 
     `gpus` are those of the run, MIG instances among them; `whole_gpus` are the GPUs
-    that these are or are parts of. `bandwidth_bytes_per_s` is the peak of the memory of
+    that these are or are parts of. `beside` is how many other workers of pytest -n
+    measure on the same machine. `bandwidth_bytes_per_s` is the peak of the memory of
     all of them, None where one of them is not known.
     `pythons` are those of backends that are not run by this one.
     `phases`: energy windows ask for token stamps too. `request_rows`: a window of more
@@ -101,6 +102,7 @@ class Conditions:
     thermal_floor_s: float = 0.0
     gaps: Gaps = NO_GAPS
     whole_gpus: Sequence[str] = ()
+    beside: int = 0
     require_exclusive: bool = False
     power_limits_w: Mapping[str, float] = field(default_factory=dict)
     bandwidth_bytes_per_s: float | None = None

@@ -55,6 +55,7 @@ class Notebook:
     gap_s: float | None = None
     thermal_floor_s: float | None = None
     tenancies: dict[str, Tenancy] = field(default_factory=dict)
+    neighbours: dict[str, str | None] = field(default_factory=dict)
     watched: Watched = field(default_factory=Watched)
 
     @property

@@ -65,6 +65,9 @@ def cycle_record(
         },
         machine={
             "gpus": {uuid: one.to_json() for uuid, one in notes.tenancies.items()},
+            "neighbours": [
+                {"gpu": gpu, "session": who} for gpu, who in notes.neighbours.items()
+            ],
             "memory": {
                 "device_used_mb": notes.watched.device_used_mb,
                 "process_used_mb": notes.watched.process_used_mb,

@@ -1,6 +1,10 @@
-"""Other processes on the GPUs of a run: their joules would be counted as ours."""
+"""Who else is at work: on the GPUs of a run, and on others that are measured.
+
+Joules of the first would be counted as ours; the second share host, air and power.
+"""
 
 from pytest_lem.errors import NotExclusive
+from pytest_lem.machine.locks import neighbours
 from pytest_lem.machine.processes import Tenancy, Tenant, family, tenancies
 from pytest_lem.measure.laboratory import Bench, Laboratory
 from pytest_lem.measure.notebook import Notebook
@@ -10,6 +14,7 @@ def look_for_others(lab: Laboratory, notes: Notebook) -> None:
     """Take note of who else is on the GPUs now; raises NotExclusive if none may be."""
     if notes.bench is None:
         return
+    _look_for_neighbours(lab, notes)
     for uuid, found in _others(lab, notes.bench).items():
         before = notes.tenancies.get(uuid)
         notes.tenancies[uuid] = found if before is None else _both(before, found)
@@ -26,6 +31,16 @@ def look_for_others(lab: Laboratory, notes: Notebook) -> None:
         raise NotExclusive(described(strangers) + " (--lem-require-exclusive)")
     if any(found.processes is None for found in notes.tenancies.values()):
         notes.flags.add("exclusive_unknown")
+
+
+def _look_for_neighbours(lab: Laboratory, notes: Notebook) -> None:
+    """Take note of which other GPUs of this machine are measured at the same time."""
+    ours = lab.conditions.whole_gpus
+    found = (neighbours(ours) if ours else None) or {}
+    for gpu, holder in found.items():
+        notes.neighbours[gpu] = holder.session if holder else None
+    if notes.neighbours or lab.conditions.beside:
+        notes.flags.add("neighbours_measured")
 
 
 def described(strangers: dict[str, tuple[Tenant, ...]]) -> str:

@@ -18,11 +18,13 @@ def open_meters(
     gpus: Sequence[Gpu],
     registry: Registry | None = None,
     telemetry_s: float = 0.1,
+    shared: bool = False,
 ) -> Metering:
     """The meters of those names, ready to start; GPUs tell facts every `telemetry_s`.
 
     `auto` takes NVML where there are GPUs and RAPL where it can be read, else
-    CodeCarbon's model, else no meter and the reasons. A name that is not a meter's
+    CodeCarbon's model, else no meter and the reasons; where the machine is `shared`
+    with others that measure, NVML alone. A name that is not a meter's
     raises `ConfigError`; a named meter that cannot work raises `MeterError`.
     """
     registry = registry or Registry()
@@ -33,7 +35,10 @@ def open_meters(
     try:
         for name in dict.fromkeys(names):
             if name == "auto":
-                _open_what_there_is(registry, gpus, meters, reasons, besides=names)
+                kinds = ("nvml",) if shared else ("nvml", "rapl", "codecarbon")
+                _open_what_there_is(
+                    registry, gpus, meters, reasons, kinds=kinds, besides=names
+                )
             elif name != "none":
                 meters.append(registry.open(name, gpus))
         for meter in meters:
@@ -53,18 +58,20 @@ def _open_what_there_is(
     meters: list[Meter],
     reasons: list[str],
     *,
+    kinds: Sequence[str],
     besides: Sequence[str],
 ) -> None:
     """Open what `auto` means here into `meters`; why not the rest goes to `reasons`.
 
     NVML where there are GPUs and RAPL where it can be read; if neither, CodeCarbon's
-    model. Meters named `besides` are left to their own turn.
+    model; of these, the `kinds` that may be. Meters named `besides` are left to
+    their own turn.
     """
     already = len(meters)
 
     def attempt(name: str) -> None:
         try:
-            if name not in besides:
+            if name in kinds and name not in besides:
                 meters.append(registry.open(name, gpus))
         except MeterError as error:
             reasons.append(error.message.partition("; ")[0])

@@ -91,6 +91,7 @@ FLAGS = {
     "counter_reset": "the energy counter began anew",
     "mig_whole_gpu": "energy is that of the whole GPU, not of its MIG instance",
     "foreign_process": "other processes used a GPU of the run: their joules count too",
+    "neighbours_measured": "other GPUs, or workers of -n, measured here meanwhile",
     "exclusive_unknown": "nobody can tell whether a GPU was used by others",
     "uncertain_energy": "energy is less certain than lem_max_uncertainty asks for",
     "module_scope_energy": "energy is that of the whole module, its CPU included",

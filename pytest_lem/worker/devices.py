@@ -105,6 +105,24 @@ def select(
     return _asked(machine, visible, environ, asked) if asked else visible
 
 
+def share(gpus: Sequence[str], place: tuple[int, int], each: int) -> list[str]:
+    """The GPUs of one of several sessions that measure side by side, `each` so many.
+
+    `place` is which of them it is, from 0, and how many there are; those of two have
+    no GPU in common. ConfigError where there are too few for all of them.
+    """
+    which, count = place
+    if len(gpus) < count * each:
+        fit = len(gpus) // each
+        msg = (
+            f"pytest -n {count} needs {count * each} GPUs, {each} for each worker, "
+            f"and has {len(gpus)} ({', '.join(gpus)}): "
+            + (f"say -n {fit}" if fit else "say less by --lem-gpus-per-worker")
+        )
+        raise ConfigError(msg)
+    return list(gpus[which * each : (which + 1) * each])
+
+
 def _refuse_absent(environ: Mapping[str, str]) -> None:
     """Raise ConfigError where a variable names GPUs, and NVML shows none."""
     for name in (_CUDA, _NVIDIA, *_AMD):

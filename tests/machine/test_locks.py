@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pytest_lem.errors import ConfigError
-from pytest_lem.machine.locks import GpuLocks
+from pytest_lem.machine.locks import GpuLocks, neighbours
 
 GPU, OTHER = "GPU-aaaa", "GPU-bbbb"
 HOLD = """
@@ -123,3 +123,13 @@ def test_a_folder_that_cannot_be_written_is_told(folder, locks):
     with pytest.raises(ConfigError, match=r"LEM_CACHE_DIR.*--lem-no-lock") as caught:
         locks.take([GPU], session="ours")
     assert str(folder) in str(caught.value)
+
+
+def test_neighbours_are_the_gpus_that_others_measure_now(locks, other):
+    """Not our own, nor one whose session has ended; nobody's lock is touched."""
+    locks.take([GPU], session="ours")
+    process = other(OTHER)
+    found = neighbours([GPU])
+    assert {gpu: who.session for gpu, who in found.items()} == {OTHER: "theirs"}
+    process.communicate()
+    assert neighbours([GPU]) == {}

@@ -202,23 +202,6 @@ def test_the_flaky_marker_is_refused_by_name(run):
     result.stderr.fnmatch_lines(["*flaky marker*"])
 
 
-def test_xdist_with_an_option_of_ours_is_refused(run, project):
-    """Options that ask for a measurement and -n are a usage error naming the cause."""
-    project.makepyfile(test_it=MIXED)
-    result = project.runpytest_subprocess("-n2", "--lem-backend=fake")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*--lem-backend*pytest -n*"])
-
-
-def test_xdist_fails_experiments_and_leaves_other_tests(project):
-    """Under -n each experiment fails with the cause, and other tests run."""
-    project.makepyfile(test_it=MIXED)
-    result = project.runpytest_subprocess("-n2")
-    result.assert_outcomes(passed=1, errors=3)
-    result.stdout.fnmatch_lines(["*pytest -n measures several experiments at once*"])
-    assert not (project.path / ".lem").exists()
-
-
 def test_pytest_benchmark_lives_in_the_same_session(run, report, monkeypatch):
     """A test that takes `benchmark` runs beside experiments, each with its table."""
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # it measures in none

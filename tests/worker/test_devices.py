@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import pytest_lem
 from pytest_lem.errors import ConfigError
 from pytest_lem.worker import devices
-from pytest_lem.worker.devices import environment_for, granted, inherited, select
+from pytest_lem.worker.devices import environment_for, granted, inherited, select, share
 
 MACHINE = [
     "GPU-aa000000-0000-0000-0000-000000000000",
@@ -334,3 +334,13 @@ def test_no_other_file_sets_these_variables():
     files = [path for path in root.rglob("*.py") if SETS.search(path.read_text())]
     # The one place spells the names by constants.
     assert {str(path.relative_to(root)) for path in files} <= {"worker/devices.py"}
+
+
+def test_sessions_side_by_side_have_no_gpu_in_common():
+    """Each has as many as it needs, in the order asked for; too few are one line."""
+    shares = [share(MACHINE, (k, 2), 2) for k in range(2)]
+    assert shares == [MACHINE[:2], MACHINE[2:]]
+    with pytest.raises(ConfigError) as caught:
+        share(MACHINE, (0, 3), 2)
+    assert caught.value.message.startswith("pytest -n 3 needs 6 GPUs, 2 for each")
+    assert caught.value.message.endswith(": say -n 2")

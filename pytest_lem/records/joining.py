@@ -1,0 +1,46 @@
+"""One report of what several processes of a session measured side by side."""
+
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
+from typing import Any, Literal
+
+from pytest_lem.records.record import Record
+
+
+def joined(
+    parts: Sequence[Record], status: Literal["complete", "interrupted"]
+) -> Record:
+    """The record of the whole session; its parts in the order of the experiments.
+
+    All are of one session on one machine, and no experiment is in two of them. What
+    each process had of its own adds up: GPUs, meters, traces, the cycles that it ran.
+    """
+    first = parts[0]
+    meters = _each_once(one for part in parts for one in part.session.meters)
+    gpus = {gpu["uuid"]: gpu for part in parts for gpu in part.environment["gpu"]}
+    ran = _each_once(one for part in parts for one in part.plan.executed)
+    skipped = _each_once(one for part in parts for one in part.plan.skipped)
+    traces = [part.timeseries for part in parts if part.timeseries is not None]
+    plan = {"executed": sorted(ran, key=itemgetter("started_at")), "skipped": skipped}
+    return Record(
+        session=first.session.model_copy(update={"meters": meters, "status": status}),
+        environment=first.environment | {"gpu": list(gpus.values())},
+        plan=first.plan.model_copy(update=plan),
+        timeseries=_together(_each_once(traces)),
+        experiments=[one for part in parts for one in part.experiments],
+    )
+
+
+def _each_once(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    kept: dict[str, dict[str, Any]] = {}
+    for one in found:
+        kept.setdefault(repr(one), one)
+    return list(kept.values())
+
+
+def _together(traces: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The files of the first process by their names, those of others as `more`."""
+    if not traces:
+        return None
+    first, *more = traces
+    return first | ({"more": more} if more else {})

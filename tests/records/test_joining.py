@@ -1,0 +1,34 @@
+"""One report of several processes, from parts made by hand."""
+
+from pytest_lem.records.joining import joined
+from tests.store.making import report
+
+
+def part(name, uuid, started_at):
+    """What a process with a GPU of its own wrote of one experiment."""
+    made = report("s", [name])
+    ran = {"experiment_id": name, "cycle": 0, "started_at": started_at}
+    meter = {"name": "nvml", "devices": [{"id": uuid}]}
+    return made.model_copy(
+        update={
+            "session": made.session.model_copy(update={"meters": [meter]}),
+            "environment": made.environment | {"gpu": [{"uuid": uuid}]},
+            "plan": made.plan.model_copy(update={"executed": [ran]}),
+            "timeseries": {"trace_path": f"{uuid}.gz"},
+        }
+    )
+
+
+def test_what_processes_had_of_their_own_adds_up():
+    """Experiments keep their order, cycles are in the order they ran, GPUs are once."""
+    parts = [part("a", "G1", "3"), part("b", "G0", "1"), part("c", "G1", "2")]
+    found = joined(parts, "interrupted")
+    assert [one.id for one in found.experiments] == ["a", "b", "c"]
+    assert [one["experiment_id"] for one in found.plan.executed] == ["b", "c", "a"]
+    assert [one["uuid"] for one in found.environment["gpu"]] == ["G1", "G0"]
+    assert len(found.session.meters) == 2
+    assert found.session.status == "interrupted"
+    assert found.timeseries == {
+        "trace_path": "G1.gz",
+        "more": [{"trace_path": "G0.gz"}],
+    }
