@@ -20,12 +20,12 @@ _INTERRUPTED = 130
 _OURS = ("--lem-json", "--lem-save")
 
 
-def limits_of(fail: Sequence[str] | None) -> "list[Limit]":
+def limits_of(fail: Sequence[str]) -> "list[Limit]":
     """Those of --fail; ends the command where one is none."""
     from pytest_lem.gate.verdict import Limit
 
     try:
-        return [Limit.parse(text) for text in fail or [DEFAULT_LIMIT]]
+        return [Limit.parse(text) for text in fail]
     except ConfigError as error:
         typer.echo(f"--fail: {error}", err=True)
         raise typer.Exit(2) from error
@@ -56,6 +56,7 @@ def new_series(
     plan: Sequence[str],
     arguments: Sequence[str],
     out: Path | None,
+    fail: Sequence[str] | None,
 ) -> "Series":
     """A series of which nothing has run yet; raises ConfigError where none can be."""
     from pytest_lem.rounds.checkout import changes
@@ -84,6 +85,7 @@ def new_series(
         plan=plan,
         sources=sources,
         changed=changed,
+        fail=fail or [DEFAULT_LIMIT],
     )
 
 

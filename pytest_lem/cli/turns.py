@@ -92,14 +92,15 @@ def ab(
             raise ConfigError("say two revisions and tests: BASE HEAD -- PYTEST_ARGS")
         here = Path.cwd()
         sources = {"base": source(base, here), "head": source(head, here)}
-        return new_series("ab", sources, turns(rounds), arguments, out)
+        return new_series("ab", sources, turns(rounds), arguments, out, fail)
 
-    limits = limits_of(fail)
+    limits_of(fail or [])
     series = run_series(
         lambda: begun_series("ab", resume, begun, given=[base, out]),
         in_turn,
         as_json=as_json,
     )
+    limits = limits_of(fail or series.fail)
     found = gate(
         series.records("head"), series.records("base"), limits, allowed=allow or ()
     )
@@ -152,15 +153,15 @@ def aa(
         if sessions is None or not arguments:
             raise ConfigError("say how many sessions, and tests: N -- PYTEST_ARGS")
         sources = {"suite": source(".", Path.cwd())}
-        return new_series("aa", sources, ["suite"] * sessions, arguments, out)
+        return new_series("aa", sources, ["suite"] * sessions, arguments, out, fail)
 
-    limits = limits_of(fail)
+    limits_of(fail or [])
     series = run_series(
         lambda: begun_series("aa", resume, begun, given=[sessions, out]),
         enough,
         as_json=as_json,
     )
-    suite = quiet(series.records("suite"), limits)
+    suite = quiet(series.records("suite"), limits_of(fail or series.fail))
     told = [json.dumps(one.to_json()) for one in suite.found]
     write_atomic(series.folder / "aa.json", json.dumps(suite.to_json(), indent=1))
     width = shutil.get_terminal_size().columns

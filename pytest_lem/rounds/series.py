@@ -33,7 +33,8 @@ class Round:
 class Series:
     """What is run: the sides in their order, and the rounds that are done.
 
-    `changed` has what each side had uncommitted when the series began.
+    `changed` has what each side had uncommitted when the series began, `fail` by which
+    limits it is judged.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Series:
     plan: Sequence[str]
     sources: Mapping[str, Source]
     changed: Mapping[str, str | None]
+    fail: Sequence[str]
     done: list[Round] = field(default_factory=list)
 
     @classmethod
@@ -61,6 +63,7 @@ class Series:
                 plan=told["plan"],
                 sources={side: _source(one) for side, one in told["sources"].items()},
                 changed=told["changed"],
+                fail=told["fail"],
                 done=[Round(**one) for one in told["rounds"]],
             )
         except OSError as error:
@@ -80,6 +83,7 @@ class Series:
                 for side, one in self.sources.items()
             },
             "changed": dict(self.changed),
+            "fail": list(self.fail),
             "rounds": [asdict(one) for one in self.done],
         }
         try:
