@@ -146,3 +146,10 @@ def test_a_server_s_own_means_are_of_the_requests_between_two_looks(monkeypatch)
     after |= {f"{one}_count": 20.0 for one in names}
     found = served.own_figures(before, after)
     assert found == dict.fromkeys(served.HISTOGRAMS, pytest.approx(50.0))
+
+
+@pytest.mark.slow
+def test_a_report_of_a_hundred_thousand_requests_is_made_in_500_mb():
+    """Of 100 processes, each with 1,000 requests of 128 tokens."""
+    command = [sys.executable, str(PERF / "perf_aggregate.py"), "--files", "100"]
+    subprocess.run(command, check=True)

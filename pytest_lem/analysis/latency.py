@@ -44,8 +44,6 @@ def streamed(
     requests = [one for one in requests if not one.failed]
     timed = [request for request in requests if len(request.token_ns)]
     decoded = [request for request in timed if len(request.token_ns) > 1]
-    gaps = [_gaps_ms(request.token_ns) for request in timed]
-    trimmed = [gap[1:-1] for gap in gaps]
     ttft = distribution([_ms(one.sent_ns, int(one.token_ns[0])) for one in timed])
     return {
         "method": "true_streaming",
@@ -55,8 +53,8 @@ def streamed(
             tokenise_ms, queue_ms, ttft["mean"] if ttft else None, together=together
         ),
         "tpot_ms": distribution([_tpot_ms(one) for one in decoded]),
-        "itl_ms": distribution(_joined(gaps)),
-        "itl_trimmed_ms": distribution(_joined(trimmed)),
+        "itl_ms": _of_ordered(_gaps_ms(timed)),
+        "itl_trimmed_ms": _of_ordered(_gaps_ms(timed, trimmed=1)),
         "e2e_ms": _end_to_end(requests),
         "flags": _flags(len(timed)) + _unsupported(ttft),
     }
@@ -80,17 +78,21 @@ def batched(requests: Sequence[Stamps]) -> dict[str, Any]:
 
 def distribution(values: Sequence[float]) -> dict[str, Any] | None:
     """Mean, extremes, and percentiles with intervals; None without values."""
-    if not len(values):
-        return None
     import numpy as np
 
-    told: Any = np.asarray(values, dtype=float)
+    return _of_ordered(np.sort(np.asarray(values, dtype=float)))
+
+
+def _of_ordered(values: Any) -> dict[str, Any] | None:
+    """That of an array of values in order; of millions there is no room for a copy."""
+    if not len(values):
+        return None
     return {
-        "n": len(told),
-        "mean": math.fsum(told) / len(told),
-        "min": float(told.min()),
-        "max": float(told.max()),
-        **percentiles(told),
+        "n": len(values),
+        "mean": math.fsum(values) / len(values),
+        "min": float(values[0]),
+        "max": float(values[-1]),
+        **percentiles(values),
     }
 
 
@@ -137,17 +139,22 @@ def _tpot_ms(request: Stamps) -> float:
     return _ms(int(request.token_ns[0]), request.ended_ns) / after
 
 
-def _gaps_ms(token_ns: Sequence[int]) -> Any:
-    """An array: of many requests there are millions of gaps."""
+def _gaps_ms(timed: Sequence[Stamps], trimmed: int = 0) -> Any:
+    """Times between tokens, in order, as one array: of many requests it is large.
+
+    Without the first and last `trimmed` of each request.
+    """
     import numpy as np
 
-    return np.diff(np.asarray(token_ns, dtype=np.int64)) / 1e6
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    import numpy as np
-
-    return np.concatenate(parts) if parts else ()
+    sizes = [max(0, len(one.token_ns) - 1 - 2 * trimmed) for one in timed]
+    found = np.empty(sum(sizes))
+    start = 0
+    for one, size in zip(timed, sizes, strict=True):
+        gaps = np.diff(np.asarray(one.token_ns, dtype=np.int64))
+        found[start : start + size] = gaps[trimmed : trimmed + size] / 1e6
+        start += size
+    found.sort()
+    return found
 
 
 def _ms(start_ns: int, end_ns: int) -> float:

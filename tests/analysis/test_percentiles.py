@@ -34,7 +34,7 @@ def test_the_interval_holds_the_true_percentile_as_often_as_it_says():
     """Of a skew law, 2000 times; 95 % at the least, and not by much more."""
     draws = np.random.default_rng(7).lognormal(size=(2000, 200))
     truth = stats.lognorm(1).ppf([0.5, 0.95])
-    found = [percentiles(row) for row in draws]
+    found = [percentiles(np.sort(row)) for row in draws]
     for name, value in zip(("p50", "p95"), truth, strict=True):
         held = [one[f"{name}_low"] <= value <= one[f"{name}_high"] for one in found]
         assert 0.94 < np.mean(held) < 0.985

@@ -94,8 +94,7 @@ def _cycle(read: Read) -> Cycle:
     if read.missing and idle is not None:
         idle, nulls["windows.energy.net_j"] = None, "partial: idle power is of all GPUs"
     joined = list(windows(read, idle))
-    kinds = {one.kind for one in joined}
-    delays = latency(read, "latency" if "latency" in kinds else "energy")
+    delays = latency(read, joined)
     nulls |= {f"windows.{name}": NOT_JOINED for name in _OF_WINDOWS}
     nulls |= {"goodput": NOT_JOINED, "native": NOT_JOINED}
     metrics = window_metrics(joined, delays, None)

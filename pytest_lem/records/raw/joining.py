@@ -17,6 +17,7 @@ from pytest_lem.records.record import Energy, Tokens, Window
 NOT_JOINED = "not_aggregated"
 _BASES = ("measured", "estimated", "replayed", "synthetic")
 _SUMS = ("prefill", "decode", "needed", "peak_flops_per_s")
+_OF_WINDOW = ("left_out", "path", "engine_times")
 _UNKNOWN = ("decode_bytes", "decode_duration_s", "peak_bytes_per_s", "mbu")
 
 
@@ -30,8 +31,17 @@ def windows(read: Read, idle: IdleWatts | None) -> Iterator[Window]:
         yield _window(read, found[index], idle)
 
 
-def latency(read: Read, kind: str) -> dict[str, Any]:
-    """Latency over the requests of all windows of a kind but those that warmed up."""
+def latency(read: Read, joined: Sequence[Window]) -> dict[str, Any]:
+    """Latency over the requests that the metrics of latency are of.
+
+    Those of all latency windows, or of all where there is none, but for warm-up.
+    """
+    timed = [one for one in joined if one.kind == "latency"]
+    counted = timed or joined
+    if len(counted) == 1 and counted[0].latency is not None:
+        own = counted[0].latency
+        return {key: own[key] for key in own if key not in _OF_WINDOW}
+    kind = counted[0].kind
     requests = [one for part in read.parts for one in _stamps(part, kind=kind)]
     return streamed(requests) if kind == "latency" else batched(requests)
 
@@ -184,9 +194,10 @@ def _stamps(
         for one in part.head.windows
         if index in (None, one.index) and kind in (None, one.kind)
     }
-    tokens = part.rows["token_ns"].combine_chunks()
-    ends, stamps = tokens.offsets.to_numpy(), tokens.flatten().to_numpy()
-    ends = ends - ends[0] if len(ends) else ends
+    chunks = part.rows["token_ns"].chunks
+    # To combine them copies all stamps, of which there may be millions.
+    tokens = chunks[0] if len(chunks) == 1 else part.rows["token_ns"].combine_chunks()
+    ends, stamps = tokens.offsets.to_numpy(), tokens.values.to_numpy()
     columns = ("window", "sent_ns", "ended_ns", "outcome", "left_out")
     rows = zip(*(part.rows[name].to_pylist() for name in columns), strict=True)
     for place, (window, sent_ns, ended_ns, outcome, left_out) in enumerate(rows):
