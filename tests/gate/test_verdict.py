@@ -159,6 +159,9 @@ def test_the_meter_matters_to_energy_alone(make_report):
         ({"flags": ["throttled_thermal"]}, "throttled_thermal"),
         ({"flags": ["warmup_not_converged"]}, "warmup_not_converged"),
         ({"flags": ["foreign_process"]}, "foreign_process"),
+        ({"flags": ["partial"]}, "partial"),
+        ({"flags": ["mixed_backends"]}, "mixed_backends"),
+        ({"flags": ["processes_apart"]}, "processes_apart"),
         ({"failed": 1}, "1 of 3 cycles failed"),
     ],
 )

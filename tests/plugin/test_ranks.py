@@ -43,11 +43,11 @@ def lem(*arguments):
 def run_many(run, project, extend):
     """Run an experiment of two copies."""
 
-    def run_many(*arguments):
+    def run_many(*arguments, source=SOURCE):
         extend(CONFTEST)
         project.makepyfile(many=ENGINE)
         options = ("--lem-backend=many", "--lem-json=r.json", "--lem-cycles=1")
-        return run(SOURCE, *options, *arguments)
+        return run(source, *options, *arguments)
 
     return run_many
 
@@ -99,3 +99,13 @@ def test_what_processes_wrote_aggregates_to_what_the_session_said(
         assert other.inference_s == pytest.approx(one.inference_s)
     assert again.aggregation["processes"] == 2
     assert not again.aggregation["partial"]
+
+
+def test_what_cannot_be_kept_of_processes_flags_the_cycle(run_many, report, project):
+    """Its windows count: what was measured is not lost."""
+    body = 'import pathlib; pathlib.Path("raw").touch(); lem()'
+    run_many("--lem-save-raw=raw", source=SOURCE.replace("lem()", body))
+    (one,) = report().experiments
+    assert "raw_not_saved" in one.flags
+    assert one.cycles[0].nulls["raw_path"] == "not_writable"
+    assert "output_throughput_tps" in one.summary
