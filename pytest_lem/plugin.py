@@ -265,7 +265,7 @@ def pytest_terminal_summary(
     reports = [*filter(None, written)]
     for line in summary(state.final, width, reports, state.store):
         terminalreporter.line(line)
-    for line in verdicts(state.gating.found, width):
+    for line in verdicts(state.gating.found, state.gating.spent, width):
         terminalreporter.line(line)
     for line in state.told:
         terminalreporter.line(line)

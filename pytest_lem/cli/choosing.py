@@ -55,12 +55,12 @@ def opened(where: str, *, create: bool = False) -> Iterator["Store"]:
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
-    """Errors as a line on standard error and exit status 2."""
+def refusing(option: str = "") -> Iterator[None]:
+    """Errors as a line on standard error and exit status 2; `option` was to blame."""
     try:
         yield
     except BrokenPipeError:
         os._exit(0)  # who read the list has seen enough of it
     except LemError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(f"{option}: {error}" if option else str(error), err=True)
         raise typer.Exit(2) from error

@@ -136,8 +136,18 @@ def gate(
     ] = None,
     allow: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY", help="A key that may differ; repeatable."),
+        typer.Option(
+            metavar="KEY",
+            help="A key that may differ; reference lets there be none; repeatable.",
+        ),
     ] = None,
+    rule: Annotated[
+        Literal["auto", "prediction", "interleaved"],
+        typer.Option(
+            help="Noise by the spread of the reference, by sessions that were run in "
+            "turn, or in turn where they were."
+        ),
+    ] = "auto",
     inconclusive: Annotated[
         Literal["pass", "fail"],
         typer.Option(help="What an inconclusive verdict does to the exit status."),
@@ -153,14 +163,14 @@ def gate(
     Give several reports of either side where there are several sessions.
     """
     from pytest_lem.gate import verdict
+    from pytest_lem.gate.limit import Limit, check_allowed
     from pytest_lem.gate.shelf import read_noise
     from pytest_lem.report.gate import lines
 
-    try:
-        limits = [verdict.Limit.parse(text) for text in fail or [_DEFAULT]]
-    except ConfigError as error:
-        typer.echo(f"--fail: {error}", err=True)
-        raise typer.Exit(2) from error
+    with refusing("--fail"):
+        limits = [Limit.parse(text) for text in fail or [_DEFAULT]]
+    with refusing("--allow"):
+        check_allowed(allow or ())
     runs = _read(reports)
     with refusing():
         references = [_reference(name, store, runs) for name in against]
@@ -173,6 +183,7 @@ def gate(
         quiet=_read(noise or []),
         stored=stored,
         allowed=allow or (),
+        rule=rule,
     )
     told = [json.dumps(one.to_json()) for one in found]
     for line in told if as_json else lines(found, _width()) if found else ():

@@ -10,7 +10,7 @@ import typer
 from pytest_lem.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pytest_lem.gate.verdict import Limit
+    from pytest_lem.gate.limit import Limit
     from pytest_lem.rounds.checkout import Source
     from pytest_lem.rounds.series import Series
 
@@ -22,7 +22,7 @@ _OURS = ("--lem-json", "--lem-save")
 
 def limits_of(fail: Sequence[str]) -> "list[Limit]":
     """Those of --fail; ends the command where one is none."""
-    from pytest_lem.gate.verdict import Limit
+    from pytest_lem.gate.limit import Limit
 
     try:
         return [Limit.parse(text) for text in fail]

@@ -25,6 +25,24 @@ GATE_OPTIONS: tuple[Option, ...] = (
         "fails; repeatable (default: energy_per_output_token_j, by 5 percent)",
     ),
     Option(
+        name="allow-incomparable",
+        parse=str,
+        default=(),
+        metavar="KEY",
+        many=True,
+        help="what may differ from the reference, such as driver; reference lets there "
+        "be none; repeatable (default: nothing)",
+    ),
+    Option(
+        name="gate-rule",
+        parse=one_of("auto", "prediction", "interleaved"),
+        default="auto",
+        ini_only=True,
+        help="how a change is told from noise: prediction, by the spread of the "
+        "reference, interleaved, by sessions run in turn, or auto, in turn where they "
+        "were (default: auto)",
+    ),
+    Option(
         name="inconclusive",
         parse=one_of("pass", "fail"),
         default="pass",

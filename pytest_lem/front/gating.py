@@ -1,23 +1,31 @@
 """The gate of a session: its reference, and the verdicts as experiments end."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.front.gate_options import DEFAULT_LIMIT
+from pytest_lem.front.program import Program
 from pytest_lem.front.settings import Settings
 from pytest_lem.front.storing import place_of
+from pytest_lem.gate.budget import Spending, spend
 from pytest_lem.gate.lending import Stored
+from pytest_lem.gate.limit import Limit
 from pytest_lem.gate.reference import Reference, read_reference
 from pytest_lem.gate.shelf import read_noise
-from pytest_lem.gate.verdict import Finding, Limit, gate
+from pytest_lem.gate.side import sides
+from pytest_lem.gate.verdict import Finding, gate
 from pytest_lem.records.record import Record
+from pytest_lem.spec.demands import Demands
 from pytest_lem.store.place import DEFAULT, parse_place
 
 # From worst to best: an experiment has the worst verdict of its metrics.
-_ORDER = ("regression", "incomparable", "inconclusive", "pass")
+_ORDER = ("regression", "exceeded", "incomparable", "inconclusive", "pass")
+
+
+Judged = Finding | Spending
 
 
 class Gating:
@@ -27,27 +35,22 @@ class Gating:
     judged fails.
     """
 
-    def __init__(self, settings: Settings, root: Path) -> None:
+    def __init__(self, settings: Settings, root: Path, program: Program) -> None:
         self._settings = settings
         self._root = root
-        self._texts: Sequence[str] = settings["compare-fail"] or (DEFAULT_LIMIT,)
+        self._program = program
         self.strict = settings["inconclusive"] == "fail" or settings["strict"]
         self.references: list[Reference] = []
         self._stored: list[Stored] = []
-        self._limits: list[Limit] = []
         self._failed: set[str] = set()
         self.renewed: str | None = None
         self.found: list[Finding] = []
+        self.spent: list[Spending] = []
 
-    def open(self, run: Iterable[tuple[str, str]]) -> None:
-        """Read the reference; raises ConfigError with a line for what cannot be.
-
-        `run` has the id and identity of each experiment.
-        """
-        names = self._settings["compare"]
-        self._limits = list(map(Limit.parse, self._texts))
-        self.references = list(map(partial(self._read, run=[*run]), names))
-        self._stored = read_noise() if names else []
+    def open(self) -> None:
+        """Read the reference; raises ConfigError with a line for what cannot be."""
+        self.references = list(map(self._read, self._settings["compare"]))
+        self._stored = read_noise() if self.references else []
         if self._settings["update-ref"]:
             self.renewed = self._label()
 
@@ -55,33 +58,32 @@ class Gating:
     def _reference(self) -> list[Record]:
         return [record for one in self.references for record in one.records]
 
-    def judge(
-        self, record: Record, experiments: int
-    ) -> tuple[str | None, list[Finding]]:
+    def judges(self, name: str) -> bool:
+        """Whether there is something to hold an experiment against."""
+        return bool(self.references or self._demands(name).budgets)
+
+    def judge(self, record: Record) -> tuple[str | None, list[Judged]]:
         """The verdict on the one experiment of a record, and what fails its test.
 
-        It is judged as one of the suite's `experiments`, of which others are to come.
+        It is judged as one of the suite's, of which others are to come.
         """
-        questions = experiments * len(self._limits)
-        found = gate(
-            [record],
-            self._reference,
-            self._limits,
-            stored=self._stored,
-            among=questions,
-        )
+        questions = sum(len(self._limits(name)) for name in self._program.entries)
+        found: list[Judged] = [*self._compare(record, among=questions)]
+        found += self._spend(record)
         bad = [one for one in found if self._fails(one)]
         self._failed |= {one.experiment for one in bad}
         return worst(found), bad
 
     def complete(self, record: Record) -> Record:
         """The record of the session with all verdicts, as its suite has them."""
-        if not self.references:
-            return record
-        self.found = gate([record], self._reference, self._limits, stored=self._stored)
+        self.found, self.spent = self._compare(record), self._spend(record)
         experiments = []
         for one in record.experiments:
-            mine = [each for each in self.found if each.experiment == one.id]
+            mine: list[Judged] = [it for it in self.found if it.experiment == one.id]
+            mine += [it for it in self.spent if it.experiment == one.id]
+            if not mine:
+                experiments.append(one)
+                continue
             nulls = {key: why for key, why in one.nulls.items() if key != "gate"}
             update = {"gate": _block(mine), "nulls": nulls}
             experiments.append(one.model_copy(update=update))
@@ -93,11 +95,38 @@ class Gating:
         for name in sorted(bad - self._failed):
             yield f"{name}: regression, judged with the whole suite"
 
-    def _read(self, name: str, run: Sequence[tuple[str, str]]) -> Reference:
+    def _compare(self, record: Record, among: int = 0) -> list[Finding]:
+        if not self.references:
+            return []
+        return gate(
+            [record],
+            self._reference,
+            self._limits,
+            stored=self._stored,
+            allowed=self._settings["allow-incomparable"],
+            among=among,
+            rule=self._settings["gate-rule"],
+        )
+
+    def _spend(self, record: Record) -> list[Spending]:
+        judged = (
+            spend(it, self._demands(it.experiment.id).budgets) for it in sides(record)
+        )
+        return [*chain.from_iterable(judged)]
+
+    def _demands(self, name: str) -> Demands:
+        return self._program.experiments[name].demands
+
+    def _limits(self, name: str) -> list[Limit]:
+        texts = self._demands(name).compare_fail or (DEFAULT_LIMIT,)
+        return list(map(Limit.parse, texts))
+
+    def _read(self, name: str) -> Reference:
         settings = self._settings
         typed = settings.origins["compare"] == "cli"
         root = Path.cwd() if typed else self._root
         place = place_of(settings, self._root) or parse_place(DEFAULT, self._root)
+        run = self._program.identities.items()
         try:
             return read_reference(name, root=root, place=place, run=run)
         except ConfigError as error:
@@ -114,16 +143,16 @@ class Gating:
             )
         return labels[0]
 
-    def _fails(self, one: Finding) -> bool:
-        bad = {"regression", "incomparable", *(["inconclusive"] * self.strict)}
-        return one.verdict in bad
+    def _fails(self, one: Judged) -> bool:
+        bad = {"regression", "exceeded", "incomparable"}
+        return one.verdict in bad | {*(["inconclusive"] * self.strict)}
 
 
-def worst(found: Sequence[Finding]) -> str | None:
+def worst(found: Sequence[Judged]) -> str | None:
     """The verdict on an experiment; None where it was not judged."""
     told = {one.verdict for one in found}
     return next((verdict for verdict in _ORDER if verdict in told), None)
 
 
-def _block(found: Sequence[Finding]) -> dict[str, Any]:
+def _block(found: Sequence[Judged]) -> dict[str, Any]:
     return {"verdict": worst(found), "rules": [one.to_json() for one in found]}

@@ -111,12 +111,13 @@ def experiment_of(item: pytest.Item, config: pytest.Config) -> "Experiment":
     from dataclasses import replace
 
     from pytest_lem.engines.driven import undriven
+    from pytest_lem.gate.budget import BUDGET_KEYS
     from pytest_lem.spec.experiment import plan_experiment
 
     layers = _layers(item, config.stash[SETTINGS])
     registry = registry_of(config)
     experiment = plan_experiment(
-        item.nodeid, layers, registry.names(), presets_of(config)
+        item.nodeid, layers, registry.names(), presets_of(config), BUDGET_KEYS
     )
     spec = experiment.spec
     driven = registry.find(spec.backend).driven
@@ -126,6 +127,7 @@ def experiment_of(item: pytest.Item, config: pytest.Config) -> "Experiment":
     check_times(experiment, config)
     check_chat(experiment, config)
     check_load(experiment, config)
+    _check_limits(experiment)
     tell(item, experiment.notes)
     return replace(experiment, workload=located(item, experiment.workload))
 
@@ -144,6 +146,17 @@ def check_times(experiment: "Experiment", config: pytest.Config) -> None:
         return
     if problems := list(untimed(spec, experiment.workload, "--lem-phases")):
         raise ConfigError("\n".join(problems))
+
+
+def _check_limits(experiment: "Experiment") -> None:
+    """Raise ConfigError for a limit that is none."""
+    from pytest_lem.gate.limit import Limit
+
+    for text in experiment.demands.compare_fail:
+        try:
+            Limit.parse(text)
+        except ConfigError as error:
+            raise ConfigError(f"compare_fail: {error.message}") from error
 
 
 def check_chat(experiment: "Experiment", config: pytest.Config) -> None:
@@ -239,6 +252,7 @@ def refusals(config: pytest.Config, found: Sequence[pytest.Item]) -> Iterator[st
 
 
 def _layers(item: pytest.Item, settings: Settings) -> "Iterator[Layer]":
+    from pytest_lem.gate.budget import BUDGET_KEYS
     from pytest_lem.spec.catalogue import aliases
     from pytest_lem.spec.experiment import MARKER_KEYS
     from pytest_lem.spec.nearest import unknown
@@ -256,7 +270,7 @@ def _layers(item: pytest.Item, settings: Settings) -> "Iterator[Layer]":
             raise ConfigError(unknown("key", "backend", MARKER_KEYS))
         values = {k: v for k, v in marker.kwargs.items() if k != "backends"}
         yield Layer(origin="marker", values=values)
-    keys = {*MARKER_KEYS, *aliases()}
+    keys = {*MARKER_KEYS, *aliases(), *BUDGET_KEYS}
     chosen = {k: v for k, v in _parameters(item).items() if k in keys}
     yield Layer(origin="parametrize", values=chosen)
     yield _typed("cli", settings)
@@ -268,13 +282,14 @@ def _layers(item: pytest.Item, settings: Settings) -> "Iterator[Layer]":
 
 def _typed(origin: Any, settings: Settings) -> "Layer":
     """What the command line or the configuration file says of every experiment."""
+    from pytest_lem.spec.demands import DEMAND_KEYS
     from pytest_lem.spec.effort import EFFORT_KEYS
     from pytest_lem.spec.provenance import Layer
 
     given = settings.said[origin]
-    keys = {"model", "seed", "preset", *EFFORT_KEYS}
+    keys = {"model", "seed", "preset", *EFFORT_KEYS, *DEMAND_KEYS}
     values = {k.replace("-", "_"): v for k, v in given.items()}
-    values = {k: v for k, v in values.items() if k in keys and v is not None}
+    values = {k: v for k, v in values.items() if k in keys and v not in (None, ())}
     return Layer(origin=origin, values={**values, **_assigned(given.get("set", ()))})
 
 

@@ -341,20 +341,6 @@ OPTIONS: tuple[Option, ...] = (
     *INI_OPTIONS,
 )
 
-_FLAGS = {
-    "config-anywhere",
-    "container-privileged",
-    "github",
-    "ignore-backend-warnings",
-    "no-lock",
-    "phases",
-    "plan",
-    "require-exclusive",
-    "save-anyway",
-    "strict",
-    "update-ref",
-}
-
 
 def add_options(parser: pytest.Parser) -> None:
     """Add the option group and the ini twins."""
@@ -364,7 +350,7 @@ def add_options(parser: pytest.Parser) -> None:
         if option.ini_only:
             continue
         extra: dict[str, Any] = {"action": "store", "metavar": option.metavar}
-        if option.name in _FLAGS:
+        if option.parse is truth:
             extra = {"action": "store_const", "const": "true"}
         elif option.many:
             extra = {"action": "append", "metavar": option.metavar}

@@ -11,7 +11,7 @@ import pytest_lem
 from pytest_lem.errors import ConfigError, LemError
 from pytest_lem.front.conditions import carbon_factors, gaps_of, idle_policy
 from pytest_lem.front.findings import Findings
-from pytest_lem.front.gating import Gating
+from pytest_lem.front.gating import Gating, Judged
 from pytest_lem.front.live import progress_of
 from pytest_lem.front.parallel import Parts, share_of, tell_controller
 from pytest_lem.front.premises import Premises
@@ -22,7 +22,6 @@ from pytest_lem.front.stash import SESSION
 from pytest_lem.front.storing import Storing
 from pytest_lem.front.streak import Streak
 from pytest_lem.front.traces import Traces
-from pytest_lem.gate.verdict import Finding
 from pytest_lem.machine import environment
 from pytest_lem.measure.custom import CustomCycle
 from pytest_lem.measure.cycle import run_cycle
@@ -71,7 +70,7 @@ class LemSession:
         self._parts = Parts(directory)
         self._traces = Traces(settings, here, directory / "trace")
         self._findings = Findings(self.program, settings, directory)
-        self.gating = Gating(settings, config.rootpath)
+        self.gating = Gating(settings, config.rootpath, self.program)
         self.streak = Streak(settings)
         self._storing = Storing(settings, config.rootpath)
         self._premises = Premises(
@@ -82,7 +81,7 @@ class LemSession:
         """Make the laboratory ready; a line for each thing that stands against it."""
         try:
             self._storing.open()
-            self.gating.open(self.program.identities.items())
+            self.gating.open()
             self._premises.open()
         except LemError as error:
             return str(error).splitlines()
@@ -180,11 +179,11 @@ class LemSession:
             self._storing.put(lambda: self._so_far(item_id))
         return self.result(item_id)
 
-    def judge(self, item_id: str) -> tuple[str | None, list[Finding]]:
+    def judge(self, item_id: str) -> tuple[str | None, list[Judged]]:
         """The verdict on a finished experiment, if any, and what fails its test."""
-        if not (self.settings["compare"] and self._findings.has(item_id)):
+        if not (self._findings.has(item_id) and self.gating.judges(item_id)):
             return None, []
-        return self.gating.judge(self._so_far(item_id), len(self.program.entries))
+        return self.gating.judge(self._so_far(item_id))
 
     @property
     def store(self) -> Place | None:

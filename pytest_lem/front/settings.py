@@ -185,15 +185,20 @@ def _bad_gate(settings: Settings) -> Iterator[str]:
     for name, needed in (
         ("compare-fail", "compare"),
         ("update-ref", "compare"),
+        ("allow-incomparable", "compare"),
         ("save-anyway", "save"),
     ):
         others = settings[needed] or (needed == "save" and settings["update-ref"])
         if settings[name] and settings.origins[name] == "cli" and not others:
             yield f"{settings.says(name)}: say --lem-{needed} with it"
-    if not settings["compare-fail"]:
+    if not (settings["compare-fail"] or settings["allow-incomparable"]):
         return
-    from pytest_lem.gate.verdict import Limit
+    from pytest_lem.gate.limit import Limit, check_allowed
 
+    try:
+        check_allowed(settings["allow-incomparable"])
+    except ConfigError as error:
+        yield f"{settings.says('allow-incomparable')}: {error}"
     for text in settings["compare-fail"]:
         try:
             Limit.parse(text)

@@ -30,6 +30,14 @@ def place_of(settings: Settings, root: Path) -> Place | None:
         raise ConfigError(f"{settings.says('store')}: {error}") from error
 
 
+_SAID = {
+    "regression": "is a regression",
+    "exceeded": "is over its budget",
+    "incomparable": "is incomparable",
+}
+_WORSE = ("regression", "exceeded")
+
+
 class Storing:
     """The store of a session, if one is asked for.
 
@@ -75,7 +83,7 @@ class Storing:
             self._store.close()
 
     def _save(self, record: "Record", label: str) -> None:
-        reason = None if self._anyway else unfit(record, ("regression",))
+        reason = None if self._anyway else unfit(record, _WORSE)
         if reason is None:
             self._give(record, label, f"saved as {label!r}")
             return
@@ -86,7 +94,7 @@ class Storing:
         )
 
     def _renew(self, record: "Record", label: str) -> None:
-        reason = None if self._anyway else unfit(record, ("regression", "incomparable"))
+        reason = None if self._anyway else unfit(record, (*_WORSE, "incomparable"))
         if reason is None:
             self._give(record, label, f"reference {label!r} renewed")
         else:
@@ -131,9 +139,9 @@ def _faults(one: "ExperimentRecord", verdicts: Collection[str]) -> Iterator[str]
     if not any(cycle.status == "complete" for cycle in one.cycles):
         yield f"experiment {one.id} has no cycle that counts"
     yield from (f"{one.id} is flagged {it}" for it in one.flags if it in UNSOUND)
-    verdict = (one.gate or {}).get("verdict")
+    verdict = str((one.gate or {}).get("verdict"))
     if verdict in verdicts:
-        yield f"{one.id} is {'a regression' if verdict == 'regression' else verdict}"
+        yield f"{one.id} {_SAID[verdict]}"
 
 
 def _keys(record: "Record") -> list[str]:

@@ -10,8 +10,9 @@ from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.analysis.noise import Levels, autocorrelated, drifts
 from pytest_lem.gate.belief import doubts
 from pytest_lem.gate.lending import Stored, stored_of
+from pytest_lem.gate.limit import Limit
 from pytest_lem.gate.side import Side, differences, sides
-from pytest_lem.gate.verdict import Finding, Limit, gate, spread
+from pytest_lem.gate.verdict import Finding, gate, spread
 from pytest_lem.records.record import Record
 
 # Of splits in turn, which grow with every second session by the factor 2.

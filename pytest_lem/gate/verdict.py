@@ -1,15 +1,15 @@
 """(runs, reference) -> verdicts, over all experiments and limits together."""
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from functools import partial
+from typing import Any, Literal
 
 from pytest_lem.analysis.gating import (
     LEAST_SESSIONS,
     Answer,
-    Direction,
     Question,
     Shift,
     Verdict,
@@ -17,43 +17,16 @@ from pytest_lem.analysis.gating import (
     judge,
     shift,
 )
-from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.analysis.noise import Levels, levels
-from pytest_lem.errors import ConfigError
 from pytest_lem.gate.apart import Apart, apart
 from pytest_lem.gate.belief import doubts
 from pytest_lem.gate.lending import Lent, Stored, lend
+from pytest_lem.gate.limit import REFERENCE, Limit
 from pytest_lem.gate.side import Side, differences, same, sides
 from pytest_lem.records.record import Record
 from pytest_lem.records.spread import window_values
-from pytest_lem.spec.nearest import unknown
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """By how much a metric may become worse, as a share of its reference."""
-
-    metric: str
-    share: float
-    better: Direction
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """`METRIC:5%`; raises ConfigError with what is valid."""
-        name, _, limit = text.partition(":")
-        judged = [key for key, info in METRICS.items() if info.better]
-        if name not in METRICS:
-            raise ConfigError(unknown("metric", name, judged))
-        better = METRICS[name].better
-        if better is None:
-            raise ConfigError(f"{name} is neither better high nor low: no limit is")
-        try:
-            percent = float(limit.strip().removesuffix("%"))
-        except ValueError:
-            percent = -1.0
-        if not (limit.strip().endswith("%") and 0 <= percent < 100):
-            raise ConfigError(f"{text!r} is not METRIC:N%, as {name}:5%")
-        return cls(metric=name, share=percent / 100, better=better)
+Asked = Literal["auto", "prediction", "interleaved"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,29 +94,30 @@ class _Case:
 def gate(
     runs: Sequence[Record],
     reference: Sequence[Record],
-    limits: Sequence[Limit],
+    limits: Sequence[Limit] | Callable[[str], Sequence[Limit]],
     *,
     quiet: Sequence[Record] = (),
     stored: Sequence[Stored] = (),
     allowed: Collection[str] = (),
     among: int = 0,
+    rule: Asked = "auto",
 ) -> list[Finding]:
-    """A finding for each experiment of the runs and each limit.
+    """A finding for each experiment of the runs and each limit, or those of its id.
 
     `quiet` are sessions of this machine in which nothing changed: where the reference
     has fewer than three, their noise counts, else what is `stored` of this machine.
-    Keys that are `allowed` may differ.
-    `among` is how many questions there will be, where these are not all.
+    Keys that are `allowed` may differ. `among` is how many questions there will be,
+    where these are not all. By the `rule` auto sessions run in turn are judged as such.
     """
     new, old = _by_name(runs), list(_each(reference))
     cases = [
         _case(name, limit, mine, old, allowed)
         for name, mine in new.items()
-        for limit in limits
+        for limit in (limits(name) if callable(limits) else limits)
     ]
     calm = list(_each(quiet))
     lent = [lend(one.runs[0], one.limit.metric, calm, stored, allowed) for one in cases]
-    shifts = list(map(_shift, cases, lent))
+    shifts = list(map(partial(_shift, rule=rule), cases, lent))
     answers = judge(
         [
             Question(shift=found, better=one.limit.better, limit=one.limit.share)
@@ -151,7 +125,7 @@ def gate(
         ],
         among,
     )
-    return list(map(_finding, cases, shifts, answers, lent))
+    return list(map(partial(_finding, rule=rule), cases, shifts, answers, lent))
 
 
 def unmatched(runs: Sequence[Record], reference: Sequence[Record]) -> list[str]:
@@ -197,7 +171,11 @@ def _case(
     if among or not meant:
         reasons = among or ["no reference has it"]
         return _Case(
-            experiment=name, limit=limit, runs=runs, reasons=reasons, apart=True
+            experiment=name,
+            limit=limit,
+            runs=runs,
+            reasons=reasons,
+            apart=bool(among) or REFERENCE not in allowed,
         )
     apart = {
         one.session.id: differences(one, runs[0], metric, allowed) for one in meant
@@ -230,26 +208,33 @@ def _too_few_cycles(runs: Sequence[Side], used: Sequence[Side]) -> Iterator[str]
         yield f"{mine} cycles, and {least} in the reference: run as many"
 
 
-def _shift(case: _Case, lent: Lent) -> Shift | None:
+def _shift(case: _Case, lent: Lent, rule: Asked) -> Shift | None:
     if case.reasons or not case.used:
         return None
     metric = case.limit.metric
     old, new = ([one.values(metric) for one in each] for each in (case.used, case.runs))
     starts = [[_at(one) for one in each] for each in (case.used, case.runs)]
-    return shift(old, new, alternating=alternating(*starts), known=lent.noise)
+    in_turn = rule != "prediction" and alternating(*starts)
+    if rule == "interleaved" and not in_turn:
+        return None
+    return shift(old, new, alternating=in_turn, known=lent.noise)
 
 
 def _at(side: Side) -> float:
     return datetime.fromisoformat(side.session.started_at).timestamp()
 
 
-def _finding(case: _Case, found: Shift | None, answer: Answer, lent: Lent) -> Finding:
+def _finding(
+    case: _Case, found: Shift | None, answer: Answer, lent: Lent, rule: Asked
+) -> Finding:
     metric = case.limit.metric
     reasons = list(case.reasons)
     if not reasons and found is None:
         sessions = f"{len(case.used)} session{'s' if len(case.used) != 1 else ''}"
         reasons = [f"{sessions} in the reference, {LEAST_SESSIONS} are needed"]
         reasons += lent.refusals
+        if rule == "interleaved":
+            reasons = ["sessions of both were not run in turn, as lem ab does"]
     return Finding(
         experiment=case.experiment,
         limit=case.limit,

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from math import exp, fsum, log
 
+from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.gate.apart import Apart
+from pytest_lem.gate.budget import Spending
 from pytest_lem.gate.verdict import Finding
 from pytest_lem.report.table import NONE, table, visible
 
@@ -23,15 +25,21 @@ def lines(found: Sequence[Finding], width: int) -> list[str]:
     return told
 
 
-def verdicts(found: Sequence[Finding], width: int) -> list[str]:
-    """The same for a session, which may have judged nothing."""
-    return lines(found, width) if found else []
+def verdicts(
+    found: Sequence[Finding], spent: Sequence[Spending], width: int
+) -> list[str]:
+    """The same for a session, with its budgets; it may have judged nothing."""
+    told = lines(found, width) if found else []
+    return [*told, *(f"{visible(it.experiment)} {_spent(it)}" for it in spent)]
 
 
-def failure(found: Sequence[Finding]) -> str:
+def failure(found: Sequence[Finding | Spending]) -> str:
     """Why a test fails: how much, against what, which limit, what else changed."""
     told = []
     for one in found:
+        if isinstance(one, Spending):
+            told.append(_spent(one))
+            continue
         it = row(one)
         if one.shift is not None:
             told.append(
@@ -62,6 +70,15 @@ def notes(one: Finding) -> Iterator[str]:
     for session, reason in one.left_out.items():
         if reason not in one.reasons:
             yield f"{name}: session {session} does not count: {visible(reason)}"
+
+
+def _spent(one: Spending) -> str:
+    """What there was, what there may be, and why nothing is known."""
+    unit = METRICS[one.metric].unit
+    value = NONE if one.value is None else f"{one.value:.4g}"
+    bound = "at most" if one.budget.startswith("max_") else "at least"
+    told = f"{one.metric} {value}, {bound} {one.amount:.4g} {unit}: {one.verdict}"
+    return ", ".join([told, *map(visible, one.reasons)])
 
 
 def _most(one: Finding) -> Sequence[Apart]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from pytest_lem.errors import ConfigError
 from pytest_lem.spec.aliases import notes, resolve
 from pytest_lem.spec.catalogue import homes, nested, overridden
 from pytest_lem.spec.combinations import conflicts
+from pytest_lem.spec.demands import DEMAND_KEYS, Demands, demands
 from pytest_lem.spec.effort import EFFORT_KEYS, Effort, Warmup
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.hints import hinted
@@ -28,8 +29,8 @@ SPEC_KEYS = tuple(name for name in EngineSpec.model_fields if name != "engine")
 WORKLOAD_KEYS = tuple(Workload.model_fields)
 MARKER_KEYS = tuple(
     sorted(
-        {*SPEC_KEYS, *WORKLOAD_KEYS, *EFFORT_KEYS, *SECTIONS, "backends", "preset"}
-        - {"backend"}
+        {*SPEC_KEYS, *WORKLOAD_KEYS, *EFFORT_KEYS, *DEMAND_KEYS, *SECTIONS}
+        | {"backends", "preset"} - {"backend"}
     )
 )
 
@@ -54,6 +55,7 @@ class Experiment:
     provenance: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     presets: tuple[str, ...] = ()
+    demands: Demands = field(default_factory=Demands)
 
     def with_workload(self, workload: Workload) -> "Experiment":
         """The same with other work; raises ConfigError where its spec forbids that."""
@@ -70,12 +72,13 @@ def plan_experiment(
     layers: Iterable[Layer],
     backends: Iterable[str] = (),
     known: Mapping[str, Preset] = PRESETS,
+    budgets: Collection[str] = (),
 ) -> Experiment:
     """The experiment that the layers describe.
 
     `backends` are all engines there are: each may have a section; `known` are the
-    presets. Raises ConfigError
-    whose message has one line for each value that cannot be.
+    presets, and `budgets` the keys of those there can be. Raises ConfigError whose
+    message has one line for each value that cannot be.
     """
     older: dict[str, str] = {}
     problems: list[str] = []
@@ -90,7 +93,7 @@ def plan_experiment(
     values.pop("preset", None)
     others: dict[str, type[BaseModel]] = dict.fromkeys(backends, OtherParameters)
     sections = {**others, **SECTIONS}
-    allowed = {*MARKER_KEYS, *sections}
+    allowed = {*MARKER_KEYS, *sections, *budgets}
     problems += [
         unknown_key(key, "", allowed)
         for key in values
@@ -101,6 +104,7 @@ def plan_experiment(
     spec = _spec(values, backend, sections, problems, doubts)
     workload = _model(Workload, _only(values, WORKLOAD_KEYS), "", problems)
     effort = _effort(_only(values, EFFORT_KEYS), problems)
+    asked = demands(values, budgets, problems)
     if spec and workload:
         problems += conflicts(spec, workload)
         doubts += workload.decoder.doubts()
@@ -114,6 +118,7 @@ def plan_experiment(
         provenance=origins,
         notes=(*notes(older, backend), *doubts),
         presets=tuple(presets),
+        demands=asked,
     )
 
 

@@ -4,9 +4,10 @@ import pytest
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.gate.lending import stored_of
+from pytest_lem.gate.limit import Limit
 from pytest_lem.gate.shelf import read_noise, shelf, store_noise
 from pytest_lem.gate.side import sides
-from pytest_lem.gate.verdict import Limit, gate
+from pytest_lem.gate.verdict import gate
 from pytest_lem.report.gate import notes
 
 ENERGY = "energy_per_output_token_j"

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
+from pytest_lem.gate.limit import Limit
 from pytest_lem.gate.quiet import MOST_SPLITS, quiet
-from pytest_lem.gate.verdict import Limit
 from pytest_lem.report.quiet import lines
 
 ENERGY = "energy_per_output_token_j"

@@ -3,8 +3,9 @@
 import pytest
 
 from pytest_lem.errors import ConfigError
+from pytest_lem.gate.limit import REFERENCE, Limit, check_allowed
 from pytest_lem.gate.side import keys, sides
-from pytest_lem.gate.verdict import Limit, gate, unmatched
+from pytest_lem.gate.verdict import gate, unmatched
 from pytest_lem.spec.workload import Workload
 
 ENERGY = "energy_per_output_token_j"
@@ -223,3 +224,38 @@ def test_a_limit_that_is_none_says_what_would_be(text, problem):
     """In one line."""
     with pytest.raises(ConfigError, match=problem):
         Limit.parse(text)
+
+
+def test_a_missing_reference_may_be_allowed(judge):
+    """The new experiment is not judged; what differs in fact still is refused."""
+    found = judge([1.0, 1.0], name="t.py::new", identity="new", allowed=[REFERENCE])
+    assert (found.verdict, found.reasons) == ("inconclusive", ["no reference has it"])
+    changed = {"engine": {"name": "vllm", "version": "9"}}
+    assert judge([1.0, 1.0], allowed=[REFERENCE], **changed).verdict == "incomparable"
+
+
+@pytest.mark.parametrize(
+    ("key", "near"), [("drivers", "driver"), ("reference_", "ref")]
+)
+def test_a_key_that_may_differ_and_is_none_is_refused(key, near):
+    """With the nearest; parameters of engines are known to them alone."""
+    with pytest.raises(ConfigError, match=f"did you mean '{near}"):
+        check_allowed([key])
+    check_allowed(["driver", "workload.seed", "vllm.enforce_eager"])
+
+
+def test_the_rule_may_be_asked_for(make_report, reference):
+    """In turn, sessions run one after another tell nothing; by prediction all do."""
+    old = reference()
+    late = [make_report([1.3, 1.31], day=day) for day in (20, 21, 22)]
+    turns = [make_report([1.3, 1.31], day=day) for day in (1, 2, 3)]
+    for one in turns:
+        object.__setattr__(one.session, "id", f"turn {one.session.started_at}")
+
+    def rule(runs, rule):
+        (found,) = gate(runs, old, LIMITS, rule=rule)
+        return found.verdict, found.shift and found.shift.rule
+
+    assert rule(late, "interleaved") == ("inconclusive", None)
+    assert rule(turns, "interleaved") == ("regression", "interleaved")
+    assert rule(turns, "prediction")[1] == "prediction_interval"

@@ -187,3 +187,80 @@ def test_a_label_that_there_is_not_is_told_with_the_nearest(run, stored, errors_
     done = run(None, BACKEND, "--lem-compare=last", "--lem-update-ref")
     (line,) = errors_of(done)
     assert line.startswith("--lem-update-ref: --lem-compare names 0 labels of the ")
+
+
+BUDGETS = """
+import pytest
+
+@pytest.mark.lem(max_energy_per_output_token_j=0.5)
+def test_energy(lem):
+    lem()
+
+@pytest.mark.lem(min_output_throughput_tps=LEAST)
+def test_speed(lem):
+    lem()
+"""
+
+
+def test_what_exceeds_its_budget_fails_as_a_regression_does(
+    run, reference, report, project
+):
+    """Without any reference; energy that is none is in no budget, and printed."""
+    done = run(
+        BUDGETS.replace("LEAST", "5000"),
+        BACKEND,
+        "--lem-json=r.json",
+        "--junitxml=j.xml",
+    )
+    done.assert_outcomes(passed=1, failed=1)
+    done.stdout.fnmatch_lines(
+        [
+            f"{SPEED} 1333, at least 5000 token/s: exceeded",
+            "*test_energy* energy_per_output_token_j -, at most 0.5 J/token: inconcl*",
+        ]
+    )
+    energy, speed = report().experiments
+    assert (energy.gate["verdict"], speed.gate["verdict"]) == (
+        "inconclusive",
+        "exceeded",
+    )
+    (rule,) = speed.gate["rules"]
+    assert (rule["budget"], rule["amount"]) == (f"min_{SPEED}", 5000)
+    case = ET.parse(project.path / "j.xml").find(
+        ".//testcase[@name='test_speed[patient]']"
+    )
+    assert case.find("failure").get("message").endswith(": exceeded")
+    done = run(None, BACKEND, "--lf", "--lem-set=min_output_throughput_tps=10")
+    done.assert_outcomes(passed=1)
+    done.stdout.fnmatch_lines(["*test_speed* at least 10 token/s: pass"])
+
+
+def test_a_marker_has_limits_of_its_own(run, reference, report):
+    """Below those of the command line, and above the default."""
+    own = SOURCE.replace("mark.lem\n", f'mark.lem(compare_fail="{SPEED}:60%")\n')
+    run(own, BACKEND, *reference, "--lem-json=r.json").assert_outcomes(passed=2)
+    (rule,) = report().experiments[0].gate["rules"]
+    assert (rule["metric"], rule["limit_pct"]) == (SPEED, 60.0)
+    other = (f"--lem-compare-fail={SPEED}:30%", "--lem-json=r.json")
+    run(None, BACKEND, *reference, *other).assert_outcomes(passed=2)
+    (rule,) = report().experiments[0].gate["rules"]
+    assert rule["limit_pct"] == 30.0
+
+
+@pytest.mark.parametrize(
+    ("marker", "said"),
+    [
+        ("compare_fail='speed:5%'", "compare_fail: metric 'speed' is unknown*"),
+        ("compare_fail=5", "compare_fail=5 is neither METRIC:N% nor a list of such"),
+        ("max_edp_js=True", "max_edp_js=True is not a finite number above 0"),
+        (
+            f"max_{SPEED}=5",
+            f"key 'max_{SPEED}' is unknown; did you mean 'min_{SPEED}'*",
+        ),
+    ],
+)
+def test_a_demand_that_is_none_is_told_at_collection(run, marker, said):
+    """With the nearest that is one."""
+    done = run(SOURCE.replace("mark.lem\n", f"mark.lem({marker})\n"))
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines([f"*: {said}"])

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec.aliases import resolve
 from pytest_lem.spec.catalogue import nested
+from pytest_lem.spec.demands import BUDGET
 from pytest_lem.spec.experiment import MARKER_KEYS, SPEC_KEYS, unknown_key
 from pytest_lem.spec.nearest import unknown
 from pytest_lem.spec.parameters import SECTIONS
@@ -72,7 +73,7 @@ def _traffic(values: dict[str, Any], problems: list[str]) -> None:
 def _unknown_keys(values: Mapping[str, Any], sections: set[str]) -> Iterator[str]:
     known = {*MARKER_KEYS, *sections, "backend", "config_name"} - {"backends"}
     for key, value in values.items():
-        if key not in known:
+        if key not in known and not key.startswith(BUDGET):
             yield unknown_key(key, "", known)
         elif key in SECTIONS:
             yield from _within(SECTIONS[key], value, f"{key}.")
