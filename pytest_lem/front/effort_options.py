@@ -1,6 +1,6 @@
 """Options about how hard an experiment is measured."""
 
-from pytest_lem.front.values import Option, cycles, number, windows
+from pytest_lem.front.values import Option, cycles, number, truth, windows
 
 EFFORT_OPTIONS: tuple[Option, ...] = (
     Option(
@@ -10,6 +10,13 @@ EFFORT_OPTIONS: tuple[Option, ...] = (
         metavar="N|auto",
         help="complete repetitions of each experiment, 1 to 20; auto: 5 to 20, until "
         "--lem-precision is reached (default: 3)",
+    ),
+    Option(
+        name="cold-start",
+        parse=truth,
+        default=False,
+        help="measure the first pass after a load, in a fresh process for each cycle "
+        "and without a warm-up; never compared with a warm one (default: false)",
     ),
     Option(
         name="windows",

@@ -114,6 +114,7 @@ class Program:
                 engine=one.spec.model_dump_json(),
                 cycles=one.effort.most_cycles,
                 window_s=_window_s(one.effort),
+                cold=one.effort.cold_start,
             )
             for name, one in self.experiments.items()
             if is_measured(self.items[name])

@@ -40,6 +40,8 @@ def _problems(
         yield "needs slo, which says what makes a request good"
     elif workload.slo.of_tokens and not times:
         yield f"slo.{workload.slo.of_tokens[0]}: the engine tells no times of tokens"
+    if experiment.effort.cold_start:
+        yield "needs a warm engine, and so no cold_start"
     if arrivals is None:
         yield "needs arrivals, with the rate_rps to start at"
     elif arrivals.rate_rps is None or arrivals.end_rate_rps is not None:

@@ -103,6 +103,7 @@ def keys(side: Side, metric: str) -> dict[str, Any]:
         **{f"{spec['backend']}.{key}": one for key, one in spec["engine"].items()},
         **_gpus(machine.get("gpu") or ()),
         "cpu": (machine.get("cpu") or {}).get("model"),
+        "cold_start": side.experiment.cold,
     }
     if cycles:
         found |= _ran(cycles[0])

@@ -148,6 +148,8 @@ class CustomCycle:
         """Mark a span of the loop; windows follow one another and never overlap."""
         if self._open:
             raise ConfigError("a window is open already: windows cannot be nested")
+        if self._windows and self._notes.experiment.effort.cold_start:
+            raise ConfigError("cold_start: only the first window after a load is cold")
         bench = self._ready()
         window = LoopWindow(len(self._windows), bench, self._lab.metering)
         self._windows.append(window)

@@ -121,13 +121,15 @@ class Cooled:
 class Bench:
     """One loaded engine: shared by the experiments of its spec within a pass.
 
-    `heard` takes what a test's own loop generates, while one of its windows is open.
+    `start_s` is how long its worker took to start. `heard` takes what a test's own loop
+    generates, while one of its windows is open.
     """
 
     client: EngineClient
     spec: EngineSpec
     model: Model
     loaded: Loaded
+    start_s: float
     load_start_s: float
     load_end_s: float
     devices: frozenset[str]
@@ -174,6 +176,7 @@ class Laboratory:
         self._pool = EnginePool(self._leftovers.unloaded)
         self._bench: Bench | None = None
         self._started = 0
+        self._start_s = 0.0
         self._before: tuple[str, int] | None = None
         self.asked: Asked = {}
 
@@ -294,6 +297,7 @@ class Laboratory:
         self._started += 1
         self._idle.before_worker()
         self.progress.phase(f"start {spec.backend}")
+        asked_s = time.monotonic()
         client = start_worker(
             entry.target,
             name=entry.name,
@@ -307,6 +311,7 @@ class Laboratory:
             ranks=ranks,
             containers=self._containers_of(entry.name),
         )
+        self._start_s = time.monotonic() - asked_s
         try:
             shares_context = entry.capabilities.shares_context
             self._idle.with_worker(client, shares_context=shares_context)
@@ -350,6 +355,7 @@ class Laboratory:
             spec=spec,
             model=model,
             loaded=loaded,
+            start_s=self._start_s,
             load_start_s=start_s,
             load_end_s=end_s,
             devices=devices,

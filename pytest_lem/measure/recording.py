@@ -108,7 +108,7 @@ def _idle(notes: Notebook) -> Idle | None:
 def _load(lab: Laboratory, notes: Notebook) -> dict[str, float | None]:
     bench = notes.bench
     if bench is None:
-        return {"duration_s": None, "energy_j": None}
+        return {"duration_s": None, "energy_j": None, "start_s": None}
     spent = lab.metering.energy(
         bench.load_start_s, bench.load_end_s, devices=bench.devices
     )
@@ -117,6 +117,7 @@ def _load(lab: Laboratory, notes: Notebook) -> dict[str, float | None]:
     return {
         "duration_s": bench.loaded.duration_s,
         "energy_j": spent.gross_j,
+        "start_s": bench.start_s,
         **bench.loaded.memory,
         **_compiling(notes),
     }

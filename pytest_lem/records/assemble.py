@@ -99,6 +99,7 @@ def found_in(
         "effective": dict(last.effective) if last else {},
         "synthetic": bool(result_flags(everything) & SYNTHETIC_FLAGS),
         "synthetic_weights": bool(last and last.model.get("synthetic_weights")),
+        "cold": "cold_start" in result_flags(everything),
         "cycles": list(everything),
         "summary": summary_records(summary, complete(cycles)),
         "extended": extended(complete(cycles), nulls, residue),
@@ -157,6 +158,7 @@ def spec_json(experiment: Experiment, last: Cycle | None) -> dict[str, Any]:
             "max_seconds": effort.max_seconds,
             "warmup": str(effort.warmup),
             "timeout": effort.timeout,
+            "cold_start": effort.cold_start,
         },
     }
 

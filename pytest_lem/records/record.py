@@ -260,7 +260,8 @@ class ExperimentRecord(_Part):
     parameter's path, a message, a suggestion and its severity. `search` has the rate
     at which the cycles were measured, where one was searched for, and how sure it is.
     `stopping` says what precision was asked of the cycles and what they reached; null
-    where their number was fixed.
+    where their number was fixed. `cold` where each cycle is the first pass after a load
+    in a fresh process; `load` of a cycle has what that took.
     """
 
     id: str
@@ -281,6 +282,7 @@ class ExperimentRecord(_Part):
     notes: list[Json] = []
     search: Json | None = None
     stopping: Json | None = None
+    cold: bool = False
 
 
 class Plan(_Part):

@@ -163,6 +163,7 @@ def _differences(a: Side, b: Side, by: str | None, metric: str) -> Iterator[str]
     if not (a.cycles and b.cycles):
         return
     one, other = a.cycles[0], b.cycles[0]
+    yield from _unequal("cold_start", a.experiment.cold, b.experiment.cold)
     section = by is not None and "." in by
     of_model = by in _OF_MODEL
     if by is None or section or by in ("backend", "precision"):

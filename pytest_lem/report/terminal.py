@@ -12,6 +12,7 @@ from pytest_lem.records.record import ExperimentRecord, Record
 from pytest_lem.records.result import Metric, Result
 from pytest_lem.report import (
     arrivals,
+    cold,
     failures,
     goodput,
     latency,
@@ -43,6 +44,7 @@ FLAGS = {
     "synthetic_energy": "energy comes from a fake meter",
     "migrated": "another program measured this, by methods of its own",
     "fake_engine": "the engine is a script",
+    "cold_start": "the first pass after a load in a fresh process, not warmed up",
     "custom_loop": "the test's own loop was measured, without a warm-up by the plugin",
     "prefix_cache_hits": "prompts began alike within a pass: part was not computed",
     "preempted": "the engine began requests again, for want of room in its cache",
@@ -251,6 +253,8 @@ def summary(
     late = [latency.CAPTION, *table(timed, width)] if timed else []
     judged = goodput.rows(record)
     good = [goodput.CAPTION, *table(judged, width)] if judged else []
+    begun = cold.rows(record)
+    loads = [cold.CAPTION, *table(begun, width)] if begun else []
     sought = search.rows(record)
     rates = [search.CAPTION, *table(sought, width)] if sought else []
     came = arrivals.rows(record)
@@ -258,7 +262,7 @@ def summary(
     broke = failures.rows(record)
     failed = [failures.CAPTION, *table(broke, width)] if broke else []
     main = table(rows(record), width)
-    parts = [*main, *cut, *late, *good, *rates, *sent, *failed]
+    parts = [*main, *cut, *late, *good, *loads, *rates, *sent, *failed]
     return [CAPTION, *parts, *notes, *legend, *places]
 
 

@@ -13,11 +13,15 @@ WARMUP_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """An experiment as the plan sees it: `engine` is equal for those sharing a load."""
+    """An experiment as the plan sees it: `engine` is equal for those sharing a load.
+
+    One with a `cold` start loads for each of its cycles, and warms nothing up.
+    """
 
     engine: str
     cycles: int
     window_s: float
+    cold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +71,9 @@ def estimate_s(
         entry = entries[step.position]
         seconds += gaps.before(step.cycle, before)
         before = step.cycle
-        if (entry.engine, step.cycle) != live:
+        if entry.cold or (entry.engine, step.cycle) != live:
             live = (entry.engine, step.cycle)
             seconds += START_S + idle_s
-        seconds += WARMUP_S + floor_s + entry.window_s + idle_after_s
+        seconds += 0.0 if entry.cold else WARMUP_S + floor_s
+        seconds += entry.window_s + idle_after_s
     return seconds

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, Self
 
 from pytest_lem.errors import ConfigError
@@ -87,7 +87,8 @@ class Effort:
     the session asks. `windows` is a number, or "auto": at least 3 windows and at least
     max(`min_seconds`, 20 counter periods) of measured time. `max_seconds` ends the
     windows of one cycle.
-    `timeout` (s) limits each step of the worker.
+    `timeout` (s) limits each step of the worker. `cold_start`: a fresh process before
+    each cycle, whose first pass is the one window; nothing is warmed up.
     """
 
     cycles: int | Literal["auto"] = 3
@@ -96,11 +97,18 @@ class Effort:
     max_seconds: float = 10.0
     warmup: Warmup = Warmup()
     timeout: float = 600.0
+    cold_start: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no cycle could follow, all of it at once."""
         if problems := list(self._problems()):
             raise ConfigError("\n".join(problems))
+
+    def as_begun(self) -> Self:
+        """The same, with what a cold start leaves of warm-up and windows."""
+        if self.cold_start is not True:
+            return self
+        return replace(self, windows=1, warmup=Warmup.parse("off"))
 
     @property
     def most_cycles(self) -> int:
@@ -117,6 +125,8 @@ class Effort:
         for name in ("min_seconds", "max_seconds", "timeout"):
             if not _positive(value := getattr(self, name)):
                 yield f"{name}={value!r} is not above 0 and finite"
+        if not isinstance(self.cold_start, bool):
+            yield f"cold_start={self.cold_start!r} is neither true nor false"
         if not isinstance(self.warmup, Warmup):
             yield _not_a_warmup(self.warmup).message
 

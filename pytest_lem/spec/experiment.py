@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -59,7 +59,8 @@ class Experiment:
 
     def with_workload(self, workload: Workload) -> "Experiment":
         """The same with other work; raises ConfigError where its spec forbids that."""
-        if problems := list(conflicts(self.spec, workload)):
+        problems = [*conflicts(self.spec, workload), *_unfit(self.effort, workload)]
+        if problems:
             raise ConfigError("\n".join(problems))
         before = {*self.workload.decoder.doubts()}
         kept = [one for one in self.notes if one not in before]
@@ -105,6 +106,10 @@ def plan_experiment(
     workload = _model(Workload, _only(values, WORKLOAD_KEYS), "", problems)
     effort = _effort(_only(values, EFFORT_KEYS), problems)
     asked = demands(values, budgets, problems)
+    if effort and effort.cold_start:
+        origins |= dict.fromkeys(("windows", "warmup"), origins["cold_start"])
+    if effort and workload:
+        problems += _unfit(effort, workload)
     if spec and workload:
         problems += conflicts(spec, workload)
         doubts += workload.decoder.doubts()
@@ -266,10 +271,19 @@ def _effort(values: dict[str, Any], problems: list[str]) -> Effort | None:
         problems.append(error.message)
         warmup = Warmup()
     try:
-        return Effort(**values, warmup=warmup)
+        return Effort(**values, warmup=warmup).as_begun()
     except ConfigError as error:
         problems += error.message.splitlines()
         return None
+
+
+def _unfit(effort: Effort, workload: Workload) -> Iterator[str]:
+    """Work that cannot be measured with such effort."""
+    if effort.cold_start and workload.streaming:
+        yield (
+            "cold_start: streaming sends its requests after the one cold pass, to an "
+            "engine that is warm; leave it out, and --lem-phases stamps that pass"
+        )
 
 
 def _only(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:

@@ -117,6 +117,7 @@ def test_noise_of_this_machine_stands_in_for_sessions(make_report, reference):
         ({"effective": {"precision": "float32"}}, "precision 'float16' and 'float32'"),
         ({"prompts": {"recipe_sha256": "q"}}, "recipe_sha256 'r' and 'q'"),
         ({"workload": Workload(output_tokens=7)}, "workload.output_tokens 128 and 7"),
+        ({"flags": ["cold_start"]}, "cold_start False and True"),
     ],
 )
 def test_what_ran_otherwise_is_incomparable_by_name(judge, changed, key):

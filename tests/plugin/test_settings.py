@@ -168,6 +168,7 @@ def test_ini_twins_are_effective(run, project, report, notes):
         "max_seconds": 4.0,
         "warmup": "fixed:3",
         "timeout": 50.0,
+        "cold_start": False,
     }
     (cycle,) = one.cycles
     assert cycle.idle.power_w == pytest.approx(70)

@@ -110,6 +110,7 @@ def test_the_default_effort_is_what_the_documentation_says():
         "max_seconds",
         "warmup",
         "timeout",
+        "cold_start",
     )
 
 

@@ -168,6 +168,7 @@ def test_a_link_out_of_the_root_is_refused_and_may_be_allowed(folder):
             {"arrivals": {"mode": "poisson"}},
         ),
         ({"force_cold_start": False}, {}),
+        ({"force_cold_start": True}, {"cold_start": True}),
         (
             {"pytorch": {"extra": {"generate": {"x": 1}}}},
             {"transformers": {"extra": {"generate": {"x": 1}}}},
@@ -192,7 +193,7 @@ def test_the_names_of_experiment_files_are_a_marker_s(given, expected):
             "key 'vllm.compilation_config.modus' is unknown; did you mean ",
         ),
         ({"sharding": {"strategy": "tp"}}, "key 'sharding' is gone: each engine has"),
-        ({"force_cold_start": True}, "force_cold_start cannot be asked for"),
+        ({"force_cold_start": True, "cold_start": False}, "are one"),
         ({"model": {"name": "a"}, "model_name": "b"}, "are one parameter: give one"),
         ({"traffic_simulation": {"enabled": 3}}, "traffic_simulation.enabled=3 is no"),
     ],

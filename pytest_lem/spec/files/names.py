@@ -27,8 +27,9 @@ def universal(given: Mapping[str, Any], sections: Iterable[str]) -> dict[str, An
     problems: list[str] = []
     values = _model(given, problems)
     _traffic(values, problems)
-    if values.pop("force_cold_start", False) is not False:
-        problems.append("force_cold_start cannot be asked for: leave it out")
+    cold = values.pop("force_cold_start", False)
+    if cold is not False and values.setdefault("cold_start", cold) != cold:
+        problems.append("force_cold_start and cold_start are one: give one of them")
     values = resolve(values, {}, problems)
     problems += _unknown_keys(values, {*sections})
     if problems:
