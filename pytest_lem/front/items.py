@@ -33,6 +33,7 @@ class LemConfigWarning(pytest.PytestWarning):
 
 REGISTRY = pytest.StashKey["Registry"]()
 TOLD = pytest.StashKey[set["Note"]]()
+TYPED = pytest.StashKey["tuple[Layer, ...]"]()
 
 
 def registry_of(config: pytest.Config) -> "Registry":
@@ -258,9 +259,8 @@ def _layers(item: pytest.Item, settings: Settings) -> "Iterator[Layer]":
     from pytest_lem.spec.nearest import unknown
     from pytest_lem.spec.provenance import Layer
 
-    yield _typed("default", settings)
-    yield _typed("profile", settings)
-    yield _typed("ini", settings)
+    typed = _typed(item.config)
+    yield from typed[:-1]
     point = item.stash.get(POINT, None)
     yield from point.layers if point else ()
     for marker in reversed(list(item.iter_markers("lem"))):
@@ -273,15 +273,26 @@ def _layers(item: pytest.Item, settings: Settings) -> "Iterator[Layer]":
     keys = {*MARKER_KEYS, *aliases(), *BUDGET_KEYS}
     chosen = {k: v for k, v in _parameters(item).items() if k in keys}
     yield Layer(origin="parametrize", values=chosen)
-    yield _typed("cli", settings)
+    yield typed[-1]
     origin: str = settings.origins["backend"]
     if point and point.named_in:
         origin = f"file {point.named_in}"
-    yield Layer(origin=origin, values={"backend": backend_of(item)})
+    yield Layer(origin=origin, values={"backend": backend_of(item)}, older={})
 
 
-def _typed(origin: Any, settings: Settings) -> "Layer":
-    """What the command line or the configuration file says of every experiment."""
+def _typed(config: pytest.Config) -> "tuple[Layer, ...]":
+    """What is said of every experiment, by each place; the command line comes last."""
+    from pytest_lem.spec.experiment import named
+
+    if TYPED not in config.stash:
+        settings = config.stash[SETTINGS]
+        origins = ("default", "profile", "ini", "cli")
+        said = (named(_said(origin, settings)) for origin in origins)
+        config.stash[TYPED] = tuple(said)
+    return config.stash[TYPED]
+
+
+def _said(origin: Any, settings: Settings) -> "Layer":
     from pytest_lem.spec.demands import DEMAND_KEYS
     from pytest_lem.spec.effort import EFFORT_KEYS
     from pytest_lem.spec.provenance import Layer

@@ -1,6 +1,7 @@
 """Older names of parameters: still taken, told once, and never part of an identity."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from pytest_lem.spec.catalogue import BACKENDS, aliases, removed
@@ -23,11 +24,11 @@ def resolve(
         if isinstance(tree.get(alias), dict):
             for key, value in tree.pop(alias).items():
                 _move(tree, f"{alias}.{key}", f"{section}.{key}", value, problems)
-    for older, path in aliases().items():
+    for older, path in _within(tree, _older_by_key()):
         if (value := _take(tree, older)) is not _ABSENT:
             used[older] = path
             _move(tree, older, path, value, problems)
-    for path, instead in removed().items():
+    for path, instead in _within(tree, _removed_by_key()):
         if _take(tree, path) is not _ABSENT:
             problems.append(f"key {path!r} is gone: {instead}")
     return tree
@@ -45,6 +46,31 @@ def notes(used: Mapping[str, str], backend: str) -> Iterator[Note]:
             suggestion="" if idle else "say that instead",
             severity="info",
         )
+
+
+Names = dict[str, list[tuple[str, str]]]
+
+
+def _within(tree: Mapping[str, Any], names: Names) -> list[tuple[str, str]]:
+    """Those of the names whose first key is there."""
+    return [pair for key in tree for pair in names.get(key, ())]
+
+
+@cache
+def _older_by_key() -> Names:
+    return _by_key(aliases())
+
+
+@cache
+def _removed_by_key() -> Names:
+    return _by_key(removed())
+
+
+def _by_key(names: Mapping[str, str]) -> Names:
+    found: Names = {}
+    for path, other in names.items():
+        found.setdefault(path.partition(".")[0], []).append((path, other))
+    return found
 
 
 def _copy(value: Any) -> Any:

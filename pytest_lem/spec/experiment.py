@@ -83,14 +83,12 @@ def plan_experiment(
     """
     older: dict[str, str] = {}
     problems: list[str] = []
-    named = [
-        replace(layer, values=resolve(layer.values, older, problems))
-        for layer in layers
-    ]
-    presets = _presets(merge(named)[0], known, problems)
-    first = sum(one.origin in ("default", "profile") for one in named)
-    chosen = [Layer(origin="preset", values=one) for one in presets.values()]
-    values, origins = merge([*named[:first], *chosen, *named[first:]])
+    said = [_named(layer, older, problems) for layer in layers]
+    values, origins = merge(said)
+    if presets := _presets(values, known, problems):
+        first = sum(one.origin in ("default", "profile") for one in said)
+        chosen = [Layer(origin="preset", values=one) for one in presets.values()]
+        values, origins = merge([*said[:first], *chosen, *said[first:]])
     values.pop("preset", None)
     others: dict[str, type[BaseModel]] = dict.fromkeys(backends, OtherParameters)
     sections = {**others, **SECTIONS}
@@ -156,6 +154,21 @@ def identity(
     what = {"v": 1, "engine": engine, "workload": work}
     canonical = json.dumps(what, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def named(layer: Layer) -> Layer:
+    """The layer under today's names; as it is where something is wrong with them."""
+    older: dict[str, str] = {}
+    problems: list[str] = []
+    found = _named(layer, older, problems)
+    return layer if problems else replace(found, older=older)
+
+
+def _named(layer: Layer, older: dict[str, str], problems: list[str]) -> Layer:
+    if layer.older is None:
+        return replace(layer, values=resolve(layer.values, older, problems))
+    older |= layer.older
+    return layer
 
 
 def _spec(

@@ -9,11 +9,14 @@ from typing import Any
 class Layer:
     """Values from one place.
 
-    `origin` is default, profile, preset, ini, marker, parametrize or cli.
+    `origin` is default, profile, preset, ini, `file NAME`, marker, parametrize or cli.
+    `older` has the older names that were given, with today's, where `values` are under
+    today's already; it is None where nobody has looked yet.
     """
 
     origin: str
     values: Mapping[str, Any]
+    older: Mapping[str, str] | None = None
 
 
 def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -44,7 +47,8 @@ def _lay(
             origins.pop(path, None)
             _lay(value, origin, inner, origins, f"{path}.")
         else:
-            for below in [one for one in origins if one.startswith(f"{path}.")]:
-                del origins[below]
+            if isinstance(values.get(key), Mapping):
+                for below in [one for one in origins if one.startswith(f"{path}.")]:
+                    del origins[below]
             values[key] = value
             origins[path] = origin

@@ -82,7 +82,9 @@ def read_campaign(path: Path, root: Root, backends: Backends) -> Campaign:
         if key not in CAMPAIGN_KEYS
     ]
     cycles = tuple(
-        Layer(origin=f"file {one.name}", values={"cycles": one.values["cycles"]})
+        Layer(
+            origin=f"file {one.name}", values={"cycles": one.values["cycles"]}, older={}
+        )
         for one in given
         if "cycles" in one.values
     )
@@ -101,7 +103,9 @@ def read_campaign(path: Path, root: Root, backends: Backends) -> Campaign:
     made = [_grid(base, key, *one, backends) for key, one in grids.items()]
     if "base_config" in values and not grids:
         made.append(_listed([base], backends))
-    points = _one_after_another([_listed(configs, backends), *made])
+    if configs:
+        made.insert(0, _listed(configs, backends))
+    points = _one_after_another(made)
     order = values.get("order")
     return Campaign(order=None if order is None else str(order), points=points)
 
@@ -178,7 +182,7 @@ def _config(
         except ConfigError as error:
             problems += (f"{one.name}: {line}" for line in error.message.splitlines())
             continue
-        layers.append(Layer(origin=f"file {one.name}", values=values))
+        layers.append(Layer(origin=f"file {one.name}", values=values, older={}))
     if problems:
         raise ConfigError("\n".join(problems))
     return _Config(name=name, backend=backend, named_in=named_in, layers=tuple(layers))
@@ -234,7 +238,7 @@ def _grid_axes(
                     raise ConfigError("config_name names points, and does not vary")
                 if "backend" in values:
                     _backend(values.pop("backend"), backends)
-                said[axis.path, place] = Layer(origin=origin, values=values)
+                said[axis.path, place] = Layer(origin=origin, values=values, older={})
     except ConfigError as error:
         problems += (
             f"{where}: in {key}: {line}" for line in error.message.splitlines()
