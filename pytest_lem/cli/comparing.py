@@ -9,6 +9,7 @@ import typer
 
 from pytest_lem.cli.app import app
 from pytest_lem.cli.choosing import DEFAULT_STORE, Where, refusing
+from pytest_lem.cli.judging import DEFAULT_LIMIT, bad, limits_of, tell
 from pytest_lem.cli.publishing import Annotate, Summary, publish
 from pytest_lem.cli.reading import read_report
 from pytest_lem.errors import ConfigError
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pytest_lem.records.record import Record
 
 _METRIC = "energy_per_output_token_j"
-_DEFAULT = f"{_METRIC}:5%"
 
 
 @app.command()
@@ -121,7 +121,7 @@ def gate(
         typer.Option(
             metavar="METRIC:N%",
             help="By how much a metric may become worse; repeatable "
-            f"(default: {_DEFAULT}).",
+            f"(default: {DEFAULT_LIMIT}).",
         ),
     ] = None,
     noise: Annotated[
@@ -163,12 +163,10 @@ def gate(
     Give several reports of either side where there are several sessions.
     """
     from pytest_lem.gate import verdict
-    from pytest_lem.gate.limit import Limit, check_allowed
+    from pytest_lem.gate.limit import check_allowed
     from pytest_lem.gate.shelf import read_noise
-    from pytest_lem.report.gate import lines
 
-    with refusing("--fail"):
-        limits = [Limit.parse(text) for text in fail or [_DEFAULT]]
+    limits = limits_of(fail or [DEFAULT_LIMIT])
     with refusing("--allow"):
         check_allowed(allow or ())
     runs = _read(reports)
@@ -185,9 +183,7 @@ def gate(
         allowed=allow or (),
         rule=rule,
     )
-    told = [json.dumps(one.to_json()) for one in found]
-    for line in told if as_json else lines(found, _width()) if found else ():
-        typer.echo(line)
+    tell(found, as_json=as_json)
     if not as_json and any(one.kind != "file" for one in references):
         typer.echo(f"reference: {', '.join(map(str, references))}")
     for name in verdict.unmatched(runs, reference):
@@ -196,9 +192,7 @@ def gate(
         typer.echo("no experiments in what was run", err=True)
     strict = inconclusive == "fail"
     publish(found, summary, annotate=annotate, strict=strict)
-    bad = {"regression", "incomparable"}
-    bad |= {"inconclusive"} if strict else set()
-    if not found or any(one.verdict in bad for one in found):
+    if bad(found, strict=strict):
         raise typer.Exit(1)
 
 

@@ -7,28 +7,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pytest_lem.cli.judging import DEFAULT_LIMIT
 from pytest_lem.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pytest_lem.gate.limit import Limit
     from pytest_lem.rounds.checkout import Source
     from pytest_lem.rounds.series import Series
 
-DEFAULT_LIMIT = "energy_per_output_token_j:5%"
 _INTERRUPTED = 130
 # What a round says itself.
 _OURS = ("--lem-json", "--lem-save")
-
-
-def limits_of(fail: Sequence[str]) -> "list[Limit]":
-    """Those of --fail; ends the command where one is none."""
-    from pytest_lem.gate.limit import Limit
-
-    try:
-        return [Limit.parse(text) for text in fail]
-    except ConfigError as error:
-        typer.echo(f"--fail: {error}", err=True)
-        raise typer.Exit(2) from error
 
 
 def begun_series(

@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pytest_lem.cli.app import app
+from pytest_lem.cli.choosing import refusing
+from pytest_lem.cli.judging import DEFAULT_LIMIT, bad, limits_of, tell
 from pytest_lem.cli.publishing import Annotate, Summary, publish
-from pytest_lem.cli.rounds import (
-    DEFAULT_LIMIT,
-    begun_series,
-    limits_of,
-    new_series,
-    run_series,
-)
+from pytest_lem.cli.rounds import begun_series, new_series, run_series
 from pytest_lem.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -81,8 +77,8 @@ def ab(
 
     Exit status 1: a regression, something incomparable, or a round that failed.
     """
+    from pytest_lem.gate.limit import check_allowed
     from pytest_lem.gate.verdict import gate
-    from pytest_lem.report.gate import lines
     from pytest_lem.rounds.turns import in_turn, turns
 
     def begun() -> "Series":
@@ -95,6 +91,8 @@ def ab(
         return new_series("ab", sources, turns(rounds), arguments, out, fail)
 
     limits_of(fail or [])
+    with refusing("--allow"):
+        check_allowed(allow or ())
     series = run_series(
         lambda: begun_series("ab", resume, begun, given=[base, out]),
         in_turn,
@@ -104,17 +102,12 @@ def ab(
     found = gate(
         series.records("head"), series.records("base"), limits, allowed=allow or ()
     )
-    told = [json.dumps(one.to_json()) for one in found]
-    width = shutil.get_terminal_size().columns
-    for line in told if as_json else lines(found, width) if found else ():
-        typer.echo(line)
-    strict = inconclusive == "fail"
-    publish(found, summary, annotate=annotate, strict=strict)
-    bad = {"regression", "incomparable"}
-    bad |= {"inconclusive"} if strict else set()
+    tell(found, as_json=as_json)
     if not found:
         typer.echo("no round of the head counts: nothing is judged", err=True)
-    if series.failed or not found or any(one.verdict in bad for one in found):
+    strict = inconclusive == "fail"
+    publish(found, summary, annotate=annotate, strict=strict)
+    if series.failed or bad(found, strict=strict):
         raise typer.Exit(1)
 
 

@@ -12,6 +12,9 @@ CAPTION = (
     "called one a regression (and would by the normal law), and halves in turn."
 )
 
+# What differs by more is told to differ by more.
+_MOST = 9.99
+
 
 def lines(suite: Suite, width: int) -> list[str]:
     """The table, what spoils its numbers, and the suite as a whole."""
@@ -68,7 +71,9 @@ def _row(one: Quiet) -> dict[str, str]:
 
 
 def _percent(share: float | None) -> str:
-    return NONE if share is None else f"{100 * share:.2f} %"
+    if share is None:
+        return NONE
+    return f"{100 * share:.3g} %" if share < _MOST else f"> {100 * _MOST:g} %"
 
 
 def _count(tally: Tally) -> str:

@@ -1,0 +1,40 @@
+"""How commands that judge are told limits, and tell verdicts."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from pytest_lem.cli.choosing import refusing
+
+if TYPE_CHECKING:
+    from pytest_lem.gate.limit import Limit
+    from pytest_lem.gate.verdict import Finding
+
+DEFAULT_LIMIT = "energy_per_output_token_j:5%"
+
+
+def limits_of(fail: Sequence[str]) -> "list[Limit]":
+    """Those of --fail; ends the command where one is none."""
+    from pytest_lem.gate.limit import Limit
+
+    with refusing("--fail"):
+        return [Limit.parse(text) for text in fail]
+
+
+def tell(found: "Sequence[Finding]", *, as_json: bool) -> None:
+    """Print the table of verdicts, or an object for each."""
+    from pytest_lem.report.gate import lines
+
+    told = [json.dumps(one.to_json()) for one in found]
+    width = shutil.get_terminal_size().columns
+    for line in told if as_json else lines(found, width) if found else ():
+        typer.echo(line)
+
+
+def bad(found: "Sequence[Finding]", *, strict: bool) -> bool:
+    """Whether exit status 1 is due: for nothing judged, too."""
+    verdicts = {"regression", "incomparable", *(["inconclusive"] * strict)}
+    return not found or any(one.verdict in verdicts for one in found)
