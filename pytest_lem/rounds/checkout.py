@@ -1,12 +1,14 @@
 """Where the code of a side lies: a revision checked out for a while, or a directory."""
 
+import fcntl
 import hashlib
+import os
 import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from pytest_lem.machine.cache import user_cache
 from pytest_lem.spec.nearest import unknown
 
 _AS_DIRECTORY = (".", "/", "~")
+# Somebody has it, took it away since, or it is no checkout.
+_NOT_LEFT = (BlockingIOError, FileNotFoundError, NotADirectoryError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,31 +95,76 @@ def _as_it_is(directory: Path) -> Checkout:
 @contextmanager
 def _worktree(one: Source, here: Path) -> Iterator[Checkout]:
     assert one.commit is not None
-    folder = _folder(f"{one.commit[:9]}-")
-    # Named by its last part in .git/worktrees, which must be one of its kind.
-    root = folder / folder.name
-    try:
+    with _folder(f"{one.commit[:9]}-") as folder:
+        root = _root(folder)
         hooks = ("-c", "core.hooksPath=/dev/null")
         _git(here, *hooks, "worktree", "add", "--detach", str(root), one.commit)
         start = root / _git(here, "rev-parse", "--show-prefix").strip()
         if not start.is_dir():
             raise ConfigError(f"{one.text} has no directory {start.relative_to(root)}")
         yield Checkout(root=root, start=start)
-    finally:
-        with _undisturbed():
-            _try_git(here, "worktree", "remove", "--force", "--force", str(root))
-            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _folder(prefix: str) -> Path:
+@contextmanager
+def _folder(prefix: str) -> Iterator[Path]:
+    """A folder for a worktree, ours as long as we live by a lock of the kernel's."""
     above = user_cache() / "checkouts"
     try:
         above.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=prefix, dir=above)).resolve()
+        with _locked(above, wait=True):
+            _sweep(above)
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=above)).resolve()
+            ours = _lock(folder, wait=False)
     except OSError as error:
         raise ConfigError(
             f"{above}: {error.strerror}; set LEM_CACHE_DIR to a writable directory"
         ) from error
+    try:
+        yield folder
+    finally:
+        with _undisturbed():
+            _remove(folder)
+            os.close(ours)
+
+
+def _sweep(above: Path) -> None:
+    """Remove what is left of those who were killed."""
+    for folder in above.iterdir():
+        with suppress(*_NOT_LEFT), _locked(folder, wait=False):
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    root = _root(folder)
+    ask = ("rev-parse", "--path-format=absolute", "--git-common-dir")
+    if root.is_dir() and (common := _try_git(root, *ask)):
+        away = ("worktree", "remove", "--force", "--force", str(root))
+        _try_git(Path(common.strip()), *away)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _root(folder: Path) -> Path:
+    """Named as its folder: .git/worktrees knows it by that, which must be unique."""
+    return folder / folder.name
+
+
+def _lock(folder: Path, *, wait: bool) -> int:
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BaseException:
+        os.close(held)
+        raise
+    return held
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool) -> Iterator[None]:
+    held = _lock(folder, wait=wait)
+    try:
+        yield
+    finally:
+        os.close(held)
 
 
 @contextmanager

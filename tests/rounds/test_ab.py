@@ -3,12 +3,14 @@
 import json
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 from typer.testing import CliRunner
 
 from pytest_lem.cli import app
+from pytest_lem.rounds.checkout import checked_out, source
 from pytest_lem.rounds.turns import in_turn, turns
 
 SPEED = "--fail=output_throughput_tps:10%"
@@ -114,6 +116,25 @@ def test_ctrl_c_leaves_no_checkout_and_the_rest_can_be_run_later(project):
     done = project.lem("ab", f"--resume={out}")
     assert done.returncode == 2
     assert "base: the files of HEAD changed since the first round" in done.stderr
+
+
+def test_what_a_killed_one_left_is_removed_by_the_next(project, monkeypatch):
+    """Not what another that lives has checked out."""
+    monkeypatch.setenv("LEM_CACHE_DIR", str(project.cache))
+    dies = (
+        "import os, pathlib; from pytest_lem.rounds.checkout import *; "
+        "here = pathlib.Path(); held = checked_out([source('main', here)], here); "
+        "held.__enter__(); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", dies], cwd=project.path, check=True)
+    assert len(project.left()) == 2
+    one, other = (source(name, project.path) for name in ("main", "HEAD"))
+    with checked_out([one], project.path) as mine:
+        with checked_out([other], project.path) as its:
+            roots = {mine[one].root, its[other].root}
+            assert {folder / folder.name for folder in project.left()[:2]} == roots
+            assert len(project.left()) == 4
+    assert project.left() == []
 
 
 def test_what_cannot_be_run_is_told_in_one_line(project, monkeypatch):
