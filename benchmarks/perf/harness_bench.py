@@ -30,7 +30,6 @@ from pytest_lem.worker.devices import environment_for, inherited
 from pytest_lem.workload.models import Model, resolve
 
 PAUSE_S = 0.3  # the threads of one engine spin for a while after their last work
-TOUCH_TOKENS = 8  # a GPU that was idle runs slowly at first: neither side's concern
 WARM = 3
 HERE = Path(__file__).parent
 
@@ -181,10 +180,12 @@ def window_against_loop(
             asked = case.prompts(seed, calls)
             return client.generate(asked, case.options(tokens)).duration_s
 
+        # A GPU that was idle runs slowly at first, which is neither side's concern: a
+        # batch comes before each turn.
         def loop_s() -> float:
             time.sleep(PAUSE_S)
             seed = next(turns["bare"])
-            looped(-2 - seed, 1, TOUCH_TOKENS)
+            looped(-2 - seed, 1, case.output_tokens)
             return looped(seed, case.calls, case.output_tokens)
 
         def window_s() -> float:
@@ -193,7 +194,7 @@ def window_against_loop(
                 names[:] = metering.names
                 time.sleep(PAUSE_S)
                 seed = next(turns["harness"])
-                passed(-2 - seed, 1, TOUCH_TOKENS)
+                passed(-2 - seed, 1, case.output_tokens)
                 return passed(seed, case.calls, case.output_tokens)
 
         note(f"{label}: {number} pairs of window and bare loop, meter {meter}")

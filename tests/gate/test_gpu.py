@@ -17,21 +17,26 @@ from .whole import Sessions, hindered
 
 GPUS = gpu.discover()
 METRIC = "energy_per_output_token_j"
+# Long prompts: the GPU is what limits. On a host that launches the kernels of short
+# steps too slowly sessions differed by 16 %.
 INI = (
     "lem_backend = transformers",
     "lem_model = synthetic:llama-3.2-1b",
     "lem_meter = nvml",
     "lem_idle = off",
     "lem_warmup = fixed:1",
-    "lem_windows = 2",
-    "lem_cycles = 2",
+    "lem_windows = 6",
+    "lem_cycles = 1",
     "lem_set =",
     "    precision=bfloat16",
-    "    input_tokens=32",
-    "    output_tokens=128",
+    "    batch_size=64",
+    "    input_tokens=2048",
+    "    output_tokens=2",
 )
-# A GPU that waits draws less than one that works: time alone has to cost more.
-STOPPED = 1 / 3
+# A GPU that waits draws about a fifth of what it draws at work, and works on for a
+# while after its worker was stopped: 60 % of the time cost some 30 % of the energy.
+STOPPED = 3 / 5
+PERIOD_S = 2.0
 LOAD = """
 import time, torch
 one = torch.randn(2048, 2048, device="cuda")
@@ -85,11 +90,11 @@ def test_joules_per_token_pass_unchanged_and_regress_where_the_worker_is_stopped
     assert (status, verdict) == (0, "pass")
     assert one.cycles[0].windows[0].energy.meter == "nvml"
 
-    with hindered(sessions.path, STOPPED):
-        status, verdict, one = judged("stopped for a third of the time")
+    with hindered(sessions.path, STOPPED, PERIOD_S):
+        status, verdict, one = judged("stopped for 60 % of the time")
     (rule,) = one.gate["rules"]
     assert (status, verdict) == (1, "regression")
-    assert rule["shift"]["ratio"] > 1.25
+    assert rule["shift"]["ratio"] > 1.15
     (case,) = ET.parse(sessions.path / "j.xml").findall(".//testcase")
     assert f"regression: {METRIC}" in case.find("failure").get("message")
 
