@@ -1,13 +1,12 @@
 """The gate of a session: its reference, and the verdicts as experiments end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.front.gate_options import DEFAULT_LIMIT
-from pytest_lem.front.program import Program
 from pytest_lem.front.settings import Settings
 from pytest_lem.front.storing import place_of
 from pytest_lem.gate.budget import Spending, spend
@@ -28,6 +27,45 @@ _ORDER = ("regression", "exceeded", "incomparable", "inconclusive", "pass")
 Judged = Finding | Spending
 
 
+class Suite(Protocol):
+    """All that is measured in a session."""
+
+    @property
+    def identities(self) -> Mapping[str, str]:
+        """By the id of each experiment."""
+
+    @property
+    def entries(self) -> Collection[str]:
+        """The ids of those that are planned."""
+
+    def demands(self, name: str) -> Demands:
+        """What is asked of an experiment's numbers."""
+
+
+class Joined:
+    """A suite as its workers left it: each judged its own by what was asked of it."""
+
+    def __init__(self, record: Record, settings: Settings) -> None:
+        self.identities = {one.id: one.identity for one in record.experiments}
+        self.entries = self.identities
+        self._else = Demands(compare_fail=settings["compare-fail"])
+        self._rules = {
+            one.id: one.gate["rules"] for one in record.experiments if one.gate
+        }
+
+    def demands(self, name: str) -> Demands:
+        """What its rules say; what the settings do where it was not judged."""
+        if (rules := self._rules.get(name)) is None:
+            return self._else
+        limits = [one for one in rules if "limit_pct" in one]
+        return Demands(
+            compare_fail=tuple(
+                f"{one['metric']}:{one['limit_pct']}%" for one in limits
+            ),
+            budgets={r["budget"]: r["amount"] for r in rules if "budget" in r},
+        )
+
+
 class Gating:
     """Judges experiments by the reference of the session; nothing where it has none.
 
@@ -35,10 +73,10 @@ class Gating:
     judged fails.
     """
 
-    def __init__(self, settings: Settings, root: Path, program: Program) -> None:
+    def __init__(self, settings: Settings, root: Path, suite: Suite) -> None:
         self._settings = settings
         self._root = root
-        self._program = program
+        self._suite = suite
         self.strict = settings["inconclusive"] == "fail" or settings["strict"]
         self.references: list[Reference] = []
         self._stored: list[Stored] = []
@@ -60,14 +98,14 @@ class Gating:
 
     def judges(self, name: str) -> bool:
         """Whether there is something to hold an experiment against."""
-        return bool(self.references or self._demands(name).budgets)
+        return bool(self.references or self._suite.demands(name).budgets)
 
     def judge(self, record: Record) -> tuple[str | None, list[Judged]]:
         """The verdict on the one experiment of a record, and what fails its test.
 
         It is judged as one of the suite's, of which others are to come.
         """
-        questions = sum(len(self._limits(name)) for name in self._program.entries)
+        questions = sum(len(self._limits(name)) for name in self._suite.entries)
         found: list[Judged] = [*self._compare(record, among=questions)]
         found += self._spend(record)
         bad = [one for one in found if self._fails(one)]
@@ -77,17 +115,11 @@ class Gating:
     def complete(self, record: Record) -> Record:
         """The record of the session with all verdicts, as its suite has them."""
         self.found, self.spent = self._compare(record), self._spend(record)
-        experiments = []
-        for one in record.experiments:
-            mine: list[Judged] = [it for it in self.found if it.experiment == one.id]
-            mine += [it for it in self.spent if it.experiment == one.id]
-            if not mine:
-                experiments.append(one)
-                continue
-            nulls = {key: why for key, why in one.nulls.items() if key != "gate"}
-            update = {"gate": _block(mine), "nulls": nulls}
-            experiments.append(one.model_copy(update=update))
-        return record.model_copy(update={"experiments": experiments})
+        return _with_blocks(record, [*self.found, *self.spent])
+
+    def noted(self, record: Record) -> Record:
+        """The record of a worker with its verdicts, which are not the last word."""
+        return _with_blocks(record, [*self._compare(record), *self._spend(record)])
 
     def late(self) -> Iterator[str]:
         """A line for each experiment that only the whole suite shows to be worse."""
@@ -110,15 +142,13 @@ class Gating:
 
     def _spend(self, record: Record) -> list[Spending]:
         judged = (
-            spend(it, self._demands(it.experiment.id).budgets) for it in sides(record)
+            spend(it, self._suite.demands(it.experiment.id).budgets)
+            for it in sides(record)
         )
         return [*chain.from_iterable(judged)]
 
-    def _demands(self, name: str) -> Demands:
-        return self._program.experiments[name].demands
-
     def _limits(self, name: str) -> list[Limit]:
-        texts = self._demands(name).compare_fail or (DEFAULT_LIMIT,)
+        texts = self._suite.demands(name).compare_fail or (DEFAULT_LIMIT,)
         return list(map(Limit.parse, texts))
 
     def _read(self, name: str) -> Reference:
@@ -126,7 +156,7 @@ class Gating:
         typed = settings.origins["compare"] == "cli"
         root = Path.cwd() if typed else self._root
         place = place_of(settings, self._root) or parse_place(DEFAULT, self._root)
-        run = self._program.identities.items()
+        run = self._suite.identities.items()
         try:
             return read_reference(name, root=root, place=place, run=run)
         except ConfigError as error:
@@ -152,6 +182,19 @@ def worst(found: Sequence[Judged]) -> str | None:
     """The verdict on an experiment; None where it was not judged."""
     told = {one.verdict for one in found}
     return next((verdict for verdict in _ORDER if verdict in told), None)
+
+
+def _with_blocks(record: Record, found: Sequence[Judged]) -> Record:
+    """Each experiment that was judged with its verdicts."""
+    experiments = []
+    for one in record.experiments:
+        if mine := [it for it in found if it.experiment == one.id]:
+            nulls = {key: why for key, why in one.nulls.items() if key != "gate"}
+            update = {"gate": _block(mine), "nulls": nulls}
+            experiments.append(one.model_copy(update=update))
+        else:
+            experiments.append(one)
+    return record.model_copy(update={"experiments": experiments})
 
 
 def _block(found: Sequence[Judged]) -> dict[str, Any]:

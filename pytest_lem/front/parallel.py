@@ -166,7 +166,7 @@ class Joint:
         if not self._sessions.is_dir():
             return
         from pytest_lem.front.findings import write_reports
-        from pytest_lem.front.gating import Gating
+        from pytest_lem.front.gating import Gating, Joined
         from pytest_lem.front.storing import Storing
         from pytest_lem.records.joining import joined
 
@@ -175,11 +175,11 @@ class Joint:
             return
         record = joined(parts, status)
         settings = self._config.stash[SETTINGS]
-        self.gating = Gating(settings, self._config.rootpath)
+        self.gating = Gating(settings, self._config.rootpath, Joined(record, settings))
         storing = Storing(settings, self._config.rootpath)
         try:
             storing.open()
-            self.gating.open((one.id, one.identity) for one in record.experiments)
+            self.gating.open()
         except LemError as error:
             self.unwritten += error.message.splitlines()
         self.final = self.gating.complete(record)

@@ -32,6 +32,7 @@ from pytest_lem.measure.prompting import by_content as files_by_content
 from pytest_lem.measure.prompting import recipe
 from pytest_lem.schedule.order import derived_seed
 from pytest_lem.schedule.plan import Entry, Step, estimate_s, make_plan
+from pytest_lem.spec.demands import Demands
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.experiment import Experiment, identity
 from pytest_lem.spec.gaps import Gaps
@@ -75,6 +76,10 @@ class Program:
         """Leave out all experiments but those of these names."""
         kept = {k: one for k, one in self.experiments.items() if k in names}
         self.experiments = kept
+
+    def demands(self, name: str) -> Demands:
+        """What is asked of an experiment's numbers."""
+        return self.experiments[name].demands
 
     def late(self, item_id: str, workload: Workload, cycle: int) -> Experiment:
         """The experiment with the workload that the test's body gave it."""

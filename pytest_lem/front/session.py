@@ -237,7 +237,7 @@ class LemSession:
     def _hand_over(self, record: Record) -> None:
         """Leave the record to the controller, which makes one of all workers'."""
         self._findings.show(record)
-        for one in record.experiments:
+        for one in self.gating.noted(record).experiments:
             self._put(record.model_copy(update={"experiments": [one]}))
         self._storing.close()
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_lem.front.gating import Gating
+from pytest_lem.front.gating import Gating, Joined
 from pytest_lem.front.settings import Settings
 from pytest_lem.gate.lending import stored_of
 from pytest_lem.gate.shelf import store_noise
@@ -20,9 +20,8 @@ ENERGY = "energy_per_output_token_j"
 def program():
     """A suite of one experiment, to which others are added."""
     demands = Demands(compare_fail=(f"{ENERGY}:5%",))
-    experiments = {"t.py::test": SimpleNamespace(demands=demands)}
     return SimpleNamespace(
-        experiments=experiments, identities={}, entries=["t.py::test"]
+        demands=lambda name: demands, identities={}, entries=["t.py::test"]
     )
 
 
@@ -89,3 +88,11 @@ def test_noise_of_this_machine_stands_in_for_sessions(
     assert gating.judge(run)[0] == "regression"
     (rule,) = gating.complete(run).experiments[0].gate["rules"]
     assert rule["noise"].startswith("noise of 3 sessions stored 2026-01-03")
+
+
+def test_what_was_asked_is_known_from_what_workers_noted(gating, make_report):
+    """Of an experiment that no worker judged the settings say it."""
+    record = gating.noted(make_report([1.0, 1.0], day=20))
+    joined = Joined(record, {"compare-fail": (f"{ENERGY}:9%",)})
+    assert joined.demands("t.py::test").compare_fail == (f"{ENERGY}:5.0%",)
+    assert joined.demands("t.py::other").compare_fail == (f"{ENERGY}:9%",)
