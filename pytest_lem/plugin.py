@@ -20,10 +20,9 @@ from pytest_lem.front.items import (
 )
 from pytest_lem.front.loop import (
     interruptible,
+    note_fate,
     run_in_place,
     run_silently,
-    run_turns,
-    turns,
 )
 from pytest_lem.front.options import add_options
 from pytest_lem.front.parallel import Joint, distributes, tell_controller
@@ -121,10 +120,20 @@ def pytest_collection_modifyitems(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Forget the experiments that --lf and its like took out after us."""
+    """Forget the experiments that --lf and its like took out after us.
+
+    The others are the plan: what stands against going on with an earlier one is said
+    here.
+    """
     state = session.config.stash.get(SESSION, None)
-    if state is not None:
-        state.program.keep({item.nodeid for item in session.items})
+    if state is None:
+        return
+    state.program.keep({item.nodeid for item in session.items})
+    planned = state.ready and state.program.steps
+    if planned and not session.config.option.collectonly:
+        problems = state.lay_out()
+        if problems:
+            raise pytest.UsageError(*problems)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
@@ -152,10 +161,9 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         return None
     if config.stash[SETTINGS]["plan"]:
         return _print_plan(config, state)
-    by_id = {item.nodeid: item for item in session.items}
-    steps = [(by_id[name], cycle) for name, cycle in state.program.steps]
-    with interruptible():
-        run_turns(session, turns(session.items, steps), state.over)
+    from pytest_lem.front.planning import run_plan
+
+    run_plan(session, state.planning, state.over)
     return True
 
 
@@ -206,8 +214,11 @@ def pytest_runtest_makereport(
     report = yield
     if is_measured(item) and (state := item.config.stash.get(SESSION, None)):
         state.streak.hear(item, report, asserted=_may_change(call))
-    if is_measured(item) and report.when == "call":
+    called = is_measured(item) and report.when == "call"
+    if called:
         item.stash[HELD_BACK] = not report.passed and _may_change(call)
+    note_fate(item, report)
+    if called:
         if item.stash.get(SILENT, False) and _enough(item):
             item.stash[SILENT] = False
         if not item.stash.get(SILENT, False):
@@ -271,6 +282,8 @@ def pytest_terminal_summary(
         terminalreporter.line(line)
     for problem in [*state.problems, *state.unwritten]:
         terminalreporter.line(problem, red=True)
+    if state.left is not None:
+        terminalreporter.line(state.left)
 
 
 def _plan(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
@@ -358,6 +371,7 @@ def _print_plan(config: pytest.Config, state: "LemSession") -> bool:
     from pytest_lem.report.terminal import plan_lines
 
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
-    for line in plan_lines(state.describe(), state.program.steps) if reporter else ():
+    lines = plan_lines(state.describe(), state.planning.steps())
+    for line in lines if reporter else ():
         reporter.write_line(line)
     return True

@@ -1,10 +1,11 @@
 """What a session found: its cycles as they come, and the record and reports of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_lem.analysis.stats import Statistics
+from pytest_lem.front.earlier import Earlier
 from pytest_lem.front.program import Program
 from pytest_lem.front.settings import Settings
 from pytest_lem.measure.rawing import processes_of
@@ -30,29 +31,36 @@ class Findings:
         self._program = program
         self._settings = settings
         self._directory = directory
-        self._journal: Journal | None = None
+        self._journal = Journal(directory)
         self._cycles: dict[str, list[Cycle]] = {}
         self._executed: list[dict[str, Any]] = []
 
     def __bool__(self) -> bool:
         return bool(self._cycles)
 
-    def keep(self, item_id: str, cycle: Cycle) -> None:
-        """Take in a cycle, on disk first."""
-        if self._journal is None:
-            self._journal = Journal(self._directory)
-        self._journal.append(item_id, self._program.identities[item_id], cycle)
+    def keep(self, item_id: str, cycle: Cycle) -> str:
+        """Take in a cycle, on disk first; the hash of its line in the journal.
+
+        Raises StoreError where it cannot be written.
+        """
+        identity = self._program.identities[item_id]
+        digest = self._journal.append(item_id, identity, cycle)
         self._cycles.setdefault(item_id, []).append(cycle)
-        self._executed.append(
-            {
-                "experiment_id": item_id,
-                "cycle": cycle.index,
-                "attempt": cycle.attempt,
-                "status": cycle.status,
-                "started_at": cycle.started_at,
-                "ended_at": cycle.ended_at,
-            }
-        )
+        self._executed.append(_executed(item_id, cycle))
+        return digest
+
+    def restore(self, earlier: Earlier) -> None:
+        """Take in what an earlier session has measured of these experiments.
+
+        One that completed and does not count, was interrupted before that was known.
+        """
+        known = self._program.experiments
+        self._cycles = {k: one for k, one in earlier.cycles.items() if k in known}
+        for name, cycle, counts in earlier.ran:
+            told = _executed(name, cycle)
+            if cycle.status == "complete" and not counts:
+                told["status"] = "interrupted"
+            self._executed += [told] if name in known else []
 
     def has(self, item_id: str) -> bool:
         """Whether anything was measured of an experiment."""
@@ -88,10 +96,12 @@ class Findings:
         residue: Callable[[EngineSpec], Residue],
         *,
         only: str | None = None,
+        resumed: Sequence[str] = (),
     ) -> Record:
         """All of it; `residue` tells what engines of a spec left in memory of GPUs.
 
-        `only` names the one experiment that the record is to have.
+        `only` names the one experiment that the record is to have, `resumed` are the
+        times at which the session was gone on with.
         """
         program = self._program
         return Record(
@@ -106,6 +116,7 @@ class Findings:
                 planned=len(program.steps),
                 executed=self._executed,
                 skipped=program.skipped,
+                resumed=[*resumed],
             ),
             timeseries=timeseries,
             experiments=[
@@ -161,3 +172,14 @@ def write_reports(record: Record, settings: Settings, journal: Path) -> list[str
                 f"{journal}"
             )
     return unwritten
+
+
+def _executed(item_id: str, cycle: Cycle) -> dict[str, Any]:
+    return {
+        "experiment_id": item_id,
+        "cycle": cycle.index,
+        "attempt": cycle.attempt,
+        "status": cycle.status,
+        "started_at": cycle.started_at,
+        "ended_at": cycle.ended_at,
+    }

@@ -7,13 +7,13 @@ their reports are held back unless something other than an assertion went wrong.
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import pytest
 from _pytest.runner import runtestprotocol
 
-from pytest_lem.front.stash import CYCLE, ENDED, HELD_BACK, SILENT
+from pytest_lem.front.stash import CYCLE, ENDED, FATES, HELD_BACK, SILENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,15 @@ def turns(
     return found + [Turn(item=item, cycle=None, last=True) for item in others]
 
 
+Around = Callable[[pytest.Item, int | None], AbstractContextManager[None]]
+"""What is done before and after a run of an item: cycle, or None of other tests."""
+
+
 def run_turns(
-    session: pytest.Session, plan: Sequence[Turn], over: Callable[[], str | None]
+    session: pytest.Session,
+    plan: Sequence[Turn],
+    over: Callable[[], str | None],
+    around: Around,
 ) -> None:
     """Walk the plan as pytest walks its items, with its ways of stopping.
 
@@ -53,7 +60,8 @@ def run_turns(
         if turn.item.stash.get(ENDED, False):
             continue
         following = _following(plan, k)
-        _run(turn, following)
+        with around(turn.item, turn.cycle):
+            _run(turn, following)
         if turn.item.stash.get(ENDED, False):
             _tear_down_to(session, _following(plan, k), following)
         if plan[k + 1 :] and not session.shouldstop:
@@ -103,6 +111,17 @@ def run_in_place(
             item.session._setupstate.teardown_exact(nextitem)
             return True
     return None
+
+
+def note_fate(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Note how a phase ended, for the plan; an assertion is for the last cycle."""
+    fates = item.stash.get(FATES, None)
+    if fates is None or report.passed:
+        return
+    if hasattr(report, "wasxfail"):
+        fates.add("xfailed")
+    elif report.when != "call" or not item.stash.get(HELD_BACK, False):
+        fates.add(report.outcome)
 
 
 def _run(turn: Turn, following: pytest.Item | None) -> None:

@@ -8,6 +8,7 @@ import pytest
 from pytest_lem.front.effort_options import EFFORT_OPTIONS
 from pytest_lem.front.gate_options import GATE_OPTIONS
 from pytest_lem.front.ini_options import INI_OPTIONS
+from pytest_lem.front.plan_options import PLAN_OPTIONS
 from pytest_lem.front.schedule_options import SCHEDULE_OPTIONS
 from pytest_lem.front.statistics_options import STATISTICS_OPTIONS
 from pytest_lem.front.sweep_options import SWEEP_OPTIONS
@@ -335,6 +336,7 @@ OPTIONS: tuple[Option, ...] = (
         metavar="FACTOR",
         help="power usage effectiveness of the building, for emissions (default: 1.0)",
     ),
+    *PLAN_OPTIONS,
     *STATISTICS_OPTIONS,
     *GATE_OPTIONS,
     *SWEEP_OPTIONS,
@@ -352,6 +354,8 @@ def add_options(parser: pytest.Parser) -> None:
         extra: dict[str, Any] = {"action": "store", "metavar": option.metavar}
         if option.parse is truth:
             extra = {"action": "store_const", "const": "true"}
+        elif option.bare is not None:
+            extra |= {"nargs": "?", "const": option.bare}
         elif option.many:
             extra = {"action": "append", "metavar": option.metavar}
         group.addoption(

@@ -109,6 +109,7 @@ class Joint:
         self.problems: list[str] = []
         self.unwritten: list[str] = []
         self.told: list[str] = []
+        self.left: str | None = None
         self.store: Place | None = None
         self.ready = False
         self.gating: Gating | None = None
@@ -208,6 +209,8 @@ def _against(config: pytest.Config) -> Iterator[str]:
         yield f"--tx={elsewhere[0]}: measured is this machine; say pytest -n"
     if settings["plan"]:
         yield f"{settings.says('plan')}: the plan is that of one process: leave out -n"
+    if settings["resume"] is not None:
+        yield f"{settings.says('resume')}: workers keep no plan: leave out -n"
     if settings.origins["order"] == "cli" and settings["order"] != "grouped":
         yield (
             f"--lem-order={settings['order']}: under pytest -n the cycles of an "

@@ -32,6 +32,7 @@ from pytest_lem.measure.prompting import by_content as files_by_content
 from pytest_lem.measure.prompting import recipe
 from pytest_lem.schedule.order import derived_seed
 from pytest_lem.schedule.plan import Entry, Step, estimate_s, make_plan
+from pytest_lem.schedule.planfile import PlanFile
 from pytest_lem.spec.demands import Demands
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.experiment import Experiment, identity
@@ -59,6 +60,7 @@ class Program:
         self.items: dict[str, pytest.Item] = {}
         self.skipped: list[dict[str, str]] = []
         self.left_out = 0
+        self._restored: set[str] = set()
         self._models: dict[tuple[str, str], Model] = {}
         self._adapters: dict[str, dict[str, str]] = {}
 
@@ -81,6 +83,16 @@ class Program:
         """What is asked of an experiment's numbers."""
         return self.experiments[name].demands
 
+    def restore(self, plan: PlanFile) -> None:
+        """Take in the work that only tests' bodies knew, from an earlier session."""
+        for one in plan.experiments:
+            if one.found is None or one.experiment_id not in self.experiments:
+                continue
+            name, workload = one.experiment_id, Workload.model_validate(one.workload)
+            self.experiments[name] = self.experiments[name].with_workload(workload)
+            self.identities[name] = one.found
+            self._restored.add(name)
+
     def late(self, item_id: str, workload: Workload, cycle: int) -> Experiment:
         """The experiment with the workload that the test's body gave it."""
         item = self.items[item_id]
@@ -89,7 +101,7 @@ class Program:
         check_load(late, item.config)
         check_search(late, item.config)
         known, found = self.identities[item_id], self._identify(late)
-        if cycle > 0 and found != known:
+        if (cycle > 0 or item_id in self._restored) and found != known:
             raise ConfigError(
                 f"cycle {cycle} measures other work than cycle 0 (identity {found}, "
                 f"was {known}): give lem() the same Workload in every cycle"
@@ -103,7 +115,7 @@ class Program:
         """Take in what a test's own loop counted: the work of all its cycles."""
         planned = self._identify(self.experiments[item_id])
         known, found = self.identities[item_id], loop_identity(item_id, planned, work)
-        if cycle > 0 and found != known:
+        if (cycle > 0 or item_id in self._restored) and found != known:
             raise ConfigError(
                 f"cycle {cycle} counted other work than cycle 0 (identity {found}, was "
                 f"{known}): windows, requests and their tokens must be the same in "

@@ -1,7 +1,7 @@
 """`--lem-search`: which experiments it can be asked of, and what it found of each."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -72,6 +72,15 @@ class Searches:
     def __init__(self, asked: "Search | None") -> None:
         self._asked = asked
         self._rates_rps: dict[str, float] = {}
+
+    def restore(self, cycles: "Mapping[str, Sequence[Cycle]]") -> None:
+        """Take in the rates that an earlier session found, by its trials."""
+        from pytest_lem.records.search import search_record
+
+        for name, some in cycles.items():
+            found = search_record(some)
+            if found is not None and found["rate_rps"] is not None:
+                self._rates_rps[name] = found["rate_rps"]
 
     def at_found(
         self,

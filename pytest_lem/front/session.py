@@ -8,12 +8,13 @@ from typing import Any, Literal
 import pytest
 
 import pytest_lem
-from pytest_lem.errors import ConfigError, LemError
+from pytest_lem.errors import ConfigError, LemError, StoreError
 from pytest_lem.front.conditions import carbon_factors, gaps_of, idle_policy
 from pytest_lem.front.findings import Findings
 from pytest_lem.front.gating import Gating, Judged
 from pytest_lem.front.live import progress_of
 from pytest_lem.front.parallel import Parts, share_of, tell_controller
+from pytest_lem.front.planning import Planning, plan_file
 from pytest_lem.front.premises import Premises
 from pytest_lem.front.program import Program
 from pytest_lem.front.searching import Searches
@@ -31,6 +32,7 @@ from pytest_lem.records.extended import UNREAD
 from pytest_lem.records.record import Cycle, Record, Session
 from pytest_lem.records.result import Result
 from pytest_lem.report.terminal import Outline
+from pytest_lem.schedule.resuming import choose
 from pytest_lem.spec.workload import Workload
 from pytest_lem.store.place import Place
 
@@ -61,17 +63,23 @@ class LemSession:
         self.share = share_of(config)
         now = datetime.now(UTC).astimezone()
         self._started_at = now.isoformat(timespec="milliseconds")
-        self._id = f"{now:%Y%m%dT%H%M%S}-{os.getpid()}"
-        here = self._id
+        here = self._id = f"{now:%Y%m%dT%H%M%S}-{os.getpid()}"
+        sessions = config.rootpath / ".lem" / "sessions"
+        directory = sessions / here
         if self.share is not None:
             self._started_at, self._id = self.share.started_at, self.share.session
             here = f"{self._id}-{self.share.worker}"
-        directory = config.rootpath / ".lem" / "sessions" / here
+            directory = sessions / here
+        elif settings["resume"] is not None:
+            directory = choose(config.rootpath, settings["resume"])
+            self._id = directory.name
+            here = f"{self._id}-{here}"
         self._parts = Parts(directory)
-        self._traces = Traces(settings, here, directory / "trace")
+        self._traces = Traces(settings, here, directory / f"trace-{here}")
         self._findings = Findings(self.program, settings, directory)
         self.gating = Gating(settings, config.rootpath, self.program)
         self.streak = Streak(settings)
+        self.planning = Planning(config, self.program, directory)
         self._storing = Storing(settings, config.rootpath)
         self._premises = Premises(
             config, self.program, self._traces, directory, progress, self.share
@@ -83,6 +91,26 @@ class LemSession:
             self._storing.open()
             self.gating.open()
             self._premises.open()
+        except LemError as error:
+            return str(error).splitlines()
+        return []
+
+    def lay_out(self) -> list[str]:
+        """Take the plan, or that of the session that is gone on with.
+
+        Returns a line for each thing that stands against it. Workers keep none.
+        """
+        if self.share is not None:
+            return []
+        try:
+            fresh = plan_file(self.program, self._premises, self._id, self._started_at)
+            look_only = self.settings["plan"]
+            earlier = self.planning.load(fresh, look_only=look_only)
+            if earlier is not None and not look_only:
+                self._started_at = earlier.plan.started_at
+                self.program.restore(earlier.plan)
+                self._findings.restore(earlier)
+                self._searches.restore(earlier.cycles)
         except LemError as error:
             return str(error).splitlines()
         return []
@@ -99,6 +127,7 @@ class LemSession:
             backends=[self._premises.with_version(name) for name in backends],
             meter=_meter(self._premises.metering),
             gpus=[one.name for one in self._premises.gpus],
+            resumed=self.planning.describe(),
             experiments=len(program.entries),
             steps=len(program.steps),
             left_out=program.left_out,
@@ -126,7 +155,8 @@ class LemSession:
     def unwritten(self) -> list[str]:
         """A line for each report, record or trace that could not be written."""
         problem = self._traces.problem
-        found = [*([problem] if problem else []), *self._findings.unwritten]
+        found = [one for one in (problem, self.planning.problem) if one]
+        found += self._findings.unwritten
         return found + self._storing.problems
 
     def bench(self, item_id: str, turn: int) -> Bench:
@@ -195,8 +225,15 @@ class LemSession:
         """A line for each label that records were given, or were not."""
         return self._storing.told
 
+    @property
+    def left(self) -> str | None:
+        """What of the plan is still to run, in words; None if nothing is."""
+        return self.planning.left()
+
     def over(self) -> str | None:
-        """Why nothing more is measured; None while there is time."""
+        """Why nothing more is measured; None while there is time, and room."""
+        if self.planning.problem:
+            return self.planning.problem
         if self._premises.over():
             return f"{self.settings.says('session-timeout')} is over"
         return None
@@ -213,17 +250,19 @@ class LemSession:
             laboratory = self._premises.laboratory
             self.problems += laboratory.problems if laboratory else []
             timeseries = self._traces.save(self._meta())
-            if self._findings and laboratory is not None:
+            if self._findings:
                 record = self._findings.record(
                     self._session("interrupted" if interrupted else "complete"),
                     self._premises.environment,
                     timeseries,
-                    laboratory.residue,
+                    laboratory.residue if laboratory else lambda _: UNREAD,
+                    resumed=self.planning.resumed,
                 )
                 if self.share is not None:
                     self._hand_over(record)
                 else:
                     self._publish(record)
+            self.planning.end()
             tell_controller(
                 self.config, problems=self.problems, unwritten=self.unwritten
             )
@@ -246,7 +285,12 @@ class LemSession:
         self._parts.put(position, record)
 
     def _keep(self, item_id: str, cycle: Cycle) -> None:
-        self._findings.keep(item_id, cycle)
+        try:
+            digest = self._findings.keep(item_id, cycle)
+        except StoreError as error:
+            self.planning.problem = error.message
+            raise
+        self.planning.kept(digest, cycle)
         if cycle.raw_path is not None:
             self._findings.share(self._so_far(item_id), cycle)
         self._traces.flush()
@@ -263,6 +307,7 @@ class LemSession:
             None,
             lambda _: UNREAD,
             only=item_id,
+            resumed=self.planning.resumed,
         )
 
     def _meta(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pytest_lem.errors import ConfigError
 from pytest_lem.front.options import OPTIONS
 from pytest_lem.front.profiles import PROFILES
 from pytest_lem.front.values import Option
+from pytest_lem.schedule.resuming import choose
 
 if TYPE_CHECKING:
     from pytest_lem.meters.registry import Registry
@@ -121,6 +122,7 @@ def check(config: pytest.Config, settings: Settings) -> None:
     problems += [*_bad_effort(settings), *_bad_gate(settings)]
     problems += _bad_names(config, settings)
     problems += _bad_store(config, settings)
+    problems += _bad_resume(config, settings)
     if problems:
         raise pytest.UsageError(*problems)
 
@@ -159,6 +161,17 @@ def _bad_store(config: pytest.Config, settings: Settings) -> Iterator[str]:
         place_of(settings, config.rootpath)
     except ConfigError as error:
         yield error.message
+
+
+def _bad_resume(config: pytest.Config, settings: Settings) -> Iterator[str]:
+    if settings["resume"] is None:
+        if settings["rebuild-plan"]:
+            yield f"{settings.says('rebuild-plan')}: say --lem-resume with it"
+        return
+    try:
+        choose(config.rootpath, settings["resume"])
+    except ConfigError as error:
+        yield f"{settings.says('resume')}: {error}"
 
 
 def _bad_effort(settings: Settings) -> Iterator[str]:

@@ -33,3 +33,6 @@ FILE_PROBLEMS = pytest.StashKey[list[str]]()
 
 ENDED = pytest.StashKey[bool]()
 """On an item: it ended early and has been reported."""
+
+FATES = pytest.StashKey[set[str]]()
+"""On an item: how phases of this run ended: failed, skipped or xfailed."""

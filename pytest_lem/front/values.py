@@ -12,7 +12,10 @@ THERMAL_TIMEOUT_S = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """`--lem-NAME` and `lem_name`; `parse` raises ValueError with what is valid."""
+    """`--lem-NAME` and `lem_name`; `parse` raises ValueError with what is valid.
+
+    `bare` is what the option says where it is typed without a value.
+    """
 
     name: str
     parse: Callable[[str], Any]
@@ -21,6 +24,7 @@ class Option:
     metavar: str | None = None
     ini_only: bool = False
     many: bool = False
+    bare: str | None = None
 
     @property
     def dest(self) -> str:

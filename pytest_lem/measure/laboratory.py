@@ -175,9 +175,10 @@ class Laboratory:
         )
         self._pool = EnginePool(self._leftovers.unloaded)
         self._bench: Bench | None = None
-        self._started = 0
         self._start_s = 0.0
         self._before: tuple[str, int] | None = None
+        # A session that is gone on with keeps the logs it had.
+        self._started = len([*log_directory.glob("worker-*.log")])
         self.asked: Asked = {}
 
     def bench(self, experiment: Experiment, turn: int) -> Bench:

@@ -26,3 +26,20 @@ def write_atomic(path: Path, text: str) -> None:
         draft.open("w", encoding="utf-8", newline="") as file,
     ):
         file.write(text)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append a line, on the disk on return; the file is as it was where that fails."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        size = os.fstat(file).st_size
+        try:
+            left = memoryview(line + b"\n")
+            while left:
+                left = left[os.write(file, left) :]
+            os.fsync(file)
+        except BaseException:
+            os.ftruncate(file, size)
+            raise
+    finally:
+        os.close(file)

@@ -290,6 +290,7 @@ class Plan(_Part):
 
     `seed` drew the order, and is from a setting or from what the plan has in it. The
     gaps are those asked for; `timing.gap_s` of a cycle is the one before it.
+    `resumed` has the times at which the session was gone on with after it had ended.
     """
 
     order: str
@@ -300,6 +301,7 @@ class Plan(_Part):
     seed_source: Literal["setting", "plan"] = "setting"
     gap_s: FiniteFloat = 0.0
     cycle_gap_s: FiniteFloat = 0.0
+    resumed: list[str] = []
 
 
 class Session(_Part):

@@ -149,6 +149,7 @@ class Outline:
     search: str = ""
     open_ended: bool = False
     left_out: int = 0
+    resumed: Sequence[str] = ()
 
 
 def header(outline: Outline) -> list[str]:
@@ -165,7 +166,7 @@ def header(outline: Outline) -> list[str]:
             f"about {duration(outline.estimate_s)}"
         ),
     ]
-    lines += _search_lines(outline)
+    lines += [*_resumed_lines(outline), *_search_lines(outline)]
     if outline.reports:
         lines.append(f"lem reports: {', '.join(outline.reports)}")
     if outline.references:
@@ -285,6 +286,11 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def _resumed_lines(outline: Outline) -> list[str]:
+    """What of the plan an earlier session has done."""
+    return [f"lem resume: {visible(line)}" for line in outline.resumed]
 
 
 def _search_lines(outline: Outline) -> list[str]:

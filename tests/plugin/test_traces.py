@@ -127,7 +127,7 @@ def test_the_report_is_whole_without_its_files(project, run, report):
     assert whole.experiments[0].summary["energy_gross_j"].value > 0
     table = (project.path / "r.csv").read_text()
     assert whole.timeseries["trace_path"] in table
-    assert not list((project.path / ".lem").rglob("trace"))
+    assert not list((project.path / ".lem").rglob("trace*"))
     run(SOURCE, "--lem-meter=fake:100", "--lem-json=s.json")
     assert report("s.json").timeseries is None
 

@@ -1,0 +1,340 @@
+"""The plan file of a session: written as cycles run, read where one is gone on with."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_lem
+from pytest_lem.errors import StoreError
+from pytest_lem.front.earlier import Earlier, read_earlier, retell
+from pytest_lem.front.loop import interruptible, run_turns, turns
+from pytest_lem.front.premises import Premises
+from pytest_lem.front.program import Program
+from pytest_lem.front.settings import SETTINGS
+from pytest_lem.front.stash import ENDED, FATES
+from pytest_lem.measure.notebook import now
+from pytest_lem.records.journal import Journal
+from pytest_lem.records.record import Cycle
+from pytest_lem.schedule.planfile import (
+    PlanBook,
+    PlanFile,
+    PlannedCycle,
+    PlannedExperiment,
+    Status,
+)
+from pytest_lem.schedule.resuming import PlanLock, point_to
+from pytest_lem.spec.effort import EFFORT_KEYS, Effort
+from pytest_lem.spec.explained import settings
+
+COUNTED = ("complete", "rerun", "trial")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Now:
+    """The step that runs: what was kept of it, and what was reported."""
+
+    at: int
+    began_s: float
+    results: list[str] = field(default_factory=list)
+    energy_j: float | None = None
+    last: Cycle | None = None
+    reports: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Planning:
+    """Keeps the plan of a session on disk.
+
+    `problem` says why that could not be done. `notes` has a line for each thing that
+    was amiss with a session that is gone on with.
+    """
+
+    def __init__(
+        self, config: pytest.Config, program: Program, directory: Path
+    ) -> None:
+        self.problem: str | None = None
+        self.notes: list[str] = []
+        self._config = config
+        self._settings = config.stash[SETTINGS]
+        self._program = program
+        self._directory = directory
+        self._book = PlanBook(directory)
+        self._lock = PlanLock(directory)
+        self._plan: PlanFile | None = None
+        self._at: dict[tuple[str, int], int] = {}
+        self._place: dict[str, int] = {}
+        self._now: _Now | None = None
+        self._broken = self._begun = False
+
+    @property
+    def resumed(self) -> list[str]:
+        """When the session was gone on with."""
+        return self._plan.resumed if self._plan else []
+
+    def load(self, fresh: PlanFile, *, look_only: bool = False) -> Earlier | None:
+        """Take the plan as it is now, or go on with the earlier one, if asked for.
+
+        `look_only` changes no file. Raises ConfigError, StoreError where it cannot be.
+        """
+        found = None
+        if not look_only:
+            self._lock.take()
+        self._plan = fresh
+        if self._settings["resume"] is not None:
+            found = read_earlier(
+                self._directory,
+                fresh,
+                make_anew=self._settings["rebuild-plan"],
+                look_only=look_only,
+            )
+            self._plan, self._broken = found.plan, found.broken
+            self._plan.resumed = [*self._plan.resumed, now()]
+            self.notes = found.notes
+        steps, members = self._plan.steps, self._plan.experiments
+        self._at = {(one.experiment_id, one.cycle): k for k, one in enumerate(steps)}
+        self._place = {one.experiment_id: k for k, one in enumerate(members)}
+        return found
+
+    def begin(self) -> None:
+        """Put the plan on the disk, before the first cycle; raises StoreError."""
+        if self._plan is None:
+            return
+        if self._broken:
+            self._book.put_away()
+        Journal(self._directory).keep(self._plan.wanted)
+        self._plan.ended = False
+        self._book.write(self._plan)
+        self._begun = True
+        point_to(self._book.path)
+
+    def steps(self) -> list[tuple[str, int]]:
+        """What is still to run, in its order."""
+        found = self._plan.steps if self._plan else []
+        return [
+            (one.experiment_id, one.cycle)
+            for one in found
+            if one.status not in ("completed", "skipped")
+        ]
+
+    def told(self) -> dict[str, list[dict[str, Any]]]:
+        """The reports of tests that ended in the earlier session, by node id."""
+        members = self._plan.experiments if self._plan else []
+        return {one.experiment_id: one.reports for one in members if one.reports}
+
+    def describe(self) -> list[str]:
+        """What of the plan is done and what was amiss; nothing of a new session."""
+        if self._plan is None or self._settings["resume"] is None:
+            return []
+        done, told = len(self._plan.steps) - len(self.steps()), len(self.told())
+        first = (
+            f"session {self._plan.session}, {done} of {len(self._plan.steps)} cycles "
+            f"done, {told} test{'s' if told != 1 else ''} told from it without running"
+        )
+        return [first, *self.notes]
+
+    def left(self) -> str | None:
+        """What is still to run when the session has ended; None if nothing is."""
+        if self._plan is None or not self._begun or not (left := len(self.steps())):
+            return None
+        done = len(self._plan.steps) - left
+        return (
+            f"plan: {done} of {len(self._plan.steps)} cycles are done; the same "
+            "command with --lem-resume runs the others"
+        )
+
+    @contextmanager
+    def running(self, item: pytest.Item, cycle: int | None) -> Iterator[None]:
+        """Note that a cycle runs, and afterwards what became of it."""
+        at = self._at.get((item.nodeid, -1 if cycle is None else cycle))
+        if at is None or self._plan is None:
+            yield
+            return
+        item.stash[FATES] = set()
+        self._now = _Now(at=at, began_s=time.monotonic())
+        tries = self._plan.steps[at].tries + 1
+        self._note("step", at, status="running", tries=tries, started_at=now())
+        try:
+            yield
+        except BaseException:
+            self._end(item, "interrupted")
+            raise
+        else:
+            self._end(item, _status(item.stash[FATES], self._now.last))
+        finally:
+            self._now = None
+
+    def kept(self, digest: str, cycle: Cycle) -> None:
+        """Take in a cycle that is in the journal, by the hash of its line."""
+        if self._now is None:
+            return
+        self._now.last = cycle
+        if cycle.status in COUNTED:
+            self._now.results.append(digest)
+        if (energy_j := _energy_j(cycle)) is not None:
+            self._now.energy_j = (self._now.energy_j or 0.0) + energy_j
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take in a report of the test that runs, for who goes on with this session."""
+        if self._now is None or self._plan is None:
+            return
+        if report.nodeid == self._plan.steps[self._now.at].experiment_id:
+            told = self._config.hook.pytest_report_to_serializable(
+                config=self._config, report=report
+            )
+            self._now.reports.append(told)
+
+    def end(self) -> None:
+        """Write the plan as a whole, and let go of it."""
+        try:
+            if self._plan is not None and self._begun:
+                self._plan.ended = self.problem is None
+                self._book.write(self._plan)
+        except StoreError as error:
+            self.problem = self.problem or error.message
+        finally:
+            self._lock.release()
+
+    def _note(self, of: str, at: int, **values: Any) -> None:
+        """Write a change down; what stands against that ends the session."""
+        assert self._plan is not None
+        try:
+            self._book.note(self._plan, of, at, **values)
+        except StoreError as error:
+            self.problem = self.problem or (
+                f"{error.message}; `--lem-resume` goes on from what is there"
+            )
+
+    def _end(self, item: pytest.Item, status: Status) -> None:
+        assert self._plan is not None
+        assert self._now is not None
+        done, last = self._now, self._now.last
+        place = self._place[item.nodeid]
+        changes = self._found(item.nodeid)
+        if done.reports and status != "interrupted":
+            changes["reports"] = done.reports
+        if changes:
+            self._note("experiment", place, **changes)
+        error = _error(status, last)
+        self._note(
+            "step",
+            done.at,
+            status=status,
+            ended_at=now(),
+            duration_s=round(time.monotonic() - done.began_s, 3),
+            energy_j=done.energy_j,
+            error=error,
+            results=done.results if status == "completed" else [],
+        )
+        if status == "skipped" or (status == "completed" and item.stash.get(ENDED, 0)):
+            why = error or {"kind": "precise_enough", "message": "cycles were enough"}
+            for at, step in enumerate(self._plan.steps):
+                if step.experiment_id == item.nodeid and step.status == "pending":
+                    self._note("step", at, status="skipped", error=why)
+
+    def _found(self, name: str) -> dict[str, Any]:
+        """The work that only the test's body knew, if it has come to light now."""
+        assert self._plan is not None
+        one = self._plan.experiments[self._place[name]]
+        identity = self._program.identities[name]
+        if identity in (one.identity, one.found):
+            return {}
+        workload = self._program.experiments[name].workload
+        return {"found": identity, "workload": workload.model_dump(mode="json")}
+
+
+def run_plan(
+    session: pytest.Session, planning: Planning, over: Callable[[], str | None]
+) -> None:
+    """Tell what an earlier session ended, and run what is left of the plan."""
+    try:
+        planning.begin()
+    except StoreError as error:
+        raise pytest.UsageError(error.message) from error
+    session.config.pluginmanager.register(planning, "lem-planning")
+    by_id = {item.nodeid: item for item in session.items}
+    told = planning.told()
+    for name, reports in told.items():
+        retell(by_id[name], reports)
+    if session.shouldfail:
+        raise session.Failed(session.shouldfail)
+    items = [item for item in session.items if item.nodeid not in told]
+    steps = [(by_id[name], cycle) for name, cycle in planning.steps()]
+    with interruptible():
+        run_turns(session, turns(items, steps), over, planning.running)
+
+
+def plan_file(
+    program: Program, premises: Premises, session: str, started_at: str
+) -> PlanFile:
+    """The plan of a session of which nothing has run."""
+    metering = premises.metering
+    members = {name: program.experiments[name] for name in program.entries}
+    backends = {one.spec.backend for one in members.values()}
+    where = {name: premises.with_version(name) for name in backends}
+    return PlanFile(
+        session=session,
+        started_at=started_at,
+        plugin_version=pytest_lem.__version__,
+        conditions={
+            "order": program.order,
+            "seed": program.seed,
+            "meters": [*metering.names] if metering else [],
+            "gpus": [one.name for one in premises.gpus],
+        },
+        experiments=[
+            PlannedExperiment(
+                experiment_id=name,
+                identity=program.identities[name],
+                backend=one.spec.backend,
+                where=where[one.spec.backend],
+                effort=_effort(one.effort),
+                config={
+                    setting.key: setting.value
+                    for setting in settings(one)
+                    if setting.origin != "default"
+                },
+            )
+            for name, one in members.items()
+        ],
+        steps=[
+            PlannedCycle(experiment_id=name, cycle=cycle)
+            for name, cycle in program.steps
+        ],
+    )
+
+
+def _effort(effort: Effort) -> dict[str, Any]:
+    """What decides how a cycle is measured; limits of time are not in it."""
+    names = [name for name in EFFORT_KEYS if name != "timeout"]
+    return {name: getattr(effort, name) for name in names} | {
+        "warmup": str(effort.warmup)
+    }
+
+
+def _status(fates: set[str], last: Cycle | None) -> Status:
+    if "failed" in fates:
+        return "failed"
+    if "skipped" in fates or (last is None and "xfailed" in fates):
+        return "skipped"
+    return "completed" if last is not None and last.status == "complete" else "failed"
+
+
+def _error(status: Status, last: Cycle | None) -> dict[str, str] | None:
+    if status == "completed":
+        return None
+    if last is not None and last.error is not None:
+        return {"kind": last.error.kind, "message": last.error.message}
+    return {"kind": "test", "message": f"the test was {status} outside of a cycle"}
+
+
+def _energy_j(cycle: Cycle) -> float | None:
+    """What load, warm-up and windows took; None where a meter told nothing."""
+    parts = [cycle.metrics.get("load_energy_j")]
+    parts += [cycle.warmup.energy_j] if cycle.warmup else []
+    parts += [one.energy.gross_j for one in cycle.windows]
+    known = [one for one in parts if one is not None]
+    return sum(known) if known else None
