@@ -5,8 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -17,6 +16,7 @@ import typer
 
 from pytest_lem.cli.app import app
 from pytest_lem.errors import ConfigError
+from pytest_lem.rounds.running import interruptible
 from pytest_lem.schedule.times import Timetable, duration, time_of_day, weekdays
 
 LATE = timedelta(seconds=60)
@@ -102,7 +102,7 @@ def schedule(
     except ConfigError as error:
         typer.echo(error.message, err=True)
         raise typer.Exit(2) from error
-    with _terminable():
+    with interruptible():
         raise typer.Exit(_keep(table, first, rounds, place))
 
 
@@ -207,17 +207,3 @@ def _play(command: Sequence[str]) -> tuple[int, bool]:
             except KeyboardInterrupt:
                 interrupted = True
                 child.send_signal(signal.SIGINT)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the schedule as Ctrl-C does."""
-
-    def interrupt(_signal: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
