@@ -272,7 +272,8 @@ def pytest_terminal_summary(
 
     terminalreporter.section("lem", sep="=")
     width = terminalreporter._tw.fullwidth
-    written = [config.stash[SETTINGS][kind] for kind in ("json", "csv")]
+    kinds = ("json", "csv", "csv-cycles")
+    written = [config.stash[SETTINGS][kind] for kind in kinds]
     reports = [*filter(None, written)]
     for line in summary(state.final, width, reports, state.store):
         terminalreporter.line(line)

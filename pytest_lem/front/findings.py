@@ -10,7 +10,7 @@ from pytest_lem.front.program import Program
 from pytest_lem.front.settings import Settings
 from pytest_lem.measure.rawing import processes_of
 from pytest_lem.records.assemble import complete, experiment_record, summaries
-from pytest_lem.records.export import write_csv, write_json
+from pytest_lem.records.export import write_csv, write_cycles, write_json
 from pytest_lem.records.extended import Residue
 from pytest_lem.records.journal import Journal
 from pytest_lem.records.raw.files import write_run
@@ -18,6 +18,13 @@ from pytest_lem.records.record import Cycle, Plan, Record, Session
 from pytest_lem.records.result import Result
 from pytest_lem.records.stopping import stopping
 from pytest_lem.spec.engine import EngineSpec
+
+REPORTS: dict[str, Callable[[Record, Path], None]] = {
+    "json": write_json,
+    "csv": write_csv,
+    "csv-cycles": write_cycles,
+}
+"""The files that are written of a record, by the option that names them."""
 
 
 class Findings:
@@ -162,7 +169,8 @@ def write_reports(record: Record, settings: Settings, journal: Path) -> list[str
     The journal still has every cycle then.
     """
     unwritten = []
-    for write, path in ((write_json, settings["json"]), (write_csv, settings["csv"])):
+    for name, write in REPORTS.items():
+        path = settings[name]
         try:
             if path is not None:
                 write(record, path)

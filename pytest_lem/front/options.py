@@ -298,6 +298,13 @@ OPTIONS: tuple[Option, ...] = (
         help="write one row per experiment as CSV (default: not written)",
     ),
     Option(
+        name="csv-cycles",
+        parse=Path,
+        default=None,
+        metavar="FILE",
+        help="write one row per cycle as CSV (default: not written)",
+    ),
+    Option(
         name="store",
         parse=str,
         default=None,

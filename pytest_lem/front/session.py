@@ -10,7 +10,7 @@ import pytest
 import pytest_lem
 from pytest_lem.errors import ConfigError, LemError, StoreError
 from pytest_lem.front.conditions import carbon_factors, gaps_of, idle_policy
-from pytest_lem.front.findings import Findings
+from pytest_lem.front.findings import REPORTS, Findings
 from pytest_lem.front.gating import Gating, Judged
 from pytest_lem.front.live import progress_of
 from pytest_lem.front.parallel import Parts, share_of, tell_controller
@@ -119,7 +119,7 @@ class LemSession:
         """What this session is about to do."""
         settings, program = self.settings, self.program
         backends = sorted({one.spec.backend for one in program.experiments.values()})
-        reports = [settings[name] for name in ("json", "csv", "traces")]
+        reports = [settings[name] for name in (*REPORTS, "traces")]
         reports.append(self._storing.place)
         idle, gaps = idle_policy(settings), gaps_of(settings)
         return Outline(

@@ -128,7 +128,7 @@ def check(config: pytest.Config, settings: Settings) -> None:
 
 
 def _bad_paths(settings: Settings) -> Iterator[str]:
-    for name in ("json", "csv"):
+    for name in ("json", "csv", "csv-cycles"):
         path = settings[name]
         if path is None:
             continue

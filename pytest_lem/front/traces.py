@@ -61,5 +61,6 @@ class Traces:
 
     def _relative(self, path: Path) -> str:
         """As the report that names it has it; without one, as the session does."""
-        report = self._settings["json"] or self._settings["csv"]
+        asked = (self._settings[name] for name in ("json", "csv", "csv-cycles"))
+        report = next(filter(None, asked), None)
         return os.path.relpath(path, report.parent if report else None)

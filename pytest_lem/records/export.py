@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_lem.analysis.failures import FAILURES
 from pytest_lem.analysis.metrics import METRICS
+from pytest_lem.records.assemble import all_flags, found_in
 from pytest_lem.records.files import write_atomic
 from pytest_lem.records.goodput import GOODPUT
 from pytest_lem.records.percentiles import NAMES, interval_names
@@ -61,6 +62,7 @@ EXTENDED_COLUMNS = {
     ),
     "requests": ("sent", "completed", *FAILURES),
 }
+CYCLE_COLUMNS = ("cycle", "attempt", "status", "error_kind")
 _PERCENTILES = ("mean", "p50", "p95", "p99")
 
 
@@ -82,11 +84,47 @@ def write_csv(record: Record, path: Path) -> None:
 def write_rows(records: Sequence[Record], path: Path) -> None:
     """Write the rows of several reports under one header."""
     rows = [row(one, experiment) for one in records for experiment in one.experiments]
+    _write(columns(), rows, path)
+
+
+def write_cycles(record: Record, path: Path) -> None:
+    """Write one row per cycle, in the order they were run in their experiment.
+
+    It has the columns of `write_csv`, for that cycle alone, and behind them which it is
+    and how it ended; one that does not count has no more than these and its times.
+    """
+    rows = [
+        {**row(record, _of_one(one, cycle)), **_cycle(cycle)}
+        for one in record.experiments
+        for cycle in one.cycles
+    ]
+    _write([*columns(), *CYCLE_COLUMNS], rows, path)
+
+
+def _write(names: Sequence[str], rows: Sequence[dict[str, Any]], path: Path) -> None:
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns(), lineterminator="\n")
+    writer = csv.DictWriter(buffer, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _cell(value) for key, value in one.items()} for one in rows)
     write_atomic(path, buffer.getvalue())
+
+
+def _of_one(experiment: ExperimentRecord, cycle: Cycle) -> ExperimentRecord:
+    """The experiment as if it had this cycle alone, which no verdict is about."""
+    flags = sorted(all_flags(cycle))
+    update = {**found_in([cycle]), "flags": flags, "gate": None}
+    return experiment.model_copy(update=update)
+
+
+def _cycle(cycle: Cycle) -> dict[str, Any]:
+    return {
+        "start_time": cycle.started_at,
+        "end_time": cycle.ended_at,
+        "cycle": cycle.index,
+        "attempt": cycle.attempt,
+        "status": cycle.status,
+        "error_kind": cycle.error.kind if cycle.error else None,
+    }
 
 
 def columns() -> list[str]:

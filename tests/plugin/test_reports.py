@@ -142,7 +142,8 @@ def test_csv_has_the_fixed_columns(run, project):
     rows = {}
     still = ("--lem-meter=none", METERED[1])
     for name, arguments in (("with", METERED), ("without", still)):
-        run(SOURCE, *arguments, "--lem-csv=r.csv").assert_outcomes(passed=2)
+        files = ("--lem-csv=r.csv", "--lem-csv-cycles=c.csv")
+        run(SOURCE, *arguments, *files).assert_outcomes(passed=2)
         with (project.path / "r.csv").open(newline="") as file:
             reader = csv.DictReader(file)
             rows[name] = list(reader)
@@ -152,6 +153,9 @@ def test_csv_has_the_fixed_columns(run, project):
     assert float(with_[0]["energy_per_output_token_j"]) == pytest.approx(3.75)
     assert without[0]["energy_per_output_token_j"] == ""
     assert without[0]["identity"] == with_[0]["identity"] != with_[1]["identity"]
+    with (project.path / "c.csv").open(newline="") as file:
+        told = [(row["batch_size"], row["cycle"]) for row in csv.DictReader(file)]
+    assert told == [("1", "0"), ("1", "1"), ("2", "0"), ("2", "1")]
 
 
 def test_the_journal_has_each_cycle_as_soon_as_it_exists(run, journal):

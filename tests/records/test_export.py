@@ -6,7 +6,13 @@ import re
 import pytest
 
 from pytest_lem.analysis.metrics import METRICS
-from pytest_lem.records.export import columns, row, write_csv
+from pytest_lem.records.export import (
+    CYCLE_COLUMNS,
+    columns,
+    row,
+    write_csv,
+    write_cycles,
+)
 
 COLUMNS = """
 experiment_id identity backend model precision batch_size cycles start_time end_time
@@ -297,3 +303,28 @@ def test_every_column_says_its_unit_or_has_none():
     shares = ("flops", "mfu", "mbu", "attainment")
     bare |= {f"{n}_ci_{e}" for n in shares for e in ("low", "high")}
     assert {name for name in columns() if not unit.search(name)} == bare
+
+
+def test_each_cycle_may_have_a_row(make_record, make_cycle, make_window, tmp_path):
+    """Its own numbers and flags, without intervals; what failed has its times alone."""
+    error = {"kind": "timeout", "type": "Timeout", "message": "late", "detail": ""}
+    cycles = [
+        make_cycle(0, windows=[make_window()], energy_gross_j=1.0, flags=["odd"]),
+        make_cycle(1, status="failed", error=error, energy_gross_j=7.0),
+        make_cycle(2, windows=[make_window()], energy_gross_j=3.0),
+    ]
+    write_cycles(make_record(cycles), tmp_path / "c.csv")
+    with (tmp_path / "c.csv").open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        first, failed, last = reader
+    assert reader.fieldnames == [*columns(), *CYCLE_COLUMNS]
+    assert (first["cycle"], first["cycles"], first["energy_gross_j"]) == (
+        "0",
+        "1",
+        "1.0",
+    )
+    assert (first["flags"], last["flags"]) == ("odd", "")
+    assert last["energy_gross_j_ci_low"] == ""
+    assert last["output_tokens"] == "100"
+    assert (failed["status"], failed["error_kind"]) == ("failed", "timeout")
+    assert (failed["start_time"], failed["energy_gross_j"]) == (last["start_time"], "")
