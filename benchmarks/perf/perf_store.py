@@ -9,18 +9,13 @@ installed: a server in a temporary folder, without a port.
 """
 
 import argparse
-import getpass
-import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from paired import Verdict, finish, judge, note
+from postgres import server
 
 from pytest_lem.records.assemble import experiment_record
 from pytest_lem.records.record import Cycle, Plan, Record, Session
@@ -128,32 +123,6 @@ def judged(name: str, where: str, records: int) -> tuple[list[Verdict], float]:
     ], write_ms
 
 
-@contextmanager
-def server(folder: Path) -> Iterator[str | None]:
-    """The URL of a server of its own; None where PostgreSQL is not installed."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    if not programs:
-        yield None
-        return
-    root = os.geteuid() == 0
-    user = "nobody" if root else getpass.getuser()
-    who = {"user": user} if root else {}
-    if root:
-        shutil.chown(folder, user)
-    data, program = folder / "data", programs[0]
-    command = [program / "initdb", "-D", data, "-U", user, "--auth=trust"]
-    subprocess.run(command, check=True, capture_output=True, cwd=folder, **who)
-    control = [program / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
-    options = f"-k {folder} -c listen_addresses=''"
-    start = [*control, "-o", options, "start"]
-    subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd=folder, **who)
-    try:
-        yield f"postgresql:///postgres?host={folder}&user={user}"
-    finally:
-        stop = [*control, "-m", "immediate", "stop"]
-        subprocess.run(stop, check=True, stdout=subprocess.DEVNULL, cwd=folder, **who)
-
-
 def main() -> int:
     """Fill, time, and say by the exit status whether the limits hold."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -165,8 +134,9 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as name,
         tempfile.TemporaryDirectory() as other,
-        server(Path(other)) as url,
+        server(Path(other)) as user,
     ):
+        url = user and f"postgresql:///postgres?host={other}&user={user}"
         places = {"SQLite": str(Path(name) / "results.db"), "PostgreSQL": url}
         if arguments.url:
             places = {"URL": arguments.url}

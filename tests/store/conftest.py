@@ -1,9 +1,6 @@
 """Stores of both kinds: a file, and a database of a server started for the tests."""
 
-import getpass
-import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -11,51 +8,22 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 
+from benchmarks.perf.postgres import server
 from pytest_lem.store.opening import open_store
 from pytest_lem.store.place import parse_place
 
 
-def _binaries():
-    """The folder of PostgreSQL's programs, the newest first; Debian hides them."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
-    elsewhere = shutil.which("initdb")
-    return next((one.parent for one in found), elsewhere and Path(elsewhere).parent)
-
-
 @pytest.fixture(scope="session")
-def server():
-    """`connect` arguments of a real server without a port, which ends with the tests.
-
-    It refuses to be root's; where tests are, it is nobody's.
-    """
+def postgresql():
+    """`connect` arguments of a real server, which ends with the tests."""
     psycopg = pytest.importorskip("psycopg")
-    programs = _binaries()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed here (Debian: apt install postgresql)")
     folder = Path(tempfile.mkdtemp(prefix="lem-pg-"))
-    user = "nobody" if os.geteuid() == 0 else getpass.getuser()
-    if os.geteuid() == 0:
-        shutil.chown(folder, user)
-    who = {"user": user} if os.geteuid() == 0 else {}
-    data = folder / "data"
-    subprocess.run(
-        [programs / "initdb", "-D", data, "-U", user, "--auth=trust", "--no-sync"],
-        check=True,
-        capture_output=True,
-        cwd=folder,
-        **who,
-    )
-    options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-    start = [programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
     try:
-        done = subprocess.run(
-            [*start, "-o", options, "start"], cwd=folder, check=False, **who
-        )
-        assert done.returncode == 0, (folder / "log").read_text()
-        yield psycopg, folder, user
+        with server(folder, "-c fsync=off") as user:
+            if user is None:
+                pytest.skip("PostgreSQL is not here (Debian: apt install postgresql)")
+            yield psycopg, folder, user
     finally:
-        stop = [programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
-        subprocess.run(stop, cwd=folder, check=False, capture_output=True, **who)
         shutil.rmtree(folder)
 
 
@@ -66,9 +34,9 @@ def sqlite(tmp_path):
 
 
 @pytest.fixture
-def postgres(server, tmp_path):
+def postgres(postgresql, tmp_path):
     """The URL of a new database."""
-    psycopg, folder, user = server
+    psycopg, folder, user = postgresql
     name = f"d{abs(hash(tmp_path))}"
     with psycopg.connect(
         host=str(folder), user=user, dbname="postgres", autocommit=True

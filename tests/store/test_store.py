@@ -170,9 +170,9 @@ def test_only_what_parquet_gives_back_unchanged_lies_apart(
     assert json.dumps(native) == json.dumps(given.native)
 
 
-def test_what_is_no_store_is_told_in_one_line(tmp_path, open_there, server):
+def test_what_is_no_store_is_told_in_one_line(tmp_path, open_there, postgresql):
     """Whether it is missing, another file, or a server without that database."""
-    folder, user = server[1:]
+    folder, user = postgresql[1:]
     (tmp_path / "text").write_text("not a database, but long enough to be one" * 99)
     nowhere = f"postgresql:///nowhere?host={folder}&user={user}"
     places = {
