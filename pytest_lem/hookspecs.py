@@ -38,6 +38,14 @@ def pytest_lem_cycle_finish(item: pytest.Item, cycle: Any) -> None:
     """A cycle was measured, or failed, or will be run again; `cycle` is its record."""
 
 
+@pytest.hookspec(firstresult=True)
+def pytest_lem_should_stop(item: pytest.Item, results: Any) -> str | None:
+    """An experiment is about to begin: why it is left out; None where it is not.
+
+    `results` has the `Result` of each experiment that has begun, by its node id.
+    """
+
+
 @pytest.hookspec
 def pytest_lem_record(record: Any, item: pytest.Item) -> None:
     """The record of an experiment is complete."""

@@ -29,6 +29,8 @@ from pytest_lem.front.parallel import Joint, distributes, tell_controller
 from pytest_lem.front.settings import SETTINGS, check, resolve
 from pytest_lem.front.stash import (
     CALLS,
+    CYCLE,
+    ENDED,
     FILE_PROBLEMS,
     HELD_BACK,
     LOOP,
@@ -173,6 +175,8 @@ def pytest_runtest_protocol(
 ) -> bool | None:
     """Run a cycle that is not the last without a report; leave the rest to pytest."""
     state = item.config.stash.get(SESSION, None)
+    if state is not None and _leaves_out(item, state):
+        return None
     if state is not None and state.share is not None:
         return _run_beside_others(item, nextitem, state)
     if not item.stash.get(SILENT, False):
@@ -298,6 +302,17 @@ def _plan(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     if problems or config.option.collectonly or config.stash[SETTINGS]["plan"]:
         return problems
     return state.open()
+
+
+def _leaves_out(item: pytest.Item, state: "LemSession") -> bool:
+    """Have pytest skip an experiment that a rule keeps from beginning."""
+    if item.stash.get(CYCLE, 0) or item.nodeid not in state.program.entries:
+        return False
+    reason = state.sweeps.reason(item)
+    if reason is not None:
+        item.add_marker(pytest.mark.skip(reason=reason))
+        item.stash[SILENT], item.stash[ENDED] = False, True
+    return reason is not None
 
 
 def _run_beside_others(

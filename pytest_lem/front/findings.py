@@ -69,6 +69,19 @@ class Findings:
                 told["status"] = "interrupted"
             self._executed += [told] if name in known else []
 
+    @property
+    def names(self) -> list[str]:
+        """The experiments that have begun, in the order they did."""
+        return list(self._cycles)
+
+    def cycles(self, item_id: str) -> list[Cycle]:
+        """The cycles of an experiment so far, whatever became of them."""
+        return self._cycles[item_id]
+
+    def results(self) -> dict[str, Result]:
+        """The cycles so far of each experiment that has begun."""
+        return {name: self.result(name) for name in self._cycles}
+
     def has(self, item_id: str) -> bool:
         """Whether anything was measured of an experiment."""
         return item_id in self._cycles

@@ -159,7 +159,10 @@ class Joint:
         if self.gating is None:
             return
         bad = (one for one in self.gating.found if one.verdict == "regression")
-        worse = {one.experiment for one in bad} - self._failed
+        worse = sorted({one.experiment for one in bad} - self._failed)
+        self.problems += (
+            f"{name}: regression, judged with the whole suite" for name in worse
+        )
         if (self.unwritten or worse) and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -207,6 +210,11 @@ def _against(config: pytest.Config) -> Iterator[str]:
     elsewhere = [spec for spec in config.getoption("tx") if "popen" not in spec]
     if elsewhere:
         yield f"--tx={elsewhere[0]}: measured is this machine; say pytest -n"
+    if settings["stop"]:
+        yield (
+            f"{settings.says('stop')}: no worker knows what the others measured: leave "
+            "out -n"
+        )
     if settings["plan"]:
         yield f"{settings.says('plan')}: the plan is that of one process: leave out -n"
     if settings["resume"] is not None:

@@ -22,6 +22,7 @@ from pytest_lem.front.settings import SETTINGS, Settings
 from pytest_lem.front.stash import SESSION
 from pytest_lem.front.storing import Storing
 from pytest_lem.front.streak import Streak
+from pytest_lem.front.sweeps import Sweeps
 from pytest_lem.front.traces import Traces
 from pytest_lem.machine import environment
 from pytest_lem.measure.custom import CustomCycle
@@ -77,6 +78,7 @@ class LemSession:
         self._parts = Parts(directory)
         self._traces = Traces(settings, here, directory / f"trace-{here}")
         self._findings = Findings(self.program, settings, directory)
+        self.sweeps = Sweeps(settings, self.program, self._findings)
         self.gating = Gating(settings, config.rootpath, self.program)
         self.streak = Streak(settings)
         self.planning = Planning(config, self.program, directory)
@@ -90,7 +92,7 @@ class LemSession:
         try:
             self._storing.open()
             self.gating.open()
-            self._premises.open()
+            self.sweeps.check(metered=bool(self._premises.open().metering.names))
         except LemError as error:
             return str(error).splitlines()
         return []
@@ -222,8 +224,8 @@ class LemSession:
 
     @property
     def told(self) -> list[str]:
-        """A line for each label that records were given, or were not."""
-        return self._storing.told
+        """A line for each label given or not, and for what a sweep left out."""
+        return [*self.sweeps.told, *self._storing.told]
 
     @property
     def left(self) -> str | None:

@@ -1,6 +1,16 @@
 """Options about many experiments: what they share, and when a sweep has told enough."""
 
+from typing import Any
+
 from pytest_lem.front.values import Option, number
+
+
+def stop(text: str) -> Any:
+    """A rule by which a sweep ends early."""
+    from pytest_lem.analysis.sweeping import parse_rule
+
+    return parse_rule(text)
+
 
 SWEEP_OPTIONS: tuple[Option, ...] = (
     Option(
@@ -10,5 +20,16 @@ SWEEP_OPTIONS: tuple[Option, ...] = (
         metavar="N",
         help="with pytest -n: how many GPUs each worker gets, of those of --lem-gpus "
         "or of all visible ones (default: 1)",
+    ),
+    Option(
+        name="stop",
+        parse=stop,
+        default=(),
+        metavar="RULE",
+        many=True,
+        help="leave out experiments that have not begun: energy:JOULES, when so many "
+        "are spent; flat:METRIC,last=3,by=1, when the last 3 of a sweep did not "
+        "improve it by 1 percent; dominated:METRIC+METRIC,along=batch_size,by=1, "
+        "beyond a batch size that a lower one beats; repeatable (default: none)",
     ),
 )
