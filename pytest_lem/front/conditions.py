@@ -15,10 +15,11 @@ from pytest_lem.machine import gpu
 from pytest_lem.machine.cache import user_cache
 from pytest_lem.machine.peaks import peak_of
 from pytest_lem.machine.processes import Tenancy, tenancies
+from pytest_lem.measure.conditions import Conditions
 from pytest_lem.measure.cooling import ThermalPolicy
 from pytest_lem.measure.idle import IdlePolicy
 from pytest_lem.measure.idle_cache import IdleCache
-from pytest_lem.measure.laboratory import Conditions, Laboratory
+from pytest_lem.measure.laboratory import Laboratory
 from pytest_lem.measure.tenants import described
 from pytest_lem.meters.metering import Metering
 from pytest_lem.spec.experiment import Experiment
@@ -130,6 +131,7 @@ def conditions_of(
         thermal=thermal,
         thermal_floor_s=settings["thermal-floor"],
         gaps=gaps_of(settings),
+        isolation=settings["isolation"],
         whole_gpus=whole_gpus(gpus),
         limits=Limits(
             start_s=settings["start-timeout"],

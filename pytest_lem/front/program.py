@@ -50,11 +50,17 @@ class Program:
     """Experiments by node id, their identities, and the order of their cycles."""
 
     def __init__(
-        self, *, order: str, seed: int | Literal["plan"], search: Search | None
+        self,
+        *,
+        order: str,
+        seed: int | Literal["plan"],
+        search: Search | None,
+        by_engine: bool,
     ) -> None:
         self.order = order
         self._search = search
         self._seed = seed
+        self._by_engine = by_engine
         self.experiments: dict[str, Experiment] = {}
         self.identities: dict[str, str] = {}
         self.items: dict[str, pytest.Item] = {}
@@ -161,12 +167,23 @@ class Program:
         """Roughly how long the plan takes, with idle readings per load and cycle."""
         entries = list(self.entries.values())
         return estimate_s(
-            entries, self._plan, idle_s, idle_after_s, floor_s=floor_s, gaps=gaps
+            entries,
+            self._plan,
+            idle_s,
+            idle_after_s,
+            floor_s=floor_s,
+            gaps=gaps,
+            by_engine=self._by_engine,
         )
 
     @cached_property
     def _plan(self) -> list[Step]:
-        return make_plan(list(self.entries.values()), self.order, self.seed)
+        return make_plan(
+            list(self.entries.values()),
+            self.order,
+            self.seed,
+            by_engine=self._by_engine,
+        )
 
     def _identify(self, experiment: Experiment) -> str:
         model = self._model(experiment)

@@ -46,6 +46,15 @@ SCHEDULE_OPTIONS: tuple[Option, ...] = (
         "experiment that follow one another (default: 0)",
     ),
     Option(
+        name="isolation",
+        parse=one_of("cycle", "spec", "none"),
+        default="cycle",
+        metavar="LEVEL",
+        help="what has a process of its own: each engine spec in each pass (cycle), "
+        "each spec, whose cycles then follow one another (spec), or each backend "
+        "(none); no gate judges by the last two (default: cycle)",
+    ),
+    Option(
         name="max-failures",
         parse=number(int, 0),
         default=10,

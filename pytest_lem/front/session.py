@@ -56,6 +56,7 @@ class LemSession:
             order=settings["order"],
             seed=settings["seed"] if chosen is None else chosen,
             search=settings["search"],
+            by_engine=settings["isolation"] == "spec",
         )
         self._searches = Searches(settings["search"])
         self.ready = False
@@ -352,6 +353,7 @@ class LemSession:
             status=status,
             warnings_ignored=settings["ignore-backend-warnings"],
             profile=settings.profile,
+            isolation=settings["isolation"],
         )
 
 

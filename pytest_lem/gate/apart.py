@@ -124,6 +124,7 @@ def _session(side: Side) -> dict[str, Any]:
         "plugin_version": one.plugin_version,
         "git": one.git,
         "order": one.order,
+        "isolation": one.isolation,
         "seed": one.seed,
         "meters": meters,
         "carbon": one.carbon,

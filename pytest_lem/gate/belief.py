@@ -12,6 +12,7 @@ UNSOUND = (
     "throttled_slowdown",
     "throttled_after_reruns",
     "foreign_process",
+    "shared_process",
     "partial",
     "mixed_backends",
     "processes_apart",

@@ -23,7 +23,8 @@ from pytest_lem.analysis.metrics import product, ratio
 from pytest_lem.analysis.split import covered_ns
 from pytest_lem.engines import Completion, Generation
 from pytest_lem.machine.peaks import Peak
-from pytest_lem.measure.laboratory import Bench, Conditions
+from pytest_lem.measure.conditions import Conditions
+from pytest_lem.measure.laboratory import Bench
 from pytest_lem.measure.window import Pass
 from pytest_lem.records.record import Window
 

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -11,11 +11,9 @@ from typing import Protocol
 from pytest_lem.engines import Generation, Loaded
 from pytest_lem.engines.registry import Registry
 from pytest_lem.errors import Timeout
-from pytest_lem.machine.peaks import Peak
-from pytest_lem.measure.attributing import REQUEST_ROWS
-from pytest_lem.measure.cooling import ThermalPolicy, cool_down, hottest, rest
-from pytest_lem.measure.idle import IdlePolicy, IdleReading
-from pytest_lem.measure.idle_cache import IdleCache
+from pytest_lem.measure.conditions import Conditions
+from pytest_lem.measure.cooling import cool_down, hottest, rest
+from pytest_lem.measure.idle import IdleReading
 from pytest_lem.measure.idle_states import CycleIdle, IdleStates
 from pytest_lem.measure.prompting import Tokenised
 from pytest_lem.measure.residue import Leftovers
@@ -24,8 +22,7 @@ from pytest_lem.records.extended import UNREAD, Residue
 from pytest_lem.records.record import Window
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.experiment import Experiment
-from pytest_lem.spec.gaps import NO_GAPS, Gaps
-from pytest_lem.worker.client import EngineClient, Limits, start_worker
+from pytest_lem.worker.client import EngineClient, start_worker
 from pytest_lem.worker.devices import environment_for
 from pytest_lem.worker.launch.containers import Containers
 from pytest_lem.worker.launch.ranks import ranks_of
@@ -57,59 +54,6 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conditions:
-    """What holds for every experiment of a session.
-
-    `gpus` are those of the run, MIG instances among them; `whole_gpus` are the GPUs
-    that these are or are parts of. `beside` is how many other workers of pytest -n
-    measure on the same machine. `bandwidth_bytes_per_s` is the peak of the memory of
-    all of them, None where one of them is not known.
-    `pythons` are those of backends that are not run by this one.
-    `phases`: energy windows ask for token stamps too. `request_rows`: a window of more
-    requests does not list them one by one. `residual_memory_mb` is what an unloaded
-    engine may hold. `caching_varied` are the backends whose experiments differ in
-    prefix caching. `flops` is how operations are counted, `torch_profile` where
-    profiles go, `save_outputs` texts and `save_stamps` times of requests, `save_raw`
-    what each process did, `peaks` are the GPUs' by their id. `max_failed_pct` is how
-    many requests of a window may fail.
-    `limits` are those of workers but for the steps that an experiment limits itself.
-    `gaps` pass between experiments, `thermal_floor_s` after each warm-up.
-    """
-
-    idle: IdlePolicy
-    gpus: Sequence[str]
-    pythons: Mapping[str, str] = field(default_factory=dict)
-    phases: bool = False
-    request_rows: int = REQUEST_ROWS
-    residual_memory_mb: float = 2048.0
-    caching_varied: Collection[str] = ()
-    flops: str = "auto"
-    torch_profile: Path | None = None
-    save_outputs: Path | None = None
-    save_stamps: Path | None = None
-    save_raw: Path | None = None
-    peaks: Mapping[str, Peak] = field(default_factory=dict)
-    idle_cache: IdleCache | None = None
-    strict: bool = False
-    carbon_intensity_g_per_kwh: float | None = None
-    pue: float = 1.0
-    warmup_unconverged: str = "warn"
-    max_uncertainty_pct: float = 1.0
-    max_failed_pct: float = 5.0
-    throttle: str = "warn"
-    throttle_reruns: int = 2
-    thermal: ThermalPolicy | None = None
-    thermal_floor_s: float = 0.0
-    gaps: Gaps = NO_GAPS
-    whole_gpus: Sequence[str] = ()
-    beside: int = 0
-    require_exclusive: bool = False
-    power_limits_w: Mapping[str, float] = field(default_factory=dict)
-    bandwidth_bytes_per_s: float | None = None
-    limits: Limits = field(default_factory=Limits)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cooled:
     """A wait for a temperature: whether it was reached, and how long that took."""
 
@@ -121,6 +65,8 @@ class Cooled:
 class Bench:
     """One loaded engine: shared by the experiments of its spec within a pass.
 
+    With less isolation it lives longer: it was loaded in pass `load_turn`, this is
+    `turn`, and in another one `idle` is read anew.
     `start_s` is how long its worker took to start. `heard` takes what a test's own loop
     generates, while one of its windows is open.
     """
@@ -132,6 +78,8 @@ class Bench:
     start_s: float
     load_start_s: float
     load_end_s: float
+    load_turn: int
+    turn: int
     devices: frozenset[str]
     idle: IdleReading | None = None
     texts: dict[str, Tokenised] = field(default_factory=dict)
@@ -184,16 +132,21 @@ class Laboratory:
     def bench(self, experiment: Experiment, turn: int) -> Bench:
         """The loaded engine of an experiment in that pass; starts one where needed.
 
-        Another spec, or another pass, closes the engine before: a cycle begins with
-        a fresh one. So does timing tokens, where an engine does that apart.
+        Another spec, or another pass, closes the engine before, unless there is less
+        isolation: a cycle begins with a fresh one. So does timing tokens, where an
+        engine does that apart.
         """
         spec, timeout_s = experiment.spec, experiment.effort.timeout
         key = self._key(experiment, turn)
         client = self._pool.get(key, lambda: self._start(spec, timeout_s))
-        if self._bench is None or self._bench.client is not client:
-            self._bench = None
+        held, self._bench = self._bench, None
+        if held is not None and held.client is client and held.spec == spec:
+            self._bench = self._in_turn(held, turn)
+        else:
+            if held is not None and held.client is client:
+                self._unload(client)
             streams = self._streams(experiment)
-            self._bench = self._load(client, spec, {"streams": streams})
+            self._bench = self._load(client, spec, turn, {"streams": streams})
         return self._bench
 
     def pause(self, experiment: Experiment, turn: int) -> float:
@@ -322,9 +275,31 @@ class Laboratory:
         return client
 
     def _key(self, experiment: Experiment, turn: int) -> str:
-        """Equal where a cycle may have the engine of the one before."""
-        streams = self._streams(experiment)
-        return f"{turn}:{streams}:{experiment.spec.model_dump_json()}"
+        """Equal where a cycle may have the process of the one before."""
+        spec, streams = experiment.spec, self._streams(experiment)
+        able = self._registry.find(spec.backend).capabilities
+        if self.conditions.isolation == "none":
+            ranks = ranks_of(able, spec.engine, self.conditions.gpus)
+            return f"{spec.backend}:{streams}:{ranks}"
+        own = turn if self.conditions.isolation == "cycle" else ""
+        return f"{own}:{streams}:{spec.model_dump_json()}"
+
+    def _in_turn(self, held: Bench, turn: int) -> Bench:
+        """The engine as it is; what was read of it in another pass is old."""
+        if held.turn != turn:
+            held.turn, held.idle = turn, None
+            self.metering.trim(time.monotonic() - KEEP_S)
+        return held
+
+    def _unload(self, client: EngineClient) -> None:
+        """Make room in a process for the engine of another spec."""
+        try:
+            client.unload()
+        except BaseException:
+            self.drop()
+            raise
+        if problem := self._leftovers.unloaded(client):
+            self._pool.problems.append(problem)
 
     def _containers_of(self, backend: str) -> Containers | None:
         found = self._containers
@@ -337,7 +312,11 @@ class Laboratory:
         return wanted and able.streams_apart
 
     def _load(
-        self, client: EngineClient, spec: EngineSpec, more: Mapping[str, object]
+        self,
+        client: EngineClient,
+        spec: EngineSpec,
+        turn: int,
+        more: Mapping[str, object],
     ) -> Bench:
         self.progress.phase(f"load {spec.model}")
         try:
@@ -357,6 +336,8 @@ class Laboratory:
             model=model,
             loaded=loaded,
             start_s=self._start_s,
+            load_turn=turn,
+            turn=turn,
             load_start_s=start_s,
             load_end_s=end_s,
             devices=devices,

@@ -99,7 +99,7 @@ def _reasons(
         "emissions_g_co2e": "no_carbon_intensity" if known else energy,
         **_of_prompts(windows),
         "load_energy_j": notes.nulls.get("load.energy_j", "not_loaded"),
-        "load_duration_s": "not_loaded",
+        "load_duration_s": notes.nulls.get("load.duration_s", "not_loaded"),
         "memory_model_mb": "not_reported_by_engine",
         "memory_peak_mb": memory,
         "warmup_duration_s": "no_warmup",

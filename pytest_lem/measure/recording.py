@@ -15,6 +15,8 @@ from pytest_lem.measure.serving import cycle_goodput
 from pytest_lem.measure.window import cost
 from pytest_lem.records.record import Cycle, ErrorRecord, Idle, WarmupRecord, Window
 
+EARLIER = "loaded_in_an_earlier_cycle"
+
 
 def cycle_record(
     lab: Laboratory,
@@ -107,7 +109,10 @@ def _idle(notes: Notebook) -> Idle | None:
 
 def _load(lab: Laboratory, notes: Notebook) -> dict[str, float | None]:
     bench = notes.bench
-    if bench is None:
+    if bench is None or bench.load_turn != notes.index:
+        if bench is not None:
+            names = ("duration_s", "energy_j", "start_s")
+            notes.nulls |= {f"load.{name}": EARLIER for name in names}
         return {"duration_s": None, "energy_j": None, "start_s": None}
     spent = lab.metering.energy(
         bench.load_start_s, bench.load_end_s, devices=bench.devices

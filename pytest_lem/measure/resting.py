@@ -12,5 +12,7 @@ def rest_before(lab: Laboratory, notes: Notebook) -> None:
     if notes.experiment.effort.cold_start:
         lab.drop()
         notes.flags.add("cold_start")
+    elif lab.conditions.isolation != "cycle":
+        notes.flags.add("shared_process")
     notes.gap_s = lab.pause(notes.experiment, notes.index)
     notes.note_cooling(lab.cool())

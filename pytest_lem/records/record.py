@@ -309,6 +309,7 @@ class Session(_Part):
 
     `warnings_ignored` says that it was told to keep quiet about `notes`. `profile` has
     the name of that in force, and the values of it that no other setting overrode.
+    `isolation` is what had a process of its own: a cycle, a spec or a backend (none).
     """
 
     id: str
@@ -324,6 +325,7 @@ class Session(_Part):
     status: Literal["complete", "interrupted"]
     warnings_ignored: bool = False
     profile: Json | None = None
+    isolation: Literal["cycle", "spec", "none"] = "cycle"
 
 
 def _of_this_major(version: object) -> object:

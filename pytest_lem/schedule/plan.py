@@ -32,10 +32,13 @@ class Step:
     cycle: int
 
 
-def make_plan(entries: Sequence[Entry], order: str, seed: int) -> list[Step]:
+def make_plan(
+    entries: Sequence[Entry], order: str, seed: int, *, by_engine: bool = False
+) -> list[Step]:
     """All steps, in the order they run.
 
     A pass has the order of all experiments, without those that have no such cycle.
+    `by_engine`: all passes of the first pass's first engine, then those of its next.
     """
     engines = [entry.engine for entry in entries]
     if order == "grouped":
@@ -44,12 +47,17 @@ def make_plan(entries: Sequence[Entry], order: str, seed: int) -> list[Step]:
             for i in turn(engines, order, seed, 0)
             for k in range(entries[i].cycles)
         ]
-    return [
+    steps = [
         Step(position=i, cycle=k)
         for k in range(max((entry.cycles for entry in entries), default=0))
         for i in turn(engines, order, seed, k)
         if entries[i].cycles > k
     ]
+    if by_engine:
+        first = dict.fromkeys(engines[step.position] for step in steps)
+        place = {engine: k for k, engine in enumerate(first)}
+        steps.sort(key=lambda step: place[engines[step.position]])
+    return steps
 
 
 def estimate_s(
@@ -60,6 +68,7 @@ def estimate_s(
     *,
     floor_s: float = 0.0,
     gaps: Gaps = NO_GAPS,
+    by_engine: bool = False,
 ) -> float:
     """Roughly how long the steps take: starts, warm-ups, waits, idle power, windows.
 
@@ -71,8 +80,9 @@ def estimate_s(
         entry = entries[step.position]
         seconds += gaps.before(step.cycle, before)
         before = step.cycle
-        if entry.cold or (entry.engine, step.cycle) != live:
-            live = (entry.engine, step.cycle)
+        load = (entry.engine, 0 if by_engine else step.cycle)
+        if entry.cold or load != live:
+            live = load
             seconds += START_S + idle_s
         seconds += 0.0 if entry.cold else WARMUP_S + floor_s
         seconds += entry.window_s + idle_after_s

@@ -8,9 +8,10 @@ import pytest
 
 from pytest_lem.engines import Capabilities, Completion, Generation
 from pytest_lem.engines.registry import EngineEntry, Registry
+from pytest_lem.measure.conditions import Conditions
 from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.measure.idle import IdlePolicy
-from pytest_lem.measure.laboratory import Conditions, Laboratory
+from pytest_lem.measure.laboratory import Laboratory
 from pytest_lem.measure.window import Pass
 from pytest_lem.meters import Telemetry
 from pytest_lem.meters.fake import FakeMeter, HandCranked

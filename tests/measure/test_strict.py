@@ -8,9 +8,10 @@ import pytest
 from pytest_lem.engines.registry import Registry
 from pytest_lem.errors import MeterError
 from pytest_lem.front.live import Silent
+from pytest_lem.measure.conditions import Conditions
 from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.measure.idle import IdlePolicy
-from pytest_lem.measure.laboratory import Conditions, Laboratory
+from pytest_lem.measure.laboratory import Laboratory
 from pytest_lem.meters.fake import HandCranked
 from pytest_lem.meters.metering import Metering
 from pytest_lem.spec.experiment import plan_experiment

@@ -113,3 +113,25 @@ def test_a_gap_is_of_experiments_or_of_cycles(order, waits_s):
         found.append(gaps.before(cycle, before))
         before = cycle
     assert found == waits_s
+
+
+@given(
+    entries=st.lists(
+        st.builds(entry, st.sampled_from("abc"), cycles=st.integers(1, 4)), max_size=8
+    ),
+    order=st.sampled_from(ORDERS),
+)
+def test_a_plan_by_engine_loads_each_once(entries, order):
+    """All passes of one engine, each in the order that it has beside the others."""
+    usual = make_plan(entries, order, 1)
+    plan = make_plan(entries, order, 1, by_engine=True)
+    engines = [entries[step.position].engine for step in plan]
+    assert [key for key, _ in groupby(engines)] == list(dict.fromkeys(engines))
+    for one in "abc":
+        own = [
+            [s for s in p if entries[s.position].engine == one] for p in (usual, plan)
+        ]
+        assert own[0] == own[1]
+    loads_s = estimate_s(entries, plan, 5.0, by_engine=True)
+    rest_s = sum(one.cycles * (2 + one.window_s) for one in entries)
+    assert loads_s - rest_s == pytest.approx(13 * len({*engines}))
