@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_lem.errors import NullMetricError
+    from pytest_lem.front.grids import lem_grid
     from pytest_lem.front.items import LemConfigWarning
     from pytest_lem.records.result import Metric, Result
     from pytest_lem.spec.workload import Workload
@@ -17,6 +18,7 @@ __all__ = [
     "Result",
     "Workload",
     "__version__",
+    "lem_grid",
 ]
 
 _HOMES = {
@@ -25,6 +27,7 @@ _HOMES = {
     "NullMetricError": "pytest_lem.errors",
     "Result": "pytest_lem.records.result",
     "Workload": "pytest_lem.spec.workload",
+    "lem_grid": "pytest_lem.front.grids",
 }
 
 

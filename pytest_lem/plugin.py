@@ -301,6 +301,8 @@ def _plan(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     problems = fill(state.program, config, items)
     if problems or config.option.collectonly or config.stash[SETTINGS]["plan"]:
         return problems
+    if problem := state.too_many():
+        return [problem]
     return state.open()
 
 

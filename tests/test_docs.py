@@ -61,8 +61,8 @@ def test_options_named_on_a_page_exist(page):
     inis = {option.dest for option in OPTIONS}
     assert set(re.findall(r"--lem-[a-z-]+", text)) <= known
     named = set(re.findall(r"(?<![\w.])lem_[a-z_]+", text))
-    hooks_and_fixtures = {"lem_backend"}
-    assert {name for name in named if name != "lem_"} <= inis | hooks_and_fixtures
+    others = {"lem_backend", "lem_grid"}
+    assert {name for name in named if name != "lem_"} <= inis | others
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -52,6 +52,7 @@ WORDS = {
 
 # Where such a word is the right one.
 RIGHT = {
+    "max-runs": "experiments, which a campaign runs; they have cycles of their own",
     "trial": "a window at a rate that a search tries; it counts in no cycle",
     "iterations": "passes of a warm-up, which belong to one cycle",
     **dict.fromkeys(

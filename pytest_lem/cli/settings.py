@@ -45,6 +45,40 @@ def explain(
         typer.echo("no experiments there: no test takes the fixture `lem`", err=True)
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def grid(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(help="Files, *.lem.yaml, or node ids, and options of pytest."),
+    ],
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder; made where it is missing.")
+    ],
+) -> None:
+    """Write each experiment of YAML files as a file of its own."""
+    from pytest_lem.front.explain import collect
+    from pytest_lem.measure.watching import profile_name
+    from pytest_lem.spec.files.writing import written
+
+    found = collect([*arguments, "--lem-missing=skip"])
+    if found.code:
+        typer.echo(found.printed.strip(), err=True)
+        raise typer.Exit(found.code)
+    try:
+        output.mkdir(exist_ok=True)
+        for path, point in found.points:
+            told = written(point, beside=path.parent, to=output.absolute())
+            name = profile_name(point.name).removesuffix(".json")
+            (output / f"{name}.lem.yaml").write_text(told, encoding="utf-8")
+    except OSError as error:
+        typer.echo(f"{output}: cannot be written: {error.strerror}", err=True)
+        raise typer.Exit(2) from error
+    for name, reason in found.left_out.items():
+        typer.echo(f"left out: {name}: {reason}", err=True)
+    typer.echo(f"{len(found.points)} experiments in {output}")
+
+
 @app.command()
 def params(
     *,

@@ -160,6 +160,7 @@ def left_out(
 
 
 def _backends_for(config: pytest.Config) -> "Backends":
+    from pytest_lem.gate.budget import BUDGET_KEYS
     from pytest_lem.spec.files.campaign import Backends
 
     registry = registry_of(config)
@@ -167,4 +168,5 @@ def _backends_for(config: pytest.Config) -> "Backends":
         names=registry.names(),
         asked=backends_of(config),
         find=lambda name: registry.find(name).name,
+        budgets=BUDGET_KEYS,
     )

@@ -65,8 +65,8 @@ class Program:
         self.identities: dict[str, str] = {}
         self.items: dict[str, pytest.Item] = {}
         self.skipped: list[dict[str, str]] = []
-        self.left_out = 0
         self._restored: set[str] = set()
+        self.left_out: dict[str, str] = {}
         self._models: dict[tuple[str, str], Model] = {}
         self._adapters: dict[str, dict[str, str]] = {}
 
@@ -268,7 +268,7 @@ def _leave_out(
     for item, reason in invalid.items():
         program.skip(item.nodeid, reason)
         item.add_marker(pytest.mark.skip(reason=reason))
-    program.left_out = len(invalid)
+    program.left_out = {item.nodeid: reason for item, reason in invalid.items()}
     try:
         program.order = order_of(config, items)
         return list(warn(config, left_out(items, invalid)))

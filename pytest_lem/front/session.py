@@ -32,7 +32,7 @@ from pytest_lem.meters.metering import Metering
 from pytest_lem.records.extended import UNREAD
 from pytest_lem.records.record import Cycle, Record, Session
 from pytest_lem.records.result import Result
-from pytest_lem.report.terminal import Outline
+from pytest_lem.report.terminal import Outline, duration
 from pytest_lem.schedule.resuming import choose
 from pytest_lem.spec.workload import Workload
 from pytest_lem.store.place import Place
@@ -118,6 +118,15 @@ class LemSession:
             return str(error).splitlines()
         return []
 
+    def too_many(self) -> str | None:
+        """What is said of more experiments than somebody meant; None of fewer."""
+        most, count = self.settings["max-runs"], len(self.program.entries)
+        if count <= most or self.settings["allow-large"]:
+            return None
+        told = f"{count} experiments of about {duration(self.describe().estimate_s)}"
+        limit = f"{self.settings.says('max-runs')}={most}"
+        return f"{told} are more than {limit}: --lem-allow-large runs them"
+
     def describe(self) -> Outline:
         """What this session is about to do."""
         settings, program = self.settings, self.program
@@ -133,7 +142,7 @@ class LemSession:
             resumed=self.planning.describe(),
             experiments=len(program.entries),
             steps=len(program.steps),
-            left_out=program.left_out,
+            left_out=len(program.left_out),
             open_ended=any(
                 one.effort.cycles == "auto" for one in program.experiments.values()
             ),

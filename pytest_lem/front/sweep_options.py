@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pytest_lem.front.values import Option, number
+from pytest_lem.front.values import Option, number, truth
 
 
 def stop(text: str) -> Any:
@@ -13,6 +13,20 @@ def stop(text: str) -> Any:
 
 
 SWEEP_OPTIONS: tuple[Option, ...] = (
+    Option(
+        name="max-runs",
+        parse=number(int, 1),
+        default=500,
+        metavar="N",
+        help="more experiments than this are refused before anything runs "
+        "(default: 500)",
+    ),
+    Option(
+        name="allow-large",
+        parse=truth,
+        default=False,
+        help="run however many experiments there are (default: false)",
+    ),
     Option(
         name="gpus-per-worker",
         parse=number(int, 1),

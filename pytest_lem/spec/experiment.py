@@ -29,8 +29,9 @@ SPEC_KEYS = tuple(name for name in EngineSpec.model_fields if name != "engine")
 WORKLOAD_KEYS = tuple(Workload.model_fields)
 MARKER_KEYS = tuple(
     sorted(
-        {*SPEC_KEYS, *WORKLOAD_KEYS, *EFFORT_KEYS, *DEMAND_KEYS, *SECTIONS}
-        | {"backends", "preset"} - {"backend"}
+        {*SPEC_KEYS, *WORKLOAD_KEYS, *EFFORT_KEYS, *DEMAND_KEYS, *SECTIONS, "preset"}
+        - {"backend"}
+        | {"backends"}
     )
 )
 

@@ -1,5 +1,8 @@
 """`*.lem.yaml` as tests: through the same door, and out of it with the same report."""
 
+import json
+import sys
+
 import pytest
 
 
@@ -171,3 +174,65 @@ def test_what_fails_in_an_experiment_is_told_in_its_own_words(run, write):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["FAILED a.lem.yaml::a[[]fake] - *"])
     result.stdout.no_fnmatch_line("*campaigns.py*")
+
+
+def test_more_experiments_than_were_meant_are_refused_before_any_runs(run, write):
+    """With their number and time; the plan may be looked at."""
+    write(**{"g.lem": "base_config: {}\nvary: {batch_size: [1, 2, 3]}\n"})
+    result = run(None, "--lem-max-runs=2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    told = (
+        "*3 experiments of about * are more than --lem-max-runs=2: --lem-allow-large *"
+    )
+    result.stderr.fnmatch_lines([told])
+    run(None, "--lem-max-runs=2", "--lem-plan").assert_outcomes()
+    run(None, "--lem-max-runs=2", "--lem-allow-large").assert_outcomes(passed=3)
+
+
+def test_a_grid_parametrises_a_test_by_what_each_backend_has(run, report):
+    """Every value is in the marker of its point; sections multiply their own."""
+    source = """
+        import pytest
+        from pytest_lem import lem_grid
+
+        SIZES = {"batch_size": [1, 2]}
+        GRID = lem_grid(batching=SIZES, fake={"token_s": [0.001, 0.002]})
+
+        @pytest.mark.parametrize("point", GRID)
+        def test_it(lem, point):
+            assert lem().cycles and point["batch_size"] in (1, 2)
+    """
+    result = run(source, "--lem-json=r.json", "--lem-cycles=1")
+    result.assert_outcomes(passed=4, deselected=2)
+    found = [one.spec for one in report().experiments]
+    assert [one["workload"]["batch_size"] for one in found] == [1, 1, 2, 2]
+    assert [one["engine"]["token_s"] for one in found] == [0.001, 0.002] * 2
+
+
+@pytest.mark.slow
+def test_points_written_to_files_are_the_same_experiments(project, write):
+    """`lem grid`, then collected again; `lem explain` tells what a file extends."""
+    write(
+        **{"sweep.lem": SWEEP.replace("vary:", "vary:\n  precision: [fp16, fp7]")},
+        configs__named=NAMED,
+        configs__common="prompts: ../texts.txt\nnum_input_prompts: 2\n",
+    )
+    (project.path / "texts.txt").write_text("one\ntwo\n")
+
+    def lem(*arguments):
+        return project.run(sys.executable, "-m", "pytest_lem.cli", *arguments)
+
+    def identities(where):
+        result = lem("explain", "--json", where)
+        assert result.ret == 0
+        told = map(json.loads, result.outlines)
+        return {one["id"].partition("::")[2]: one["identity"] for one in told}
+
+    done = lem("grid", "sweep.lem.yaml", "-o", "out")
+    assert done.ret == 0
+    assert done.outlines == ["3 experiments in out"]
+    assert sum("left out: " in line for line in done.errlines) == 2
+    assert identities("out") == identities("sweep.lem.yaml")
+    lem("explain", "configs/named.yaml").stdout.fnmatch_lines(
+        ["  requests * 2 * file configs/common.yaml"]
+    )

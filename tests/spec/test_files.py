@@ -11,6 +11,7 @@ from pytest_lem.spec.files.campaign import Backends, read_campaign
 from pytest_lem.spec.files.inherit import Root, sources
 from pytest_lem.spec.files.names import universal
 from pytest_lem.spec.files.reading import Limits, read
+from pytest_lem.spec.files.writing import written
 from pytest_lem.spec.nearest import unknown
 from pytest_lem.spec.provenance import merge
 
@@ -110,6 +111,18 @@ def test_files_extend_each_other_in_chains_and_diamonds(folder):
     for one in found:
         values |= one.values
     assert values["x"] == "b"
+
+
+def test_files_that_an_experiment_names_lie_beside_the_file_that_says_so(folder):
+    """Whichever file extends that."""
+    (folder.root.folder / "in").mkdir()
+    path = folder(a={"extends": "in/b.yaml", "seed": 1})
+    base = {"prompts": "p.txt", "prompt_options": {"chat_template": "../t.jinja"}}
+    (folder.root.folder / "in" / "b.yaml").write_text(dump(base))
+    (point,) = points(path, folder.root)
+    values = merge(point.layers)[0]
+    assert values["prompts"] == "in/p.txt"
+    assert values["prompt_options"] == {"chat_template": "t.jinja"}
 
 
 def test_a_circle_is_shown_as_a_chain(folder):
@@ -295,6 +308,25 @@ def test_a_large_grid_is_expanded_as_it_is_taken(folder):
     backends = Backends(names=NAMES, asked=("fake",), find=find)
     found = read_campaign(path, folder.root, backends).points
     assert next(found).name == "batch_size=1-seed=1-requests=1[fake]"
+
+
+def test_a_point_written_to_a_file_asks_for_the_same(folder):
+    """Files that it names are found from there, and lie where they lay."""
+    arrivals = {"mode": "trace", "file": "times.csv"}
+    base = {"prompts": "p.txt", "arrivals": arrivals, "output_lengths": "file:l.csv"}
+    path = folder(c={"base_config": base, "vary": {"backend": ["fake"], "seed": [7]}})
+    (point,) = points(path, folder.root)
+    to = folder.root.folder / "out"
+    to.mkdir()
+    (to / "x.yaml").write_text(written(point, beside=path.parent, to=to))
+    (again,) = points(to / "x.yaml", folder.root)
+    assert (again.name, again.backend) == ("backend=fake-seed=7", "fake")
+    assert merge(again.layers)[0] == {
+        "prompts": "../p.txt",
+        "arrivals": {"mode": "trace", "file": "../times.csv"},
+        "output_lengths": "file:../l.csv",
+        "seed": 7,
+    }
 
 
 @pytest.mark.parametrize(

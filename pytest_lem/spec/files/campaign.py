@@ -9,6 +9,7 @@ from typing import Any
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec.files.grid import Axis, Choice, axes, label, product, singly
 from pytest_lem.spec.files.inherit import Root, Source, inline, sources
+from pytest_lem.spec.files.moving import moved
 from pytest_lem.spec.files.names import universal
 from pytest_lem.spec.nearest import unknown
 from pytest_lem.spec.provenance import Layer, merge
@@ -24,11 +25,18 @@ class Backends:
     """The backends there are, those asked for, and how a name is looked up.
 
     `find` gives the name of a backend for it or its alias; it raises ConfigError.
+    `budgets` are the keys of those there can be.
     """
 
     names: Sequence[str]
     asked: Sequence[str]
     find: Callable[[str], str]
+    budgets: Sequence[str] = ()
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """The keys that they bring beside a marker's."""
+        return *self.names, *self.budgets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +63,15 @@ class Campaign:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Here:
+    """Where a file is read: its folder, the root of others, and the backends."""
+
+    folder: Path
+    root: Root
+    backends: Backends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Config:
     """One experiment, as files describe it; an empty name where they give none."""
 
@@ -71,8 +88,9 @@ def read_campaign(path: Path, root: Root, backends: Backends) -> Campaign:
     so may taking the points.
     """
     given = sources(path, root)
+    here = _Here(folder=path.parent, root=root, backends=backends)
     if not any(_TELLING & {*one.values} for one in given):
-        config = _config(given, (), backends, otherwise=path.name.partition(".")[0])
+        config = _config(given, (), here, otherwise=path.name.partition(".")[0])
         return Campaign(order=None, points=_listed([config], backends))
     layers = [Layer(origin=one.name, values=one.values) for one in given]
     values, origins = merge(layers)
@@ -88,8 +106,8 @@ def read_campaign(path: Path, root: Root, backends: Backends) -> Campaign:
         for one in given
         if "cycles" in one.values
     )
-    configs = list(_configs(given, root, cycles, backends, problems))
-    base = _base(given, root, cycles, backends, problems)
+    configs = list(_configs(given, cycles, here, problems))
+    base = _base(given, cycles, here, problems)
     grids = {
         key: _grid_axes(key, values[key], origins, backends, problems)
         for key in GRIDS
@@ -112,9 +130,8 @@ def read_campaign(path: Path, root: Root, backends: Backends) -> Campaign:
 
 def _configs(
     given: Sequence[Source],
-    root: Root,
     cycles: tuple[Layer, ...],
-    backends: Backends,
+    here: _Here,
     problems: list[str],
 ) -> Iterator[_Config]:
     """The experiments that are listed: in the last of the files that lists some."""
@@ -127,19 +144,18 @@ def _configs(
         return
     for k, entry in enumerate(listed):
         try:
-            found, stem = _entry(entry, by, root, f"configs[{k}]"), f"config{k}"
+            found, stem = _entry(entry, by, here.root, f"configs[{k}]"), f"config{k}"
             if isinstance(entry, str):
                 stem = found[-1].path.name.partition(".")[0]
-            yield _config(found, cycles, backends, otherwise=stem)
+            yield _config(found, cycles, here, otherwise=stem)
         except ConfigError as error:
             problems += error.message.splitlines()
 
 
 def _base(
     given: Sequence[Source],
-    root: Root,
     cycles: tuple[Layer, ...],
-    backends: Backends,
+    here: _Here,
     problems: list[str],
 ) -> _Config | None:
     """What all points of the grids have; None where it cannot be."""
@@ -149,8 +165,8 @@ def _base(
             if "base_config" in by.values:
                 entry = by.values["base_config"]
                 before = found if isinstance(entry, Mapping) else []
-                found = [*before, *_entry(entry, by, root, "base_config")]
-        return _config(found, cycles, backends, otherwise="")
+                found = [*before, *_entry(entry, by, here.root, "base_config")]
+        return _config(found, cycles, here, otherwise="")
     except ConfigError as error:
         problems += error.message.splitlines()
         return None
@@ -166,7 +182,7 @@ def _entry(entry: Any, by: Source, root: Root, key: str) -> list[Source]:
 def _config(
     given: Iterable[Source],
     below: tuple[Layer, ...],
-    backends: Backends,
+    here: _Here,
     *,
     otherwise: str,
 ) -> _Config:
@@ -175,9 +191,11 @@ def _config(
     problems: list[str] = []
     for one in given:
         try:
-            values = universal(one.values, backends.names)
+            values = universal(one.values, here.backends.further)
+            values = moved(values, beside=one.path.parent, to=here.folder)
             if "backend" in values:
-                backend, named_in = _backend(values.pop("backend"), backends), one.name
+                backend = _backend(values.pop("backend"), here.backends)
+                named_in = one.name
             name = _name(values.pop("config_name", name))
         except ConfigError as error:
             problems += (f"{one.name}: {line}" for line in error.message.splitlines())
@@ -233,7 +251,7 @@ def _grid_axes(
         for axis in found:
             origin = f"file {origins[f'{key}.{axis.path}']}"
             for place in range(len(axis.values)):
-                values = universal(axis.fragment(place), backends.names)
+                values = universal(axis.fragment(place), backends.further)
                 if "config_name" in values:
                     raise ConfigError("config_name names points, and does not vary")
                 if "backend" in values:

@@ -17,12 +17,12 @@ from pytest_lem.spec.workload import Workload
 _OF_MODEL = ("fp_precision", *(name for name in SPEC_KEYS if name != "model"))
 
 
-def universal(given: Mapping[str, Any], sections: Iterable[str]) -> dict[str, Any]:
+def universal(given: Mapping[str, Any], further: Iterable[str]) -> dict[str, Any]:
     """A file's values under a marker's keys, and `backend` and `config_name`.
 
     Nothing is said of older names: they are those that files have always had.
-    `sections` are the backends that there are. Raises ConfigError with a line for each
-    key that is unknown, gone, or said twice.
+    `further` are keys that there may be beside a marker's: other backends, budgets.
+    Raises ConfigError with a line for each key that is unknown, gone, or said twice.
     """
     problems: list[str] = []
     values = _model(given, problems)
@@ -31,7 +31,7 @@ def universal(given: Mapping[str, Any], sections: Iterable[str]) -> dict[str, An
     if cold is not False and values.setdefault("cold_start", cold) != cold:
         problems.append("force_cold_start and cold_start are one: give one of them")
     values = resolve(values, {}, problems)
-    problems += _unknown_keys(values, {*sections})
+    problems += _unknown_keys(values, {*further})
     if problems:
         raise ConfigError("\n".join(problems))
     return values
@@ -71,8 +71,8 @@ def _traffic(values: dict[str, Any], problems: list[str]) -> None:
         values["traffic_simulation"] = rest
 
 
-def _unknown_keys(values: Mapping[str, Any], sections: set[str]) -> Iterator[str]:
-    known = {*MARKER_KEYS, *sections, "backend", "config_name"} - {"backends"}
+def _unknown_keys(values: Mapping[str, Any], further: set[str]) -> Iterator[str]:
+    known = {*MARKER_KEYS, *further, "backend", "config_name"} - {"backends"}
     for key, value in values.items():
         if key not in known and not key.startswith(BUDGET):
             yield unknown_key(key, "", known)
