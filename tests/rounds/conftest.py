@@ -1,4 +1,4 @@
-"""A project under git, whose engine is as slow as a file of the checkout says."""
+"""A project under git, whose engine is as slow as a module of the checkout says."""
 
 import os
 import shutil
@@ -22,18 +22,19 @@ lem_set =
     patient.prefill_s=0
     patient.token_s=0.001
 """
-# A script that is none by its flags.
+# A script that is none by its flags, below `src`; how slow it is lies beside that.
 ENGINE = """
 from dataclasses import replace
-from pathlib import Path
+
+import speed
 
 from pytest_lem.engines.fake import FakeEngine
 
 class Patient(FakeEngine):
     def load(self, spec):
         loaded = super().load(spec)
-        slower = float(Path(__file__).with_name("slower.txt").read_text())
-        self._script = replace(self._script, token_s=self._script.token_s * slower)
+        token_s = self._script.token_s * speed.SLOWER
+        self._script = replace(self._script, token_s=token_s)
         return replace(loaded, flags=[])
 """
 HOOKS = """
@@ -57,13 +58,13 @@ class Project:
         self.path = path
         self.cache = cache
         self.environment = {**os.environ, "LEM_CACHE_DIR": str(cache)}
-        path.mkdir()
+        (path / "src").mkdir(parents=True)
         files = {
             "pytest.ini": INI,
             "conftest.py": HOOKS,
-            "patient.py": ENGINE,
+            "src/patient.py": ENGINE,
             "test_it.py": SOURCE,
-            "slower.txt": "1",
+            "speed.py": "import os\n\nSLOWER = 1\n",
         }
         for name, text in files.items():
             (path / name).write_text(text)
@@ -83,6 +84,10 @@ class Project:
         """All that is there."""
         self.git("add", "--all")
         self.git("commit", "--quiet", f"--message={message}")
+
+    def slow_down(self, factor):
+        """Every token takes so much longer."""
+        (self.path / "speed.py").write_text(f"import os\n\nSLOWER = {factor}\n")
 
     def command(self, *arguments):
         """`lem ARGUMENTS`, as a list."""

@@ -5,26 +5,12 @@ import json
 import pytest
 
 SPEED = "output_throughput_tps"
-# As slow as the second at which it is loaded, of no more than a few percent.
-NOISY = """
-import os
-from dataclasses import replace
-
-from pytest_lem.engines.fake import FakeEngine
-
-class Patient(FakeEngine):
-    def load(self, spec):
-        loaded = super().load(spec)
-        slower = 1 + os.getpid() % 7 / 1000
-        self._script = replace(self._script, token_s=self._script.token_s * slower)
-        return replace(loaded, flags=[])
-"""
 
 
 @pytest.mark.slow
 def test_noise_is_told_and_kept_where_the_gate_finds_it(project):
     """Three sessions lend their noise to a reference of one."""
-    (project.path / "patient.py").write_text(NOISY)
+    project.slow_down("1 + os.getpid() % 7 / 1000")
     limit = f"--fail={SPEED}:5%"
     done = project.lem("aa", "3", limit, "--out=o", "--", "test_it.py")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -35,7 +35,7 @@ def test_turns_are_never_three_in_a_row_and_as_often_first():
 @pytest.mark.slow
 def test_a_slower_head_is_a_regression(project):
     """Each revision runs its own code; what was made for it is gone afterwards."""
-    (project.path / "slower.txt").write_text("1.5")
+    project.slow_down(1.5)
     project.commit("Slower.")
     sides = ("HEAD~1", "HEAD", "--rounds=3", SPEED, "--out=o")
     done = project.lem("ab", *sides, "--", "test_it.py")
@@ -108,7 +108,7 @@ def test_ctrl_c_leaves_no_checkout_and_the_rest_can_be_run_later(project):
     assert said == f"interrupted: `lem ab --resume {out}` goes on\n"
     assert project.left() == []
     assert json.loads((out / "rounds.json").read_text())["rounds"] == []
-    (project.path / "slower.txt").write_text("2")
+    project.slow_down(2)
     told = json.loads((out / "rounds.json").read_text())
     for one in told["sources"].values():
         one["directory"] = str(project.path)
@@ -163,7 +163,7 @@ def test_what_cannot_be_run_is_told_in_one_line(project, monkeypatch):
     assert refused("main", ".", "--", "-q", "--lem-json=r.json") == (
         "--lem-json=r.json: leave it out, each round writes a report"
     )
-    (project.path / "slower.txt").write_text("2")
+    project.slow_down(2)
     assert refused(".", "main", "--", "-q").startswith(
         "BASE: . has changes that are not committed: "
     )
