@@ -20,6 +20,7 @@ from pytest_lem.spec.provenance import merge
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_lem.analysis.sweeping import Rule
     from pytest_lem.spec.files.campaign import Backends, Campaign, Point
     from pytest_lem.spec.files.inherit import Root
 
@@ -27,21 +28,31 @@ if TYPE_CHECKING:
 class CampaignFile(pytest.File):
     """A campaign, or one experiment; `order` is what it asks of the session.
 
-    What is wrong with it is kept, to be said with all else.
+    `stop` are the rules by which its experiments end early. What is wrong with it is
+    kept, to be said with all else.
     """
 
     order: str | None = None
+    stop: "tuple[Rule, ...]" = ()
 
     def collect(self) -> "Iterator[CampaignItem]":
         """An item for each experiment, in the order of the file."""
         try:
             found = self._read()
-            self.order = found.order
+            self.order, self.stop = found.order, tuple(map(self._rule, found.stop))
             for point in found.points:
                 yield CampaignItem.from_parent(self, name=point.name, point=point)
         except ConfigError as error:
             problems = self.config.stash.setdefault(FILE_PROBLEMS, [])
             problems += error.message.splitlines()
+
+    def _rule(self, text: str) -> "Rule":
+        from pytest_lem.analysis.sweeping import parse_rule
+
+        try:
+            return parse_rule(text)
+        except ValueError as error:
+            raise ConfigError(f"{shown(self)}: stop={text!r} {error}") from error
 
     def _read(self) -> "Campaign":
         from pytest_lem.spec.files.campaign import read_campaign
@@ -111,6 +122,11 @@ def order_of(config: pytest.Config, items: Iterable[pytest.Item]) -> str:
         said = ", ".join(f"{name} wants {order}" for order, name in asked.items())
         raise ConfigError(f"a session has one order, and {said}: say --lem-order")
     return next(iter(asked))
+
+
+def rules_of(item: pytest.Item) -> "tuple[Rule, ...]":
+    """The rules that the file of an item has; none of a test in Python."""
+    return item.parent.stop if isinstance(item.parent, CampaignFile) else ()
 
 
 def shown(node: pytest.Item | pytest.Collector) -> str:

@@ -210,11 +210,6 @@ def _against(config: pytest.Config) -> Iterator[str]:
     elsewhere = [spec for spec in config.getoption("tx") if "popen" not in spec]
     if elsewhere:
         yield f"--tx={elsewhere[0]}: measured is this machine; say pytest -n"
-    if settings["stop"]:
-        yield (
-            f"{settings.says('stop')}: no worker knows what the others measured: leave "
-            "out -n"
-        )
     if settings["plan"]:
         yield f"{settings.says('plan')}: the plan is that of one process: leave out -n"
     if settings["resume"] is not None:

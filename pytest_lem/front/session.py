@@ -93,7 +93,10 @@ class LemSession:
         try:
             self._storing.open()
             self.gating.open()
-            self.sweeps.check(metered=bool(self._premises.open().metering.names))
+            self.sweeps.check(
+                metered=bool(self._premises.open().metering.names),
+                shared=self.share is not None,
+            )
         except LemError as error:
             return str(error).splitlines()
         return []

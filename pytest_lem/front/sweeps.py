@@ -9,7 +9,7 @@ import pytest
 
 from pytest_lem.analysis.sweeping import Dominated, EnergyLimit, Flat, Rule
 from pytest_lem.errors import ConfigError
-from pytest_lem.front.campaigns import of_grid, shown
+from pytest_lem.front.campaigns import of_grid, rules_of, shown
 from pytest_lem.front.findings import Findings
 from pytest_lem.front.program import Program
 from pytest_lem.front.settings import Settings
@@ -35,18 +35,28 @@ class Sweeps:
         self._values_known: dict[tuple[str, str, int], float | None] = {}
         self._places: dict[tuple[str, str], tuple[float | None, str]] = {}
 
-    def check(self, *, metered: bool) -> None:
-        """Raise ConfigError where joules are to be counted, and there is no meter."""
-        if not metered and any(isinstance(one, EnergyLimit) for one in self._rules):
-            raise ConfigError(
-                f"{self._said}=energy: no meter is at work to count joules"
-            )
+    def check(self, *, metered: bool, shared: bool) -> None:
+        """Raise ConfigError where rules cannot be obeyed.
+
+        Nobody counts joules without a meter, and no worker of xdist knows what the
+        others measured.
+        """
+        items = self._program.items.values()
+        files = {shown(one): rules for one in items if (rules := rules_of(one))}
+        for said, rules in ({self._said: self._rules} | files).items():
+            if not metered and any(isinstance(one, EnergyLimit) for one in rules):
+                raise ConfigError(f"{said}: no meter is at work to count joules")
+            if shared and rules:
+                raise ConfigError(
+                    f"{said}: no worker knows what the others measured, and so when to "
+                    "stop: leave out -n"
+                )
 
     def reason(self, item: pytest.Item) -> str | None:
         """Why an experiment that is to begin is left out; None where it is not."""
         if self._findings.has(item.nodeid):
             return None
-        told = (self._by(rule, item) for rule in self._rules)
+        told = (self._by(one, item) for one in (*self._rules, *rules_of(item)))
         reason = self._asked(item) or next(filter(None, told), None)
         if reason is not None:
             self._left_out[reason] += 1
@@ -68,10 +78,13 @@ class Sweeps:
 
     def _by(self, rule: Rule, item: pytest.Item) -> str | None:
         if isinstance(rule, EnergyLimit):
-            spent_j = sum(map(self._energy_j, self._findings.names))
-            if spent_j < rule.limit_j:
+            names, said = self._findings.names, self._said
+            if rule not in self._rules:
+                said = shown(item)
+                names = [it for it in names if it.partition("::")[0] == said]
+            if sum(map(self._energy_j, names)) < rule.limit_j:
                 return None
-            return f"the {rule.limit_j:g} J of {self._said} are spent"
+            return f"the {rule.limit_j:g} J of {said} are spent"
         if isinstance(rule, Flat):
             return rule.reason(list(self._values(rule.metric, item)))
         return rule.reason(self._points(rule, item))

@@ -65,7 +65,7 @@ def test_a_session_has_no_more_joules_than_it_was_given(run, report, errors_of):
     reasons = {one["reason"] for one in report().plan.skipped}
     assert reasons == {"the 0.1 J of --lem-stop are spent"}
     (line,) = errors_of(run(SOURCE, *options))
-    assert line == "--lem-stop=energy: no meter is at work to count joules"
+    assert line == "--lem-stop: no meter is at work to count joules"
 
 
 def test_a_plugin_may_leave_out_what_has_not_begun(run, extend, report):
@@ -78,3 +78,17 @@ def test_a_plugin_may_leave_out_what_has_not_begun(run, extend, report):
     options = ("--lem-cycles=1", "--lem-json=r.json")
     run(SOURCE, *options).assert_outcomes(passed=4, skipped=2)
     assert {one["reason"] for one in report().plan.skipped} == {"3 are enough"}
+
+
+def test_a_campaign_has_rules_of_its_own(run, project, report, errors_of):
+    """They count its own experiments, and are refused by file and text."""
+    text = "stop: ['energy:0.1']\nbase_config: {}\nvary: {batch_size: [1, 2, 3]}\n"
+    (project.path / "c.lem.yaml").write_text(text)
+    options = ("--lem-meter=fake:300", "--lem-json=r.json")
+    source = "def test_it(lem):\n    lem()\n"
+    run(source, *options).assert_outcomes(passed=2, skipped=2)
+    reasons = {one["reason"] for one in report().plan.skipped}
+    assert reasons == {"the 0.1 J of c.lem.yaml are spent"}
+    (project.path / "c.lem.yaml").write_text(text.replace("energy", "sloth"))
+    (line,) = errors_of(run(None, *options))
+    assert line.startswith("c.lem.yaml: stop='sloth:0.1' is no rule: write energy:")

@@ -15,7 +15,15 @@ from pytest_lem.spec.nearest import unknown
 from pytest_lem.spec.provenance import Layer, merge
 
 GRIDS = {"vary": product, "vary_alone": singly}
-CAMPAIGN_KEYS = ("campaign_name", "cycles", "order", "configs", "base_config", *GRIDS)
+CAMPAIGN_KEYS = (
+    "campaign_name",
+    "cycles",
+    "order",
+    "stop",
+    "configs",
+    "base_config",
+    *GRIDS,
+)
 _TELLING = {*CAMPAIGN_KEYS} - {"cycles"}
 _LONGEST_NAME = 200
 
@@ -56,10 +64,14 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
-    """What a file asks for; `points` are made as they are taken, and but once."""
+    """What a file asks for; `points` are made as they are taken, and but once.
+
+    `stop` are the rules, as typed, by which its experiments end early.
+    """
 
     order: str | None
     points: Iterator[Point]
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +137,16 @@ def read_campaign(path: Path, root: Root, backends: Backends) -> Campaign:
         made.insert(0, _listed(configs, backends))
     points = _one_after_another(made)
     order = values.get("order")
-    return Campaign(order=None if order is None else str(order), points=points)
+    return Campaign(
+        order=None if order is None else str(order),
+        points=points,
+        stop=_texts(values.get("stop", [])),
+    )
+
+
+def _texts(given: Any) -> tuple[str, ...]:
+    """One or a list; what is none of text is for who reads the texts to refuse."""
+    return tuple(map(str, given)) if isinstance(given, list) else _texts([given])
 
 
 def _configs(
