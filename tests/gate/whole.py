@@ -17,29 +17,34 @@ def test_it(lem):
 
 
 class Sessions:
-    """Sessions of one experiment in a project of its own, each in a process."""
+    """Sessions of one experiment in a project of its own, each in a process.
 
-    def __init__(self, pytester, ini):
+    They are saved as reports, or under a label of the project's store.
+    """
+
+    def __init__(self, pytester, ini, label=None):
+        self._label = label
         self._pytester = pytester
         lines = ["[pytest]", "addopts = -p no:randomly", *ini]
         pytester.makefile(".ini", pytest="\n".join(lines))
         pytester.makepyfile(test_it=SOURCE)
         self.path = pytester.path
-        self._saved = 0
+        self.saved = 0
 
     def save(self, count):
         """So many sessions that become the reference."""
         for _ in range(count):
-            self._saved += 1
-            name = f"day{self._saved}.json"
-            self._pytester.runpytest_subprocess(f"--lem-json={name}").assert_outcomes(
-                passed=1
-            )
+            self.saved += 1
+            label = f"--lem-save={self._label}"
+            where = label if self._label else f"--lem-json=day{self.saved}.json"
+            self._pytester.runpytest_subprocess(where).assert_outcomes(passed=1)
 
     def compare(self, *more):
         """A session that is held against those saved."""
-        days = [f"--lem-compare=day{k + 1}.json" for k in range(self._saved)]
-        return self._pytester.runpytest_subprocess(*days, "--lem-json=r.json", *more)
+        days = [f"day{k + 1}.json" for k in range(self.saved)]
+        names = [self._label] if self._label else days
+        asked = (*(f"--lem-compare={name}" for name in names), "--lem-json=r.json")
+        return self._pytester.runpytest_subprocess(*asked, *more)
 
 
 @contextmanager

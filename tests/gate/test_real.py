@@ -1,0 +1,83 @@
+"""The gate on real transformers on the CPU, from saving a reference to `--lf`."""
+
+import os
+import xml.etree.ElementTree as ET
+
+import pytest
+
+pytest.importorskip("transformers")
+pytest.importorskip("sqlalchemy")
+
+from pytest_lem.records.export import read_json
+
+from .whole import Sessions, hindered
+
+METRIC = "output_throughput_tps"
+LIMIT = f"--lem-compare-fail={METRIC}:10%"
+INI = (
+    "lem_backend = transformers",
+    "lem_model = synthetic:llama-tiny",
+    "lem_meter = none",
+    "lem_idle = off",
+    "lem_warmup = fixed:1",
+    "lem_windows = 3",
+    "lem_cycles = 2",
+    "lem_set =",
+    "    transformers.device=cpu",
+    "    input_tokens=16",
+    "    output_tokens=256",
+    "    requests=4",
+)
+STOPPED = 0.25
+# Of a quarter less there is no doubt where this much could be told from noise.
+VISIBLE = 1.2
+MOST_SESSIONS = 8
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "PYTEST_XDIST_WORKER" in os.environ,
+        reason="times an engine: .ci/full runs it with nothing beside it",
+    ),
+]
+
+
+def test_a_worker_that_is_stopped_a_quarter_of_the_time_is_a_regression(
+    pytester, monkeypatch
+):
+    """Of tokens per second; unchanged it is none, and another model no comparison."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    sessions = Sessions(pytester, INI, label="main")
+
+    def judged(*more):
+        """The exit status, the one experiment, and the rule it was judged by."""
+        done = sessions.compare(LIMIT, *more)
+        (one,) = read_json(sessions.path / "r.json").experiments
+        (rule,) = one.gate["rules"]
+        return done.ret, one, rule
+
+    sessions.save(3)
+    status, one, rule = judged()
+    assert (status, one.gate["verdict"] in ("pass", "inconclusive")) == (0, True)
+    while rule["shift"]["visible"] > VISIBLE:
+        if sessions.saved == MOST_SESSIONS:
+            percent = 100 * (rule["shift"]["visible"] - 1)
+            pytest.skip(f"this machine's noise is {percent:.0f} %: it is too busy")
+        sessions.save(1)
+        status, one, rule = judged()
+        assert (status, one.gate["verdict"] in ("pass", "inconclusive")) == (0, True)
+
+    with hindered(sessions.path, STOPPED):
+        status, one, rule = judged("--junitxml=j.xml")
+    assert (status, one.gate["verdict"]) == (1, "regression")
+    assert rule["shift"]["sessions"] == [sessions.saved, 1]
+    (case,) = ET.parse(sessions.path / "j.xml").findall(".//testcase")
+    assert f"regression: {METRIC}" in case.find("failure").get("message")
+
+    status, one, _ = judged("--lf")
+    assert (status, one.gate["verdict"] in ("pass", "inconclusive")) == (0, True)
+    assert [cycle.status for cycle in one.cycles] == ["complete"] * 2
+
+    status, one, rule = judged("--lem-model=synthetic:llama-tiny@1")
+    assert (status, one.gate["verdict"]) == (1, "incomparable")
+    assert rule["reasons"][0].startswith("model.name 'synthetic:llama-tiny' and ")
