@@ -2,19 +2,33 @@
 
 import csv
 import json
-from itertools import product
+from contextlib import suppress
+from itertools import combinations, product
 
 import jsonschema
 import pytest
 
 from pytest_lem.analysis.metrics import METRICS
+from pytest_lem.errors import ConfigError
+from pytest_lem.gate.verdict import Limit, gate
 from pytest_lem.meters import Device, Telemetry
 from pytest_lem.meters.fake import FakeMeter
-from pytest_lem.records.assemble import experiment_record
-from pytest_lem.records.export import columns, read_json, write_csv, write_json
-from pytest_lem.records.record import Plan, Record, Session
+from pytest_lem.records.assemble import experiment_record, found_in
+from pytest_lem.records.export import (
+    columns,
+    read_json,
+    write_csv,
+    write_cycles,
+    write_json,
+)
+from pytest_lem.records.record import Cycle, Plan, Record, Session
 from pytest_lem.records.result import Result
 from pytest_lem.records.schema import schema
+from pytest_lem.report import compare as comparing
+from pytest_lem.report import github
+from pytest_lem.report.diff import diff
+from pytest_lem.report.diff import lines as differing
+from pytest_lem.report.services.exporting import exported
 from pytest_lem.report.terminal import headline, summary
 
 DEVICE = "cpu"
@@ -146,3 +160,120 @@ def test_a_report_is_whole_whatever_is_missing(report_of, tmp_path, parts):
     assert "tokens/s" in text
     unit = "J/token" if parts["energy"] else "token/s"
     assert unit in headline(Result(one.cycles))
+
+
+# What a cycle's record may be without: by name, the metrics that go with it.
+CUT = {
+    "energy": ("energy_", "_j", "_w", "joule", "edp_", "token_efficiency", "emissions"),
+    "latency": ("ttft_", "tpot_", "itl_", "e2e_", "edp_"),
+    "phases": ("prefill", "decode"),
+    "flops": ("flops", "mfu", "mbu"),
+    "thermal": (),
+    "memory": ("memory_", "tokens_per_gb"),
+    "idle": ("_net", "idle_"),
+    "warmup": ("warmup_",),
+    "facts": (),
+}
+
+
+def cut(cycle, parts):
+    """The cycle as a tree, without these parts, and with the reasons of its nulls.
+
+    Of its many windows the first two and the last, which is one of latency, are enough.
+    """
+    tree = cycle.model_dump()
+    tree["windows"] = [*tree["windows"][:2], tree["windows"][-1]]
+    for part in parts:
+        words = CUT[part]
+        for name in tree["metrics"]:
+            if any(word in name for word in words):
+                tree["metrics"][name] = None
+                tree["nulls"][name] = f"no_{part}"
+        if part in ("idle", "warmup"):
+            tree[part] = None
+        for window in tree["windows"]:
+            _cut(window, part)
+        if part == "latency":
+            kept = [one for one in tree["windows"] if one["kind"] == "energy"]
+            tree["windows"], tree["latency"] = kept, None
+        if part == "facts":
+            tree |= {"engine": {}, "model": {}, "effective": {}, "worker": {}}
+            tree |= {"prompts": {}, "machine": {}, "load": {}}
+    return tree
+
+
+def _cut(window, part):
+    if part == "energy":
+        nulls = dict.fromkeys(one for one in window["energy"] if "_j" in one)
+        window["energy"] |= {**nulls, "scope": [], "per_device": [], "quality": None}
+        window["energy"] |= dict.fromkeys(("method", "meter", "basis"))
+        window["attribution"] = None
+    elif part == "memory":
+        window["memory"] = dict.fromkeys(window["memory"])
+    elif part in ("phases", "flops", "thermal", "latency"):
+        window[part] = None
+
+
+FAILED = {"kind": "timeout", "type": "Timeout", "message": "late", "detail": ""}
+LOST = {"metrics": {}, "windows": [], "status": "failed", "error": FAILED}
+
+
+def told_everywhere(record, earlier, folder):
+    """Give a record to all that reads one; the rows of its files."""
+    write_json(record, folder / "r.json")
+    text = (folder / "r.json").read_text()
+    VALID.validate(json.loads(text, parse_constant=pytest.fail))
+    assert read_json(folder / "r.json") == record
+    write_csv(record, folder / "r.csv")
+    write_cycles(record, folder / "c.csv")
+    assert summary(record, 120, [])
+    for pair in ([record, earlier], [earlier, record]):
+        pairs = comparing.compare(pair, None)
+        assert [*comparing.lines(pairs, 120), *comparing.refusals(pairs)]
+        assert all([*differing(one)] for one in diff(*pair))
+        found = gate([pair[0]], [pair[1]], [Limit.parse("ttft_p50_ms:5%")])
+        assert {one.verdict for one in found} <= {"inconclusive", "incomparable"}
+        assert github.summary(found, record).count("### lem") == 2
+    for service in ("bencher", "github-action-benchmark", "pytest-benchmark"):
+        with suppress(ConfigError):
+            exported(record, service, [], everything=True)
+    rows = []
+    for name in ("r.csv", "c.csv"):
+        with (folder / name).open(newline="") as file:
+            rows.append(list(csv.DictReader(file)))
+    return rows
+
+
+VALID = jsonschema.Draft202012Validator(schema())
+
+
+SINGLE = [{*some} for n in (0, 1) for some in combinations(CUT, n)]
+SEVERAL = [{*some} for n in (2, len(CUT) - 1) for some in combinations(CUT, n)]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [[*SINGLE, {*CUT}], pytest.param(SEVERAL, marks=pytest.mark.slow)],
+    ids=["one or all", "two or all but one"],
+)
+def test_a_record_is_told_everywhere_whatever_is_cut_out(report_of, tmp_path, parts):
+    """Beside a failed cycle, and where all have failed."""
+    whole = report_of(energy=True, streaming=True, telemetry=True, idle=True)
+    one = whole.experiments[0]
+    bare = whole.session.model_copy(update={"git": None, "meters": []})
+    for without in parts:
+        first, second = (cut(cycle, without) for cycle in one.cycles)
+        for cycles in ([first, {**second, **LOST}], [{**first, **LOST}] * 2):
+            found = [Cycle.model_validate(each) for each in cycles]
+            told = one.model_copy(update=found_in(found))
+            record = whole.model_copy(update={"experiments": [told]})
+            if "facts" in without:
+                update = {"environment": {}, "session": bare}
+                record = record.model_copy(update=update)
+            (row,), by_cycle = told_everywhere(record, whole, tmp_path)
+            statuses = [each.status for each in found]
+            assert [each["status"] for each in by_cycle] == statuses
+            measured = "energy" not in without and "complete" in statuses
+            assert bool(row["energy_gross_j"]) is measured
+            for metric in METRICS:
+                assert (metric in told.summary) != (f"summary.{metric}" in told.nulls)
