@@ -282,6 +282,7 @@ def plan_file(
         conditions={
             "order": program.order,
             "seed": program.seed,
+            "isolation": program.isolation,
             "meters": [*metering.names] if metering else [],
             "gpus": [one.name for one in premises.gpus],
         },

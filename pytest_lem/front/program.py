@@ -22,6 +22,7 @@ from pytest_lem.front.items import (
     is_measured,
     located,
     refusals,
+    registry_of,
     takes_backend,
     tell,
 )
@@ -55,14 +56,15 @@ class Program:
         order: str,
         seed: int | Literal["plan"],
         search: Search | None,
-        by_engine: bool,
+        isolation: str,
     ) -> None:
         self.order = order
         self._search = search
         self._seed = seed
-        self._by_engine = by_engine
+        self.isolation = isolation
         self.experiments: dict[str, Experiment] = {}
         self.identities: dict[str, str] = {}
+        self._collected: dict[str, str] = {}
         self.items: dict[str, pytest.Item] = {}
         self.skipped: list[dict[str, str]] = []
         self._restored: set[str] = set()
@@ -72,7 +74,8 @@ class Program:
 
     def add(self, item: pytest.Item, experiment: Experiment) -> None:
         """Plan an experiment; raises ConfigError where its model cannot be."""
-        self.identities[experiment.id] = self._identify(experiment)
+        found = self._identify(experiment)
+        self.identities[experiment.id] = self._collected[experiment.id] = found
         self.experiments[experiment.id] = experiment
         self.items[experiment.id] = item
 
@@ -134,7 +137,7 @@ class Program:
         """The measured experiments as the plan sees them, in order of collection."""
         return {
             name: Entry(
-                engine=one.spec.model_dump_json(),
+                engine=self._load_of(name),
                 cycles=one.effort.most_cycles,
                 window_s=_window_s(one.effort),
                 cold=one.effort.cold_start,
@@ -142,6 +145,13 @@ class Program:
             for name, one in self.experiments.items()
             if is_measured(self.items[name])
         }
+
+    def _load_of(self, name: str) -> str:
+        """Equal for experiments that may share a load."""
+        one, config = self.experiments[name], self.items[name].config
+        able = registry_of(config).find(one.spec.backend).capabilities
+        streams = able.streams_apart and one.workload.streaming
+        return f"{one.spec.model_dump_json()}{' streaming' if streams else ''}"
 
     @cached_property
     def steps(self) -> list[tuple[str, int]]:
@@ -151,10 +161,13 @@ class Program:
 
     @cached_property
     def seed(self) -> int:
-        """What orders are drawn by; where that is the plan, its identities at first."""
+        """What orders are drawn by; where that is the plan, its identities.
+
+        They are those of collection: what a test's body asks for changes no order.
+        """
         if self._seed != "plan":
             return self._seed
-        return derived_seed(self.identities[name] for name in self.entries)
+        return derived_seed(self._collected[name] for name in self.entries)
 
     @property
     def seed_source(self) -> str:
@@ -173,7 +186,7 @@ class Program:
             idle_after_s,
             floor_s=floor_s,
             gaps=gaps,
-            by_engine=self._by_engine,
+            by_engine=self.isolation == "spec",
         )
 
     @cached_property
@@ -182,7 +195,7 @@ class Program:
             list(self.entries.values()),
             self.order,
             self.seed,
-            by_engine=self._by_engine,
+            by_engine=self.isolation == "spec",
         )
 
     def _identify(self, experiment: Experiment) -> str:

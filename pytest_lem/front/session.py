@@ -56,7 +56,7 @@ class LemSession:
             order=settings["order"],
             seed=settings["seed"] if chosen is None else chosen,
             search=settings["search"],
-            by_engine=settings["isolation"] == "spec",
+            isolation=settings["isolation"],
         )
         self._searches = Searches(settings["search"])
         self.ready = False

@@ -156,3 +156,25 @@ def test_ctrl_c_ends_a_gap(run, project, notes, report):
         ["interrupted"],
     ]
     assert report().session.status == "interrupted"
+
+
+def test_what_is_loaded_otherwise_for_streaming_is_no_neighbour(run, extend):
+    """Where an engine has to know before its load, both kinds are loaded once."""
+    extend(
+        "\ndef pytest_lem_register_engines(registry):\n"
+        "    from pytest_lem.engines import Capabilities\n"
+        "    from pytest_lem.engines.registry import EngineEntry\n"
+        "    able = Capabilities(streaming='tokens', streams_apart=True)\n"
+        "    target = 'pytest_lem.engines.fake:FakeEngine'\n"
+        "    one = EngineEntry(name='apart', target=target, capabilities=able)\n"
+        "    registry.add(one)\n"
+    )
+    source = FOUR.replace("mark.lem\n", "mark.lem(requests=8)\n")
+    source = source.replace(
+        '"batch_size", [1, 2, 3, 4]', '"batch_size,streaming", [(1, 1), (2, 0), (3, 1)]'
+    ).replace("batch_size, note", "batch_size, streaming, note")
+    result = run(source, "--lem-plan", "--lem-backend=apart", "--lem-cycles=1")
+    shown = [
+        line.rpartition("::")[2] for line in result.outlines if "  cycle 1" in line
+    ]
+    assert [name.split("-")[1] for name in shown] == ["1", "3", "2"]
