@@ -17,6 +17,7 @@ import time
 from array import array
 from pathlib import Path
 
+from blank import cycle, record
 from paired import Verdict, finish, note
 
 from pytest_lem.analysis.failures import counted
@@ -28,7 +29,7 @@ from pytest_lem.records.raw.files import (
     write_process,
     write_run,
 )
-from pytest_lem.records.record import Cycle, Plan, Record, Session, Tokens
+from pytest_lem.records.record import Record, Tokens
 from pytest_lem.records.stamps import Stamped
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.engine import EngineSpec
@@ -95,24 +96,6 @@ def process(index: int, requests: list[Request]) -> RawProcess:
 
 def shared() -> Record:
     """What the processes of a run share: a cycle without windows."""
-    groups = ("worker", "effective", "native", "timing", "prompts", "nulls", "model")
-    cycle = Cycle.model_validate(
-        {
-            **{name: {} for name in groups},
-            "index": 0,
-            "status": "complete",
-            "error": None,
-            "started_at": "2026-01-01T00:00:00.000+00:00",
-            "ended_at": "2026-01-01T00:01:00.000+00:00",
-            "engine": {"name": "fake", "version": "1"},
-            "load": {"duration_s": 1.0, "energy_j": None},
-            "warmup": None,
-            "idle": None,
-            "windows": [],
-            "metrics": {},
-            "flags": [],
-        }
-    )
     experiment = Experiment(
         id="test_it.py::test_it",
         spec=EngineSpec(backend="fake"),
@@ -120,24 +103,7 @@ def shared() -> Record:
         effort=Effort(cycles=1),
         provenance={},
     )
-    return Record(
-        session=Session(
-            id="session",
-            started_at="2026-01-01T00:00:00+00:00",
-            plugin_version="0",
-            command=["pytest"],
-            label=None,
-            order="interleaved",
-            seed=0,
-            git=None,
-            meters=[],
-            carbon={},
-            status="complete",
-        ),
-        environment={"gpu": []},
-        plan=Plan(order="interleaved", seed=0, planned=1, executed=[], skipped=[]),
-        experiments=[experiment_record(experiment, "0" * 16, [cycle])],
-    )
+    return record([experiment_record(experiment, "0" * 16, [cycle()])])
 
 
 def write(folder: Path, processes: int, requests: list[Request]) -> float:

@@ -14,11 +14,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from blank import cycle, record
 from paired import Verdict, finish, judge, note
 from postgres import server
 
 from pytest_lem.records.assemble import experiment_record
-from pytest_lem.records.record import Cycle, Plan, Record, Session
+from pytest_lem.records.record import Record
 from pytest_lem.report.results import HEADLINES
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.engine import EngineSpec
@@ -36,32 +37,12 @@ PER_SESSION = 100
 IDENTITIES = 1000
 
 
-def cycle(index: int, speed: float) -> Cycle:
-    """A complete cycle with as many metrics as a real one."""
-    groups = ("worker", "effective", "native", "timing", "prompts", "nulls", "model")
-    names = ("output_throughput_tps", "energy_per_output_token_j", "ttft_p50_ms")
-    return Cycle.model_validate(
-        {
-            **{name: {} for name in groups},
-            "index": index,
-            "status": "complete",
-            "error": None,
-            "started_at": f"2026-01-01T00:00:{index:02d}.000+00:00",
-            "ended_at": "2026-01-01T00:01:00.000+00:00",
-            "engine": {"name": "fake", "version": "1"},
-            "load": {"duration_s": 1.0, "energy_j": None},
-            "warmup": None,
-            "idle": None,
-            "windows": [],
-            "metrics": dict.fromkeys(names, speed + index),
-            "flags": [],
-        }
-    )
-
-
 def report(number: int) -> Record:
     """A session of 100 experiments."""
-    cycles = [cycle(k, 1.0 + number) for k in range(3)]
+    names = ("output_throughput_tps", "energy_per_output_token_j", "ttft_p50_ms")
+    cycles = [
+        cycle(k, metrics=dict.fromkeys(names, 1.0 + number + k)) for k in range(3)
+    ]
     experiments = []
     for k in range(PER_SESSION):
         experiment = Experiment(
@@ -73,24 +54,8 @@ def report(number: int) -> Record:
         )
         which = (number * PER_SESSION + k) % IDENTITIES
         experiments.append(experiment_record(experiment, f"{which:016x}", cycles))
-    return Record(
-        session=Session(
-            id=f"session-{number}",
-            started_at=f"2026-01-01T00:{number // 60 % 60:02d}:{number % 60:02d}+00:00",
-            plugin_version="0",
-            command=["pytest"],
-            label=None,
-            order="interleaved",
-            seed=0,
-            git=None,
-            meters=[],
-            carbon={},
-            status="complete",
-        ),
-        environment={"gpu": []},
-        plan=Plan(order="interleaved", seed=0, planned=1, executed=[], skipped=[]),
-        experiments=experiments,
-    )
+    started_at = f"2026-01-01T00:{number // 60 % 60:02d}:{number % 60:02d}+00:00"
+    return record(experiments, id=f"session-{number}", started_at=started_at)
 
 
 def timed_ms(store: Store, wanted: list[Wanted], count: int) -> list[float]:

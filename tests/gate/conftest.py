@@ -2,10 +2,11 @@
 
 import pytest
 
+from benchmarks.perf.blank import record
 from pytest_lem.analysis.stats import STANDARD
 from pytest_lem.records.assemble import experiment_record
 from pytest_lem.records.extended import UNREAD
-from pytest_lem.records.record import Cycle, Plan, Record, Session
+from pytest_lem.records.record import Cycle
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.experiment import Experiment
@@ -97,25 +98,11 @@ def make_report():
             provenance={},
         )
         one = experiment_record(experiment, identity, cycles, UNREAD, STANDARD)
-        session = Session(
+        return record(
+            [one],
+            environment={"gpu": [gpu], "cpu": {"model": "Xeon"}},
             id=f"session {day}",
             started_at=f"2026-01-{day:02}T00:00:00.000+00:00",
-            plugin_version="0",
-            command=["pytest"],
-            label=None,
-            order="interleaved",
-            seed=0,
-            git=None,
-            meters=[],
-            carbon={},
-            status="complete",
-        )
-        plan = Plan(order="interleaved", seed=0, planned=1, executed=[], skipped=[])
-        return Record(
-            session=session,
-            environment={"gpu": [gpu], "cpu": {"model": "Xeon"}},
-            plan=plan,
-            experiments=[one],
         )
 
     return make

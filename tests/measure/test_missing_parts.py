@@ -8,6 +8,7 @@ from itertools import combinations, product
 import jsonschema
 import pytest
 
+from benchmarks.perf.blank import record
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.errors import ConfigError
 from pytest_lem.gate.verdict import Limit, gate
@@ -21,7 +22,7 @@ from pytest_lem.records.export import (
     write_cycles,
     write_json,
 )
-from pytest_lem.records.record import Cycle, Plan, Record, Session
+from pytest_lem.records.record import Cycle
 from pytest_lem.records.result import Result
 from pytest_lem.records.schema import schema
 from pytest_lem.report import compare as comparing
@@ -73,23 +74,10 @@ def report_of(make_lab, experiment, measure):
         effort = {"windows": 50 if energy and idle else 3}
         one = experiment(script=script, effort=effort, streaming=streaming)
         cycles = [measure(lab, one, index=0) for _ in range(2)]
-        return Record(
-            session=Session(
-                id="s",
-                started_at="2026-01-01T00:00:00+00:00",
-                plugin_version="0",
-                command=["pytest"],
-                label=None,
-                order="interleaved",
-                seed=0,
-                git=None,
-                meters=lab.metering.describe(),
-                carbon={},
-                status="complete",
-            ),
+        return record(
+            [experiment_record(one, "f00", cycles)],
             environment={"gpu": []},
-            plan=Plan(order="interleaved", seed=0, planned=2, executed=[], skipped=[]),
-            experiments=[experiment_record(one, "f00", cycles)],
+            meters=lab.metering.describe(),
         )
 
     return make

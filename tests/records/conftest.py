@@ -2,10 +2,11 @@
 
 import pytest
 
+from benchmarks.perf.blank import record
 from pytest_lem.analysis.stats import STANDARD
 from pytest_lem.records.assemble import experiment_record
 from pytest_lem.records.extended import UNREAD
-from pytest_lem.records.record import Cycle, Plan, Record, Session, Window
+from pytest_lem.records.record import Cycle, Window
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.experiment import Experiment
@@ -107,27 +108,9 @@ def make_record():
             effort=Effort(),
             provenance={"backend": "cli"},
         )
-        return Record(
-            session=Session(
-                id="s",
-                started_at="2026-01-01T00:00:00.000+00:00",
-                plugin_version="0",
-                command=["pytest"],
-                label=None,
-                order="interleaved",
-                seed=0,
-                git=None,
-                meters=[],
-                carbon={},
-                status="complete",
-            ),
-            environment=environment or {},
-            plan=Plan(order="interleaved", seed=0, planned=1, executed=[], skipped=[]),
-            experiments=[
-                experiment_record(
-                    experiment, "0123456789abcdef", cycles, residue, asked
-                )
-            ],
+        return record(
+            [experiment_record(experiment, "0123456789abcdef", cycles, residue, asked)],
+            environment=environment,
         )
 
     return make

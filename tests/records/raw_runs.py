@@ -1,5 +1,6 @@
 """Runs of several processes, written as a session writes them."""
 
+from benchmarks.perf.blank import cycle, record
 from pytest_lem.analysis.failures import counted
 from pytest_lem.analysis.requests import Request
 from pytest_lem.records.assemble import experiment_record
@@ -9,13 +10,12 @@ from pytest_lem.records.raw.files import (
     write_process,
     write_run,
 )
-from pytest_lem.records.record import Cycle, Tokens
+from pytest_lem.records.record import Tokens
 from pytest_lem.records.stamps import Stamped
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.experiment import Experiment
 from pytest_lem.spec.workload import Workload
-from tests.making import record
 
 KINDS = ("energy", "latency")
 
@@ -34,32 +34,6 @@ def request_of(start_s, gaps_ms, **changed):
 def some(count):
     """Requests of 3 tokens, that begin one after another and overlap."""
     return [request_of(100 + k / 100, [20.0 + k, 5.0, 6.0 + k]) for k in range(count)]
-
-
-def cycle(index=0, **changed):
-    """A complete cycle without windows."""
-    values = {
-        "index": index,
-        "status": "complete",
-        "error": None,
-        "started_at": f"2026-01-01T00:00:0{index}.000+00:00",
-        "ended_at": f"2026-01-01T00:00:0{index}.900+00:00",
-        "worker": {},
-        "engine": {"name": "vllm", "version": "1"},
-        "effective": {},
-        "model": {},
-        "load": {"duration_s": 3.0, "energy_j": None},
-        "warmup": None,
-        "idle": None,
-        "native": {},
-        "windows": [],
-        "metrics": {"load_duration_s": 3.0},
-        "timing": {},
-        "prompts": {},
-        "flags": [],
-        "nulls": {"idle_power_w": "off"},
-    }
-    return Cycle.model_validate({**values, **changed})
 
 
 def process(index, requests, *, devices, **changed):
@@ -87,7 +61,7 @@ def write(folder, requests, processes, *, gpus=None, session="s", cycles=1, **ch
     return folder
 
 
-def share(folder, processes, *, session="s", cycles=1, index=0, **changed):
+def share(folder, processes, *, session="s", cycles=1, index=0):
     """Write what processes share."""
     experiment = Experiment(
         id="t.py::test",
@@ -96,7 +70,9 @@ def share(folder, processes, *, session="s", cycles=1, index=0, **changed):
         effort=Effort(cycles=cycles),
         provenance={},
     )
-    one = experiment_record(experiment, "f00", [cycle(index, **changed)])
+    one = experiment_record(
+        experiment, "f00", [cycle(index, nulls={"idle_power_w": "off"})]
+    )
     write_run(folder, processes, record([one], id=session))
 
 

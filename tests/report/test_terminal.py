@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.perf import blank
 from pytest_lem.records.assemble import experiment_record
-from pytest_lem.records.record import Cycle, Plan, Record, Session
+from pytest_lem.records.record import Cycle
 from pytest_lem.records.result import Result
 from pytest_lem.report.table import LEAST_WIDTH, table, visible
 from pytest_lem.report.terminal import (
@@ -74,24 +75,7 @@ def report(pairs):
         )
         for name, cycles in pairs
     ]
-    return Record(
-        session=Session(
-            id="s",
-            started_at="",
-            plugin_version="0",
-            command=[],
-            label=None,
-            order="interleaved",
-            seed=0,
-            git=None,
-            meters=[],
-            carbon={},
-            status="complete",
-        ),
-        environment={},
-        plan=Plan(order="interleaved", seed=0, planned=1, executed=[], skipped=[]),
-        experiments=found,
-    )
+    return blank.record(found)
 
 
 def outline(**changed):

@@ -3,8 +3,9 @@
 import multiprocessing
 from pathlib import Path
 
+from benchmarks.perf.blank import record
 from pytest_lem.records.assemble import experiment_record
-from pytest_lem.records.record import Cycle, Plan, Record, Session
+from pytest_lem.records.record import Cycle
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.experiment import Experiment
@@ -94,23 +95,11 @@ def report(
         )
         for name in names
     ]
-    return Record(
-        session=Session(
-            id=session,
-            started_at=f"{day}T00:59:00.000+01:00",
-            plugin_version="0",
-            command=["pytest"],
-            label=None,
-            order="interleaved",
-            seed=0,
-            git=None,
-            meters=[],
-            carbon={},
-            status="complete",
-        ),
+    return record(
+        [experiment_record(one, identity, ran) for one in experiments],
         environment={"gpu": [{"name": gpu, "driver_version": "570"}]},
-        plan=Plan(order="interleaved", seed=0, planned=1, executed=[], skipped=[]),
-        experiments=[experiment_record(one, identity, ran) for one in experiments],
+        id=session,
+        started_at=f"{day}T00:59:00.000+01:00",
     )
 
 
