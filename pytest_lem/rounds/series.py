@@ -123,22 +123,28 @@ class Series:
 
         A line is said for each round. Raises ConfigError where code changes meanwhile.
         """
-        while len(self.done) < len(self.plan):
+        while self._left and judged([*self._kept, *self._left]):
             one, for_good = self._round(places)
+            self.check()
             self.done.append(one)
             self.write()
-            self.check()
             say(self._line(one))
-            kept = [each.side for each in self.done if not each.problem]
-            left = [*kept, *self.plan[len(self.done) :]]
-            if for_good or not judged(left):
-                if len(self.done) < len(self.plan):
-                    say("the rounds that are left could not be judged: no more are run")
+            if for_good and self._left:
+                say("the next would end as this did: no more are run")
                 return
+        if self._left:
+            say("the rounds that are left could not be judged: no more are run")
+
+    @property
+    def _kept(self) -> list[str]:
+        return [one.side for one in self.done if not one.problem]
+
+    @property
+    def _left(self) -> Sequence[str]:
+        return self.plan[len(self.done) :]
 
     def _round(self, places: Mapping[Source, Checkout]) -> tuple[Round, bool]:
-        number = len(self.done) + 1
-        side = self.plan[number - 1]
+        number, side = len(self.done) + 1, self._left[0]
         name = f"{number:02}-{side}"
         report, log = self.folder / f"{name}.json", self.folder / f"{name}.log"
         report.unlink(missing_ok=True)

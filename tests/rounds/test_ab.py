@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pytest_lem.cli import app
+from pytest_lem.errors import ConfigError
 from pytest_lem.rounds.checkout import checked_out, source
 from pytest_lem.rounds.turns import in_turn, turns
 
@@ -134,6 +135,21 @@ def test_what_a_killed_one_left_is_removed_by_the_next(project, monkeypatch):
             roots = {mine[one].root, its[other].root}
             assert {folder / folder.name for folder in project.left()[:2]} == roots
             assert len(project.left()) == 4
+    assert project.left() == []
+
+
+def test_a_round_starts_in_the_directory_where_the_command_did(project, monkeypatch):
+    """In the checkout; a revision without it is refused."""
+    monkeypatch.setenv("LEM_CACHE_DIR", str(project.cache))
+    below, later = project.path / "src", project.path / "later"
+    one = source("main", below)
+    with checked_out([one], below) as places:
+        assert places[one].start == places[one].root / "src"
+        assert (places[one].start / "patient.py").is_file()
+    later.mkdir()
+    with pytest.raises(ConfigError, match=r"main \(\w+\) has no directory later"):
+        with checked_out([source("main", later)], later):
+            pass
     assert project.left() == []
 
 
