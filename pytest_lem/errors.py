@@ -7,10 +7,12 @@ class LemError(Exception):
     """A failure of the plugin's own making, told in one line.
 
     `kind` is the name written to records; `detail` is longer text (a worker's
-    log tail, a remote traceback) shown below the line, or empty.
+    log tail, a remote traceback) shown below the line, or empty. What is `transient`
+    may pass by itself: `--lem-retries` tries again.
     """
 
     kind = "error"
+    transient = False
 
     def __init__(self, message: str, *, detail: str = "") -> None:
         super().__init__(message)
@@ -65,12 +67,14 @@ class Timeout(LemError):
     """A step of a worker took longer than its limit."""
 
     kind = "timeout"
+    transient = True
 
 
 class WorkerDied(LemError):
     """The worker's process ended, or fell silent, without an answer."""
 
     kind = "worker_died"
+    transient = True
 
 
 class GenerationError(LemError):
@@ -95,12 +99,14 @@ class Throttled(LemError):
     """The GPU was slowed down by heat or its power supply, and that may not be."""
 
     kind = "throttled"
+    transient = True
 
 
 class NotExclusive(LemError):
     """Other processes use a GPU of the run, and that may not be."""
 
     kind = "not_exclusive"
+    transient = True
 
 
 class ImpossibleNumber(LemError):
@@ -157,3 +163,8 @@ _KINDS: dict[str, type[LemError]] = {
 def from_kind(kind: str, message: str, *, detail: str = "") -> LemError:
     """The error of that kind, as told by a worker; an unknown kind stays a LemError."""
     return _KINDS.get(kind, LemError)(message, detail=detail)
+
+
+def is_transient(kind: str) -> bool:
+    """Whether a failure of that kind may pass by itself."""
+    return _KINDS.get(kind, LemError).transient

@@ -1,9 +1,18 @@
-"""Options about going on with a session."""
+"""Options about failures that pass, and going on with a session."""
 
-from pytest_lem.front.values import Option, truth
+from pytest_lem.front.values import Option, number, truth
 from pytest_lem.schedule.resuming import LAST
 
 PLAN_OPTIONS: tuple[Option, ...] = (
+    Option(
+        name="retries",
+        parse=number(int, 0),
+        default=0,
+        metavar="N",
+        help="how often a cycle is tried again whose worker died or fell silent, or "
+        "whose GPU was slowed down or used by others, after 2 s, 4 s and so on, at "
+        "most 60 s (default: 0)",
+    ),
     Option(
         name="resume",
         parse=str,

@@ -26,8 +26,8 @@ from pytest_lem.front.sweeps import Sweeps
 from pytest_lem.front.traces import Traces
 from pytest_lem.machine import environment
 from pytest_lem.measure.custom import CustomCycle
-from pytest_lem.measure.cycle import run_cycle
 from pytest_lem.measure.laboratory import Bench, Progress
+from pytest_lem.measure.retrying import try_cycle
 from pytest_lem.meters.metering import Metering
 from pytest_lem.records.extended import UNREAD
 from pytest_lem.records.record import Cycle, Record, Session
@@ -190,7 +190,8 @@ class LemSession:
             self._keep(item_id, one)
 
         experiment = self._searches.at_found(laboratory, experiment, cycle, keep)
-        run_cycle(laboratory, experiment, cycle, keep)
+        retries = self.settings["retries"]
+        try_cycle(laboratory, experiment, cycle, keep, retries=retries)
         return self.result(item_id)
 
     def custom(self, item_id: str, cycle: int) -> CustomCycle:

@@ -37,6 +37,8 @@ def run_cycle(
     experiment: Experiment,
     index: int,
     keep: Callable[[Cycle], None],
+    *,
+    attempt: int = 0,
 ) -> Cycle:
     """Measure one cycle and hand it to `keep`, also when it fails or is interrupted.
 
@@ -44,7 +46,6 @@ def run_cycle(
     count, and is returned. Raises what went wrong, after `keep`; the engine is thrown
     away then.
     """
-    attempt = 0
     while (cycle := _attempt(lab, experiment, index, attempt, keep)).status == "rerun":
         lab.start_over(cycle.windows)
         attempt += 1

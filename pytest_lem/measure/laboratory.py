@@ -200,6 +200,12 @@ class Laboratory:
         self.drop()
         rest(self.metering, windows, wait=self._wait_ticking, show=self.progress.phase)
 
+    def back_off(self, seconds: float) -> None:
+        """Wait without an engine before a failed cycle is tried again."""
+        self.drop()
+        self.progress.phase("before another try", seconds)
+        self._wait_ticking(seconds)
+
     def idle_of(self, bench: Bench) -> CycleIdle:
         """Idle power for a cycle, with its model loaded and before its windows."""
         work = bench.spec.model_dump(mode="json")

@@ -113,7 +113,7 @@ FLAGS = {
     "throttled_slowdown": "the hardware slowed the GPU down",
     "throttle_unknown": "nobody can tell whether a GPU was slowed down in a window",
     "throttled_after_reruns": "a GPU was slowed down in every attempt at a cycle",
-    "cycle_rerun": "cycles were run again, since a GPU was slowed down in them",
+    "cycle_rerun": "cycles were run again, for a slow GPU or by --lem-retries",
     "thermal_wait_timeout": "a GPU was warmer than --lem-thermal asks for",
     "throttled_board_limit": "the board's limit slowed the GPU down",
     "starved": "a GPU had nothing to do in half of a window's samples",
