@@ -267,7 +267,7 @@ def pytest_terminal_summary(
     if config.stash[SETTINGS]["github"]:
         from pytest_lem.front.publishing import publish
 
-        for line in publish(state, config.rootpath):
+        for line in publish(state.final, state.gating, config.rootpath):
             terminalreporter.write_line(line)
     if config.option.no_summary:
         return

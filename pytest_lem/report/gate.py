@@ -30,7 +30,7 @@ def verdicts(
 ) -> list[str]:
     """The same for a session, with its budgets; it may have judged nothing."""
     told = lines(found, width) if found else []
-    return [*told, *(f"{visible(it.experiment)} {_spent(it)}" for it in spent)]
+    return [*told, *(f"{visible(it.experiment)} {budget(it)}" for it in spent)]
 
 
 def failure(found: Sequence[Finding | Spending]) -> str:
@@ -38,7 +38,7 @@ def failure(found: Sequence[Finding | Spending]) -> str:
     told = []
     for one in found:
         if isinstance(one, Spending):
-            told.append(_spent(one))
+            told.append(budget(one))
             continue
         it = row(one)
         if one.shift is not None:
@@ -72,7 +72,7 @@ def notes(one: Finding) -> Iterator[str]:
             yield f"{name}: session {session} does not count: {visible(reason)}"
 
 
-def _spent(one: Spending) -> str:
+def budget(one: Spending) -> str:
     """What there was, what there may be, and why nothing is known."""
     unit = METRICS[one.metric].unit
     value = NONE if one.value is None else f"{one.value:.4g}"

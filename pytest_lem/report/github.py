@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pytest_lem.analysis.gating import Verdict
+from pytest_lem.gate.budget import Spending
 from pytest_lem.gate.verdict import Finding
 from pytest_lem.records.record import Record
-from pytest_lem.report.gate import CAPTION, failure, notes, row
+from pytest_lem.report.gate import CAPTION, budget, failure, notes, row
 from pytest_lem.report.table import NONE, visible
 from pytest_lem.report.terminal import CAPTION as MEASURED
 from pytest_lem.report.terminal import rows
@@ -18,29 +18,36 @@ Place = tuple[Path, int | None]
 
 # A step may write 1 MiB, of which it is refused all if it writes more.
 MOST_ROWS = 500
-_WORST: tuple[Verdict, ...] = ("regression", "incomparable", "inconclusive", "pass")
+_WORST = ("regression", "exceeded", "incomparable", "inconclusive", "pass")
 _PUNCTUATION = re.compile(r"[^\w\s.,:/%=+±-]|_")
 
 
-def summary(found: Sequence[Finding], record: Record | None = None) -> str:
+def summary(
+    found: Sequence[Finding],
+    spent: Sequence[Spending] = (),
+    record: Record | None = None,
+) -> str:
     """The verdicts, the worst first, and what was measured if a record is given."""
     lines = []
-    if found:
-        ordered = sorted(found, key=lambda one: _WORST.index(one.verdict))
-        told = [one.verdict for one in found]
+    judged: list[Finding | Spending] = [*found, *spent]
+    if judged:
+        told: list[str] = [one.verdict for one in judged]
         counts = {word: told.count(word) for word in _WORST}
         shown = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
-        lines += [f"### lem: {shown}", "", *_table([row(one) for one in ordered])]
-        lines += ["", CAPTION, ""]
-        reasons = [_text(note) for one in ordered for note in notes(one)]
-        lines += [*(f"- {one}" for one in reasons[:MOST_ROWS]), ""]
+        lines += [f"### lem: {shown}", ""]
+    ordered = sorted(found, key=lambda one: _WORST.index(one.verdict))
+    if ordered:
+        lines += [*_table([row(one) for one in ordered]), "", CAPTION, ""]
+    reasons = [f"{visible(one.experiment)} {budget(one)}" for one in spent]
+    reasons += [note for one in ordered for note in notes(one)]
+    lines += [*(f"- {_text(one)}" for one in reasons[:MOST_ROWS]), ""]
     if record is not None and record.experiments:
         lines += ["### lem: measured", "", *_table(rows(record)), "", MEASURED, ""]
     return "".join(f"{line}\n" for line in lines)
 
 
 def annotations(
-    found: Sequence[Finding],
+    found: Sequence[Finding | Spending],
     place: Callable[[str], Place],
     root: Path,
     *,
@@ -48,10 +55,10 @@ def annotations(
 ) -> Iterator[str]:
     """A line for each experiment that did not pass, the worst first.
 
-    Errors are the regressions and the incomparable, and where that is `strict` the
-    inconclusive, which are warnings otherwise. Files are told relative to `root`.
+    Warnings are the inconclusive, unless that is `strict`; all others are errors.
+    Files are told relative to `root`.
     """
-    by_name: dict[str, list[Finding]] = {}
+    by_name: dict[str, list[Finding | Spending]] = {}
     for verdict in _WORST[:-1]:
         for one in found:
             if one.verdict == verdict:

@@ -221,7 +221,7 @@ def told_everywhere(record, earlier, folder):
         assert all([*differing(one)] for one in diff(*pair))
         found = gate([pair[0]], [pair[1]], [Limit.parse("ttft_p50_ms:5%")])
         assert {one.verdict for one in found} <= {"inconclusive", "incomparable"}
-        assert github.summary(found, record).count("### lem") == 2
+        assert github.summary(found, record=record).count("### lem") == 2
     for service in ("bencher", "github-action-benchmark", "pytest-benchmark"):
         with suppress(ConfigError):
             exported(record, service, [], everything=True)

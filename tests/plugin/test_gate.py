@@ -105,11 +105,14 @@ def test_github_is_told_what_a_session_found(run, reference, project, monkeypatc
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     monkeypatch.setenv("GITHUB_WORKSPACE", str(project.path.parent))
     monkeypatch.setenv("SLOWER", "3")
-    done = run(None, *options, "-k", "patient-1", "--no-summary")
-    where = f"file={project.path.name}/test_it.py,line=3,title=lem%3A regression"
-    done.stdout.fnmatch_lines([f"::error {where}*::regression: {SPEED} *%25*"])
+    least = f"--lem-set=min_{SPEED}=5000"
+    done = run(None, *options, least, "-k", "patient-1", "--no-summary")
+    where = f"file={project.path.name}/test_it.py,line=5,title=lem%3A regression"
+    what = f"::regression: {SPEED} *%25*%0A{SPEED} 444.4, at least 5000 *: exceeded"
+    done.stdout.fnmatch_lines([f"::error {where}*{what}"])
     told = summary.read_text()
-    assert told.startswith("### lem: 1 regression\n\n| experiment | metric |")
+    counts = "### lem: 1 regression, 1 exceeded"
+    assert told.startswith(f"{counts}\n\n| experiment | metric |")
     assert "\n### lem: measured\n\n| experiment | tokens/s |" in told
 
 
