@@ -102,11 +102,15 @@ def stored_of(sides: Sequence[Side], metric: str) -> Stored | None:
 
 
 def replaced(old: Sequence[Stored], new: Sequence[Stored]) -> list[Stored]:
-    """All of both, of one metric of an experiment on one machine the last alone."""
+    """All of both, of one metric of an experiment on one machine the last alone.
+
+    Cold starts and warm runs, which have one identity, stay beside each other.
+    """
 
     def what(one: Stored) -> tuple[str, ...]:
         named = (one.experiment, one.identity, one.metric)
-        return *named, *one.keys.get("machine", ())
+        cold = str(one.keys.get("cold_start", False))
+        return *named, cold, *one.keys.get("machine", ())
 
     return [*{what(one): one for one in [*old, *new]}.values()]
 

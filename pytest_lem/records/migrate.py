@@ -126,6 +126,7 @@ def _experiment(identity: str, results: Sequence[Json]) -> ExperimentRecord:
             "provenance": {},
             "synthetic": False,
             "synthetic_weights": False,
+            "cold": "cold_start" in result_flags(cycles),
             "cycles": cycles,
             "summary": summary_records(summary, cycles),
             "extended": extended(cycles, nulls),
@@ -165,9 +166,13 @@ def _cycle(index: int, result: Json) -> Cycle:
         metrics=found.values,
         timing={},
         prompts={"dataset": config.get("dataset")},
-        flags=sorted({"migrated", *found.flags}),
+        flags=sorted({"migrated", *found.flags, *_cold(config)}),
         nulls=nulls,
     )
+
+
+def _cold(config: Json) -> set[str]:
+    return {"cold_start"} if config.get("force_cold_start") is True else set()
 
 
 def _backend(result: Json) -> str:

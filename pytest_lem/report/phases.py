@@ -1,7 +1,7 @@
 """What a token in and a token out cost, from a report of runs of several lengths."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,7 +50,7 @@ def phases(record: Record) -> list[Phases]:
     """A fit for each set of experiments that differ in nothing but their lengths."""
     groups: dict[str, list[ExperimentRecord]] = {}
     for one in record.experiments:
-        groups.setdefault(_apart_from_lengths(one.spec), []).append(one)
+        groups.setdefault(_apart_from_lengths(one), []).append(one)
     return [_phases(group) for group in groups.values()]
 
 
@@ -138,10 +138,11 @@ def _told(one: Coefficient, mark: str) -> str:
     return f"{mark}{one.value:.4g} (95 %: {one.low:.4g} to {one.high:.4g})"
 
 
-def _apart_from_lengths(spec: Mapping[str, Any]) -> str:
+def _apart_from_lengths(one: ExperimentRecord) -> str:
+    spec = one.spec
     work = {k: v for k, v in spec["workload"].items() if k not in _LENGTHS}
     model = {k: spec["model"].get(k) for k in ("name", "revision", "dtype")}
-    same = {"backend": spec["backend"], "engine": spec["engine"]}
+    same = {"backend": spec["backend"], "engine": spec["engine"], "cold": one.cold}
     return json.dumps({**same, "model": model, "work": work}, sort_keys=True)
 
 

@@ -80,6 +80,8 @@ def test_what_is_stored_again_is_replaced_and_other_machines_stay(store):
     store([0.9, 1.0, 1.1], gpu={"uuid": "GPU-1"})
     store([1.0, 1.0, 1.0])
     assert [round(one.std, 3) for one in read_noise()] == [0.0, 0.1]
+    store([0.8, 1.0, 1.2], flags=["cold_start"])
+    assert [round(one.std, 1) for one in read_noise()] == [0.0, 0.1, 0.2]
 
 
 def test_a_file_that_is_no_noise_is_refused(store):

@@ -175,6 +175,15 @@ def test_flags_tell_what_a_gate_must_know(whole, flat):
     assert "warmup_not_converged" in flags
 
 
+def test_a_cold_start_stays_one(flat):
+    """So that nothing puts it beside a warm run."""
+    assert not only(migrate(flat))[0].cold
+    flat["effective_config"]["force_cold_start"] = True
+    cold = only(migrate(flat))[0]
+    assert cold.cold
+    assert "cold_start" in cold.flags
+
+
 def test_the_file_is_kept_whole(whole):
     """Also what has no place in a report, through writing and reading."""
     before = copy.deepcopy(whole)

@@ -73,6 +73,15 @@ def test_the_prices_of_a_scripted_engine_come_out(report):
     assert lines(other)[-1].startswith("  no fit: ")
 
 
+def test_cold_starts_are_fitted_by_themselves(report):
+    """What a first pass costs says nothing of the others."""
+    record = read_json(report)
+    first, *rest = record.experiments
+    mixed = [first.model_copy(update={"cold": True}), *rest]
+    found = phases(record.model_copy(update={"experiments": mixed}))
+    assert [len(one.experiments) for one in found] == [1, 3, 1]
+
+
 def test_the_command_prints_both_for_people_and_as_json(report):
     """One fit a set of experiments, in words or as one object a line."""
     told = lem("phases", report)
