@@ -98,6 +98,13 @@ def params(
         Path | None,
         typer.Option(help="Write down what the engine that is installed takes."),
     ] = None,
+    audit: Annotated[
+        bool,
+        typer.Option(
+            "--audit",
+            help="With --backend: print a campaign that tries each by itself.",
+        ),
+    ] = False,
     python: Annotated[
         str, typer.Option(help="With --diff, --record: the Python with the engine.")
     ] = sys.executable,
@@ -107,7 +114,12 @@ def params(
 
     try:
         chosen = parameters.chosen(backend)
-        if record is not None:
+        if audit:
+            from pytest_lem.report.audit import audited
+            from pytest_lem.report.audit import lines as audit_lines
+
+            told = audit_lines(audited(backend))
+        elif record is not None:
             told = parameters.record_lines(chosen, record, python)
         elif diff:
             told = parameters.difference_lines(chosen, python, as_json=as_json)
