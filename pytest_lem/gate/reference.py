@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LAST = "last"
 LATEST_SESSIONS = 10
 _AT_ONCE = 200
+# Some may be another test's, or no reference.
+_LOOKED_AT = 10 * LATEST_SESSIONS
 _WORSE = ("regression", "exceeded")
 
 
@@ -77,7 +79,8 @@ def _report(path: Path) -> Record:
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}") from error
     except ValueError as error:
-        reason = str(error).splitlines()[1].strip()
+        first, *more = str(error).splitlines()
+        reason = (more[0] if more else first).strip()
         raise ConfigError(f"is no report of pytest-lem: {reason}") from error
 
 
@@ -112,9 +115,9 @@ def _latest(
 
     keys: dict[str, None] = {}
     for name, identity in run:
-        same = found(Wanted(identity=identity))
+        same = found(Wanted(identity=identity, limit=_LOOKED_AT))
         mine = [one for one in same if one.experiment_id == name]
-        mine = mine or same or found(Wanted(experiment=name))
+        mine = mine or same or found(Wanted(experiment=name, limit=_LOOKED_AT))
         sessions = dict.fromkeys(one.session for one in mine)
         latest = [*sessions][:LATEST_SESSIONS]
         keys |= dict.fromkeys(one.key for one in mine if one.session in latest)

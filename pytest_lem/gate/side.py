@@ -77,8 +77,15 @@ def is_energy(metric: str) -> bool:
 def differences(
     one: Side, other: Side, metric: str, allowed: Collection[str] = ()
 ) -> list[str]:
-    """What keeps two sides from being compared by a metric: keys, with both values."""
-    return unequal(keys(one, metric), keys(other, metric), allowed)
+    """What keeps two sides from being compared by a metric: keys, with both values.
+
+    What only cycles tell is no difference from a side that has none.
+    """
+    mine, its = keys(one, metric), keys(other, metric)
+    if not (one.cycles and other.cycles):
+        common = mine.keys() & its.keys()
+        mine, its = ({k: v for k, v in it.items() if k in common} for it in (mine, its))
+    return unequal(mine, its, allowed)
 
 
 def unequal(
