@@ -237,7 +237,7 @@ def test_a_missing_reference_may_be_allowed(judge):
 
 def test_a_key_that_may_differ_and_is_none_is_refused(make_report):
     """With the nearest; whatever a refusal names is one."""
-    with pytest.raises(ConfigError, match="key 'drivers' .* did you mean 'driver'"):
+    with pytest.raises(ConfigError, match=r"key 'drivers' .* did you mean 'driver'"):
         check_allowed(["drivers"])
     (side,) = sides(make_report([1.0]))
     check_allowed([*keys(side, ENERGY), *keys(side, "ttft_p50_ms"), REFERENCE])
