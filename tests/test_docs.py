@@ -8,6 +8,7 @@ import pytest
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.front.options import OPTIONS
 from pytest_lem.measure import cycle
+from pytest_lem.records.export import CYCLE_COLUMNS, columns
 from pytest_lem.spec.effort import Effort, Warmup
 from pytest_lem.workload.models import synthetic_names
 
@@ -26,6 +27,16 @@ def test_the_table_of_metrics_is_the_code_s():
         for name, info in METRICS.items()
     ]
     assert rows == told
+
+
+def test_the_page_on_reports_has_the_columns_of_csv_in_their_order():
+    """A script may count on them."""
+    page = (ROOT / "docs" / "reports.md").read_text()
+    blocks = re.findall(r"```csv\n(.*?)```", page, re.DOTALL)
+    first, later, of_cycles = (block.split() for block in blocks)
+    intervals = [f"{name}_ci_{end}" for name in METRICS for end in ("low", "high")]
+    assert [*first, *intervals, *later] == columns()
+    assert of_cycles == [*CYCLE_COLUMNS]
 
 
 def test_the_methodology_states_the_defaults_of_the_code():

@@ -11,7 +11,7 @@ from pytest_lem.records.record import Record
 from pytest_lem.report.gate import CAPTION, budget, failure, notes, row
 from pytest_lem.report.table import NONE, visible
 from pytest_lem.report.terminal import CAPTION as MEASURED
-from pytest_lem.report.terminal import rows
+from pytest_lem.report.terminal import legend, rows
 
 Place = tuple[Path, int | None]
 """A file, and a line in it, from 1; None where nobody knows it."""
@@ -43,6 +43,7 @@ def summary(
     lines += [*(f"- {_text(one)}" for one in reasons[:MOST_ROWS]), ""]
     if record is not None and record.experiments:
         lines += ["### lem: measured", "", *_table(rows(record)), "", MEASURED, ""]
+        lines += [*(f"- {_text(one)}" for one in legend(record)), ""]
     return "".join(f"{line}\n" for line in lines)
 
 

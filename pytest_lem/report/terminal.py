@@ -238,10 +238,6 @@ def summary(
     store: Place | None = None,
 ) -> list[str]:
     """The table, what its flags mean, and where the reports and records are."""
-    legend = [
-        f"flag {number} {visible(flag)}: {FLAGS.get(flag, 'see the record')}"
-        for flag, number in numbered_flags(record).items()
-    ]
     notes = [f"no energy: {visible(reason)}" for reason in _reasons(record)]
     notes += stopping.lines(record)
     places = [f"report: {visible(str(path))}" for path in written]
@@ -265,13 +261,21 @@ def summary(
     failed = [failures.CAPTION, *table(broke, width)] if broke else []
     main = table(rows(record), width)
     parts = [*main, *cut, *late, *good, *loads, *rates, *sent, *failed]
-    return [CAPTION, *parts, *notes, *legend, *places]
+    return [CAPTION, *parts, *notes, *legend(record), *places]
 
 
 def rows(record: Record) -> list[dict[str, str]]:
     """One row per experiment, as text by column."""
     numbers, names = numbered_flags(record), short_names(record)
     return [_row(one, numbers, names[one.id]) for one in record.experiments]
+
+
+def legend(record: Record) -> list[str]:
+    """What the numbers of flags mean, a line for each."""
+    return [
+        f"flag {number} {visible(flag)}: {FLAGS.get(flag, 'see the record')}"
+        for flag, number in numbered_flags(record).items()
+    ]
 
 
 def numbered_flags(record: Record) -> dict[str, int]:

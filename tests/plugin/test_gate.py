@@ -114,6 +114,7 @@ def test_github_is_told_what_a_session_found(run, reference, project, monkeypatc
     counts = "### lem: 1 regression, 1 exceeded"
     assert told.startswith(f"{counts}\n\n| experiment | metric |")
     assert "\n### lem: measured\n\n| experiment | tokens/s |" in told
+    assert "\n- flag 1 few&#95;cycles: fewer than 5 cycles" in told
 
 
 def test_what_cannot_be_judged_passes_or_fails_as_is_asked(run, reference, report):
