@@ -25,7 +25,7 @@ from pytest_lem.front.loop import (
     run_silently,
 )
 from pytest_lem.front.options import add_options
-from pytest_lem.front.parallel import Joint, distributes, tell_controller
+from pytest_lem.front.parallel import take_part, tell_controller
 from pytest_lem.front.settings import SETTINGS, check, resolve
 from pytest_lem.front.stash import (
     CALLS,
@@ -84,8 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
     check_backends(config)
     if replaying.asked(config):
         config.pluginmanager.register(replaying.Replay(), "lem-replay")
-    if distributes(config):
-        config.pluginmanager.register(Joint(config), "lem-joint")
+    take_part(config)
 
 
 def pytest_collect_file(

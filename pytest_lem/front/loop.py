@@ -159,14 +159,20 @@ def _tear_down_to(
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Let SIGTERM end the session as Ctrl-C does; only in the main thread."""
+def interruptible(wanted: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Let SIGTERM end the session as Ctrl-C does; only in the main thread.
+
+    Where that is not `wanted` when it comes, it ends the process as ever.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def interrupt(_signal: int, _frame: object) -> None:
-        raise KeyboardInterrupt("SIGTERM")
+        if wanted():
+            raise KeyboardInterrupt("SIGTERM")
+        signal.signal(signal.SIGTERM, before)
+        signal.raise_signal(signal.SIGTERM)
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

@@ -5,7 +5,7 @@ controller joins the parts when all workers have ended, however they did.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from pytest_lem.errors import ConfigError, LemError
+from pytest_lem.front.loop import interruptible
 from pytest_lem.front.settings import SETTINGS, Settings
 from pytest_lem.front.stash import SESSION
 
@@ -151,6 +152,15 @@ class Joint:
         if report.failed:
             self._failed.add(report.nodeid)
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """Let SIGTERM end the session as Ctrl-C does, once experiments have begun."""
+        with interruptible(self._measures):
+            return (yield)
+
+    def _measures(self) -> bool:
+        return any(self._sessions.glob(f"{self._id}-*"))
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Join the parts and write the reports; after xdist has ended its workers."""
@@ -193,6 +203,20 @@ class Joint:
         self.unwritten += storing.problems
         self.store, self.told = storing.place, storing.told
         self._config.stash[SESSION] = self
+
+
+def take_part(config: pytest.Config) -> None:
+    """Join what workers of xdist measure, where this process is their controller.
+
+    Raises UsageError where there are none, and something is said of them.
+    """
+    settings = config.stash[SETTINGS]
+    if distributes(config):
+        config.pluginmanager.register(Joint(config), "lem-joint")
+    elif settings.origins["gpus-per-worker"] == "cli" and not (
+        hasattr(config, "workerinput") or config.option.collectonly
+    ):
+        raise pytest.UsageError("--lem-gpus-per-worker: say pytest -n N with it")
 
 
 def distributes(config: pytest.Config) -> bool:

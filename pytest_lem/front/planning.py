@@ -31,6 +31,7 @@ from pytest_lem.schedule.resuming import PlanLock, point_to
 from pytest_lem.spec.effort import EFFORT_KEYS, Effort
 from pytest_lem.spec.explained import settings
 
+_LEFT_OUT = "left_out"
 COUNTED = ("complete", "rerun", "trial")
 
 
@@ -94,6 +95,8 @@ class Planning:
             self._plan, self._broken = found.plan, found.broken
             self._plan.resumed = [*self._plan.resumed, now()]
             self.notes = found.notes
+            for name, reason in _reasons(found.plan).items():
+                self._program.skip(name, reason)
         steps, members = self._plan.steps, self._plan.experiments
         self._at = {(one.experiment_id, one.cycle): k for k, one in enumerate(steps)}
         self._place = {one.experiment_id: k for k, one in enumerate(members)}
@@ -218,7 +221,9 @@ class Planning:
             changes["reports"] = done.reports
         if changes:
             self._note("experiment", place, **changes)
-        error = _error(status, last)
+        error = (self._left_out(item) if status == "skipped" else None) or _error(
+            status, last
+        )
         self._note(
             "step",
             done.at,
@@ -234,6 +239,13 @@ class Planning:
             for at, step in enumerate(self._plan.steps):
                 if step.experiment_id == item.nodeid and step.status == "pending":
                     self._note("step", at, status="skipped", error=why)
+
+    def _left_out(self, item: pytest.Item) -> dict[str, str] | None:
+        """Why an experiment was not measured, if the program was told; just now."""
+        for one in reversed(self._program.skipped):
+            if one["experiment_id"] == item.nodeid:
+                return {"kind": _LEFT_OUT, "message": one["reason"]}
+        return None
 
     def _found(self, name: str) -> dict[str, Any]:
         """The work that only the test's body knew, if it has come to light now."""
@@ -306,6 +318,12 @@ def plan_file(
             for name, cycle in program.steps
         ],
     )
+
+
+def _reasons(plan: PlanFile) -> dict[str, str]:
+    """Why experiments were left out of an earlier session, by name."""
+    errors = ((one.experiment_id, one.error) for one in plan.steps)
+    return {k: it["message"] for k, it in errors if it and it["kind"] == _LEFT_OUT}
 
 
 def _effort(effort: Effort) -> dict[str, Any]:

@@ -130,7 +130,8 @@ def test_a_worker_that_dies_loses_the_cycle_that_runs(xdist, gpus, report):
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_report_of_what_was_measured(xdist, project, report):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_a_report_of_what_was_measured(xdist, project, report, how):
     """It reaches the controller alone here; workers end in their own time."""
     source = """
     import time
@@ -149,7 +150,7 @@ def test_ctrl_c_leaves_a_report_of_what_was_measured(xdist, project, report):
         while len(list(project.path.glob("waiting-*"))) < 2:
             assert controller.poll() is None
             time.sleep(0.05)
-        controller.send_signal(signal.SIGINT)
+        controller.send_signal(how)
         assert controller.wait(60) == pytest.ExitCode.INTERRUPTED
     found = report()
     assert found.session.status == "interrupted"
@@ -176,3 +177,11 @@ def test_what_does_not_go_with_workers_is_refused_by_name(xdist, errors_of):
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     told = [line.partition(":")[0] for line in errors_of(result)]
     assert told == ["--dist=each", "--lem-plan", "--lem-order=shuffled"]
+    (line,) = errors_of(xdist("--lem-stop=flat:output_throughput_tps"))
+    assert line.startswith("--lem-stop: no worker knows what the others measured")
+
+
+def test_gpus_of_workers_that_there_are_not_are_refused(run, errors_of):
+    """An option that would do nothing says so."""
+    (line,) = errors_of(run(SOURCE, "--lem-gpus-per-worker=2"))
+    assert line == "--lem-gpus-per-worker: say pytest -n N with it"

@@ -92,3 +92,14 @@ def test_a_campaign_has_rules_of_its_own(run, project, report, errors_of):
     (project.path / "c.lem.yaml").write_text(text.replace("energy", "sloth"))
     (line,) = errors_of(run(None, *options))
     assert line.startswith("c.lem.yaml: stop='sloth:0.1' is no rule: write energy:")
+
+
+def test_a_session_that_is_gone_on_with_remembers_what_was_left_out(run, report):
+    """The reason is in its plan, and in the report of both together."""
+    rule = f"--lem-stop=flat:{SPEED},last=2"
+    options = ("--lem-cycles=1", "--lem-json=r.json", rule)
+    run(SOURCE + "    pytest.exit('now')\n", *options)
+    before = report().plan.skipped
+    run(SOURCE, *options, "--lem-resume")
+    assert len(report().experiments) == 5
+    assert report().plan.skipped == before != []
