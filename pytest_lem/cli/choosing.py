@@ -1,16 +1,19 @@
 """How the commands on stored results are told which store, and which records."""
 
+import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pytest_lem.errors import LemError
 from pytest_lem.store.opening import open_store
 from pytest_lem.store.place import DEFAULT, parse_place
+from pytest_lem.store.wanted import Wanted
 
 if TYPE_CHECKING:
     from pytest_lem.store.store import Store
@@ -28,19 +31,46 @@ Keys = Annotated[
     list[str] | None,
     typer.Argument(help="Keys of records, or how they begin.", metavar="[KEY]..."),
 ]
-Identity = Annotated[
-    str | None, typer.Option(help="Of the experiment, or how it begins.")
-]
-Backend = Annotated[str | None, typer.Option(help="Records of this backend.")]
-Model = Annotated[str | None, typer.Option(help="Records of this model.")]
-Label = Annotated[str | None, typer.Option(help="Records with this label.")]
-Since = Annotated[
-    str | None, typer.Option(help="Begun on this day or later, 2026-01-31[T12:00].")
-]
-Until = Annotated[str | None, typer.Option(help="Begun on this day or before.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
 DEFAULT_STORE = DEFAULT
+
+# What every command on several records may choose them by.
+_CHOICES = {
+    "identity": "Of the experiment, or how it begins.",
+    "backend": "Records of this backend.",
+    "model": "Records of this model.",
+    "label": "Records with this label.",
+    "since": "Begun on this day or later, 2026-01-31[T12:00].",
+    "until": "Begun on this day or before.",
+}
+
+
+def chosen_by_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that is given, as `wanted`, the records its user chooses by options."""
+
+    @wraps(command)
+    def asked(**given: Any) -> None:
+        choice = {name: given.pop(name) for name in _CHOICES}
+        command(wanted=Wanted(**choice), **given)
+
+    signature = inspect.signature(command)
+    options = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[str | None, typer.Option(help=help_)],
+        )
+        for name, help_ in _CHOICES.items()
+    ]
+    own = [one for name, one in signature.parameters.items() if name != "wanted"]
+    first = [one for one in own if one.kind is not inspect.Parameter.KEYWORD_ONLY]
+    rest = own[len(first) :]
+    whole = signature.replace(parameters=[*first, *options, *rest])
+    # Typer reads the signature of what it is given.
+    asked.__signature__ = whole  # type: ignore[attr-defined]
+    return asked
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,22 +12,17 @@ from pytest_lem.cli.app import app
 from pytest_lem.cli.choosing import (
     DEFAULT_STORE,
     AsJson,
-    Backend,
-    Identity,
     Keys,
-    Label,
-    Model,
-    Since,
-    Until,
     Where,
+    chosen_by_options,
     opened,
     refusing,
 )
 from pytest_lem.errors import ConfigError
+from pytest_lem.store.wanted import Found, Wanted
 
 if TYPE_CHECKING:
     from pytest_lem.store.store import Store
-    from pytest_lem.store.wanted import Found
 
 results = typer.Typer(
     help="What is in a store: .lem/results.db, LEM_STORE, or the one of --store.",
@@ -41,31 +37,18 @@ def width() -> int:
 
 
 @results.command("list")
+@chosen_by_options
 def list_(
     *,
-    identity: Identity = None,
-    backend: Backend = None,
-    model: Model = None,
-    label: Label = None,
-    since: Since = None,
-    until: Until = None,
+    wanted: Wanted,
     limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
     store: Where = DEFAULT_STORE,
     as_json: AsJson = False,
 ) -> None:
     """List records, the newest first."""
     from pytest_lem.report.results import HEADLINES, listing
-    from pytest_lem.store.wanted import Wanted
 
-    wanted = Wanted(
-        identity=identity,
-        backend=backend,
-        model=model,
-        label=label,
-        since=since,
-        until=until,
-        limit=limit,
-    )
+    wanted = replace(wanted, limit=limit)
     with opened(store) as there:
         found = there.find(wanted, list(HEADLINES))
     lines = listing(found, width())
@@ -73,15 +56,11 @@ def list_(
 
 
 @results.command()
+@chosen_by_options
 def query(
     metrics: Annotated[list[str], typer.Argument(help="Names of metrics.")],
     *,
-    identity: Identity = None,
-    backend: Backend = None,
-    model: Model = None,
-    label: Label = None,
-    since: Since = None,
-    until: Until = None,
+    wanted: Wanted,
     limit: Annotated[
         int | None, typer.Option(min=1, help="The newest so many; all if left out.")
     ] = None,
@@ -90,17 +69,8 @@ def query(
 ) -> None:
     """Tell values of metrics, with intervals, record by record."""
     from pytest_lem.report.results import check_metrics, values
-    from pytest_lem.store.wanted import Wanted
 
-    wanted = Wanted(
-        identity=identity,
-        backend=backend,
-        model=model,
-        label=label,
-        since=since,
-        until=until,
-        limit=limit,
-    )
+    wanted = replace(wanted, limit=limit)
     with refusing():
         check_metrics(metrics)
     with opened(store) as there:
@@ -120,7 +90,6 @@ def show(
 ) -> None:
     """Show records with all their metrics."""
     from pytest_lem.report.results import shown
-    from pytest_lem.store.wanted import Wanted
 
     with opened(store) as there:
         for one in chosen(there, keys):
@@ -130,6 +99,7 @@ def show(
 
 
 @results.command()
+@chosen_by_options
 def export(
     keys: Keys = None,
     *,
@@ -141,27 +111,13 @@ def export(
         Path | None,
         typer.Option("--csv", metavar="FILE", help="One row a record, to FILE."),
     ] = None,
-    identity: Identity = None,
-    backend: Backend = None,
-    model: Model = None,
-    label: Label = None,
-    since: Since = None,
-    until: Until = None,
+    wanted: Wanted,
     store: Where = DEFAULT_STORE,
 ) -> None:
     """Write records to files, as the sessions that measured them would have."""
     from pytest_lem.records.export import write_json, write_rows
-    from pytest_lem.store.wanted import Wanted
 
-    wanted = Wanted(
-        keys=keys or (),
-        identity=identity,
-        backend=backend,
-        model=model,
-        label=label,
-        since=since,
-        until=until,
-    )
+    wanted = replace(wanted, keys=keys or ())
     with opened(store) as there:
         if json_folder is None and csv_file is None:
             raise ConfigError("export to what? write --json DIR, --csv FILE or both")
@@ -203,10 +159,8 @@ def delete(
     typer.echo(f"{count} records deleted")
 
 
-def chosen(store: "Store", keys: list[str]) -> "list[Found]":
+def chosen(store: "Store", keys: list[str]) -> list[Found]:
     """One record for each key; raises ConfigError where there is none or several."""
-    from pytest_lem.store.wanted import Wanted
-
     all_ = []
     for key in keys:
         found = store.find(Wanted(keys=[key]))
@@ -217,7 +171,7 @@ def chosen(store: "Store", keys: list[str]) -> "list[Found]":
     return all_
 
 
-def _tell(found: "list[Found]", lines: list[str], *, as_json: bool) -> None:
+def _tell(found: list[Found], lines: list[str], *, as_json: bool) -> None:
     from pytest_lem.report.results import as_json as of_one
 
     if not found:
