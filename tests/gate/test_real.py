@@ -29,6 +29,7 @@ INI = (
     "    requests=4",
 )
 STOPPED = 0.25
+CALM = ("pass", "inconclusive")
 # Of a quarter less there is no doubt where this much could be told from noise.
 VISIBLE = 1.2
 MOST_SESSIONS = 8
@@ -50,34 +51,35 @@ def test_a_worker_that_is_stopped_a_quarter_of_the_time_is_a_regression(
     sessions = Sessions(pytester, INI, label="main")
 
     def judged(*more):
-        """The exit status, the one experiment, and the rule it was judged by."""
+        """What pytest did, the one experiment, and the rule it was judged by."""
         done = sessions.compare(LIMIT, *more)
         (one,) = read_json(sessions.path / "r.json").experiments
         (rule,) = one.gate["rules"]
-        return done.ret, one, rule
+        return done, one, rule
 
     sessions.save(3)
-    status, one, rule = judged()
-    assert (status, one.gate["verdict"] in ("pass", "inconclusive")) == (0, True)
+    done, one, rule = judged()
+    assert (done.ret, one.gate["verdict"] in CALM) == (0, True)
     while rule["shift"]["visible"] > VISIBLE:
         if sessions.saved == MOST_SESSIONS:
             percent = 100 * (rule["shift"]["visible"] - 1)
             pytest.skip(f"this machine's noise is {percent:.0f} %: it is too busy")
         sessions.save(1)
-        status, one, rule = judged()
-        assert (status, one.gate["verdict"] in ("pass", "inconclusive")) == (0, True)
+        done, one, rule = judged()
+        assert (done.ret, one.gate["verdict"] in CALM) == (0, True)
 
     with hindered(sessions.path, STOPPED):
-        status, one, rule = judged("--junitxml=j.xml")
-    assert (status, one.gate["verdict"]) == (1, "regression")
+        done, one, rule = judged("--junitxml=j.xml")
+    assert (done.ret, one.gate["verdict"]) == (1, "regression")
     assert rule["shift"]["sessions"] == [sessions.saved, 1]
     (case,) = ET.parse(sessions.path / "j.xml").findall(".//testcase")
     assert f"regression: {METRIC}" in case.find("failure").get("message")
 
-    status, one, _ = judged("--lf")
-    assert (status, one.gate["verdict"] in ("pass", "inconclusive")) == (0, True)
+    done, one, _ = judged("--lf")
+    done.stdout.fnmatch_lines(["run-last-failure: rerun previous 1 failure"])
+    assert (done.ret, one.gate["verdict"] in CALM) == (0, True)
     assert [cycle.status for cycle in one.cycles] == ["complete"] * 2
 
-    status, one, rule = judged("--lem-model=synthetic:llama-tiny@1")
-    assert (status, one.gate["verdict"]) == (1, "incomparable")
+    done, one, rule = judged("--lem-model=synthetic:llama-tiny@1")
+    assert (done.ret, one.gate["verdict"]) == (1, "incomparable")
     assert rule["reasons"][0].startswith("model.name 'synthetic:llama-tiny' and ")
