@@ -20,6 +20,7 @@ from pytest_lem.front.stash import ENDED, FATES
 from pytest_lem.measure.notebook import now
 from pytest_lem.records.journal import Journal
 from pytest_lem.records.record import Cycle
+from pytest_lem.schedule.pilots import Estimate, estimate
 from pytest_lem.schedule.planfile import (
     PlanBook,
     PlanFile,
@@ -69,6 +70,7 @@ class Planning:
         self._at: dict[tuple[str, int], int] = {}
         self._place: dict[str, int] = {}
         self._now: _Now | None = None
+        self._estimate: Estimate | None = None
         self._broken = self._begun = False
 
     @property
@@ -138,6 +140,12 @@ class Planning:
             f"done, {told} test{'s' if told != 1 else ''} told from it without running"
         )
         return [first, *self.notes]
+
+    def estimate(self, guess_s: float) -> Estimate | None:
+        """What is left takes, by earlier sessions; None before there is a plan."""
+        if self._plan is not None and self._estimate is None:
+            self._estimate = estimate(self._config.rootpath, self._plan, guess_s)
+        return self._estimate
 
     def left(self) -> str | None:
         """What is still to run when the session has ended; None if nothing is."""
@@ -280,9 +288,17 @@ def run_plan(
 
 
 def plan_file(
-    program: Program, premises: Premises, session: str, started_at: str
+    program: Program,
+    premises: Premises,
+    session: str,
+    started_at: str,
+    *,
+    told: bool = True,
 ) -> PlanFile:
-    """The plan of a session of which nothing has run."""
+    """The plan of a session of which nothing has run.
+
+    Settings are in it where they are `told`: of 10 000 experiments that takes seconds.
+    """
     metering = premises.metering
     members = {name: program.experiments[name] for name in program.entries}
     backends = {one.spec.backend for one in members.values()}
@@ -307,7 +323,7 @@ def plan_file(
                 effort=_effort(one.effort),
                 config={
                     setting.key: setting.value
-                    for setting in settings(one)
+                    for setting in (settings(one) if told else ())
                     if setting.origin != "default"
                 },
             )

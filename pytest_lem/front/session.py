@@ -109,8 +109,14 @@ class LemSession:
         if self.share is not None:
             return []
         try:
-            fresh = plan_file(self.program, self._premises, self._id, self._started_at)
             look_only = self.settings["plan"]
+            fresh = plan_file(
+                self.program,
+                self._premises,
+                self._id,
+                self._started_at,
+                told=not look_only or self.settings["resume"] is not None,
+            )
             earlier = self.planning.load(fresh, look_only=look_only)
             if earlier is not None and not look_only:
                 self._started_at = earlier.plan.started_at
@@ -137,6 +143,10 @@ class LemSession:
         reports = [settings[name] for name in (*REPORTS, "traces")]
         reports.append(self._storing.place)
         idle, gaps = idle_policy(settings), gaps_of(settings)
+        guess_s = program.estimate_s(
+            idle.before_s, idle.after_s, settings["thermal-floor"], gaps
+        )
+        known = self.planning.estimate(guess_s) if settings["plan"] else None
         return Outline(
             version=pytest_lem.__version__,
             backends=[self._premises.with_version(name) for name in backends],
@@ -149,9 +159,9 @@ class LemSession:
             open_ended=any(
                 one.effort.cycles == "auto" for one in program.experiments.values()
             ),
-            estimate_s=program.estimate_s(
-                idle.before_s, idle.after_s, settings["thermal-floor"], gaps
-            ),
+            estimate_s=known.duration_s if known else guess_s,
+            estimate_j=known.energy_j if known else None,
+            pilots=(known.timed, known.metered) if known else (0, 0),
             gaps=str(gaps),
             profile=settings["profile"] or "",
             order=program.order,

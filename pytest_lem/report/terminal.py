@@ -131,7 +131,8 @@ class Outline:
     """What a session is about to do, for header and plan.
 
     `open_ended` where cycles end by their precision, so that `steps` are the most;
-    `left_out` points of grids cannot be.
+    `left_out` points of grids cannot be. `pilots` says of how many cycles time and
+    energy are known from earlier sessions.
     """
 
     version: str
@@ -151,6 +152,8 @@ class Outline:
     open_ended: bool = False
     left_out: int = 0
     resumed: Sequence[str] = ()
+    pilots: tuple[int, int] = (0, 0)
+    estimate_j: float | None = None
 
 
 def header(outline: Outline) -> list[str]:
@@ -199,12 +202,44 @@ def plan_lines(
     rest = len(shown) - limit
     return [
         (f"lem plan: {counts}, {_how(outline)}; nothing is run"),
-        f"estimated time: {duration(outline.estimate_s)} (a guess from settings)",
+        f"estimated time: {duration(outline.estimate_s)} {_source(outline, steps)}",
         *_search_lines(outline),
-        "estimated energy: unknown (no experiment of this plan was measured before)",
+        f"estimated energy: {_estimated_energy(outline, steps)}",
         *shown[:limit],
         *([f"  ... and {rest} more"] if rest > 0 else []),
     ]
+
+
+def _source(outline: Outline, steps: Sequence[tuple[str, int]]) -> str:
+    """What the estimate of the time rests on."""
+    timed = outline.pilots[0]
+    if not timed:
+        return "(a guess from settings)"
+    guessed = f", {left} by a guess" if (left := len(steps) - timed) else ""
+    return f"({timed} cycles as in earlier sessions{guessed})"
+
+
+def _estimated_energy(outline: Outline, steps: Sequence[tuple[str, int]]) -> str:
+    """The joules that are known, and of how many cycles they are not."""
+    if outline.estimate_j is None:
+        return "unknown (no experiment of this plan was measured before)"
+    metered = outline.pilots[1]
+    without = f"; of {left} nothing is known" if (left := len(steps) - metered) else ""
+    return (
+        f"{joules(outline.estimate_j)} for loads, warm-ups and windows ({metered} "
+        f"cycles as in earlier sessions{without})"
+    )
+
+
+def joules(energy_j: float) -> str:
+    """Joules as people say them."""
+    if energy_j < 1e4:
+        return f"{energy_j:.3g} J"
+    return (
+        f"{energy_j / 1e3:.3g} kJ"
+        if energy_j < 3.6e6
+        else f"{energy_j / 3.6e6:.3g} kWh"
+    )
 
 
 def headline(result: Result) -> str:

@@ -239,3 +239,24 @@ def test_work_that_only_the_body_knows_is_remembered(run, stopped, notes, report
     assert notes() == ["2", "3"]
     sizes = [one.spec["workload"]["output_tokens"] for one in report().experiments]
     assert sizes == [1, 2, 3]
+
+
+def test_a_plan_is_estimated_by_earlier_sessions(run):
+    """Time and energy of cycles as they were; said of how many."""
+    one = SOURCE.replace("[1, 2, 3]", "[1]")
+    plan = ("--lem-plan", "--lem-meter=fake")
+    run(one, "--lem-meter=fake").assert_outcomes(passed=1)
+    result = run(None, *plan)
+    result.stdout.fnmatch_lines(
+        [
+            "estimated time: * (2 cycles as in earlier sessions)",
+            "estimated energy: * J for loads, warm-ups and windows (2 cycles as *",
+        ]
+    )
+    result = run(one.replace("[1]", "[1, 3]"), *plan)
+    result.stdout.fnmatch_lines(
+        [
+            "estimated time: * (2 cycles as in earlier sessions, 2 by a guess)",
+            "estimated energy: * (2 cycles * sessions; of 2 nothing is known)",
+        ]
+    )
