@@ -126,5 +126,7 @@ def _words(one: Stored) -> str:
 
 def _age(one: Stored, run: Side) -> str:
     then, now = map(datetime.fromisoformat, (one.at, run.session.started_at))
-    days = (now - then).total_seconds() / 86400
-    return f"{abs(days):.1f} days {'before' if days >= 0 else 'after'} the run"
+    hours = (now - then).total_seconds() / 3600
+    far = abs(hours)
+    told = f"{far / 24:.1f} days" if far >= 24 else f"{far:.1f} hours"
+    return f"{told} {'before' if hours >= 0 else 'after'} the run"

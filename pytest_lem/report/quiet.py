@@ -7,9 +7,10 @@ from pytest_lem.gate.quiet import Quiet, Suite, Tally
 from pytest_lem.report.table import NONE, table, visible
 
 CAPTION = (
-    "Standard deviations of windows, of cycles and of sessions without what lies below "
-    "them; the change that one session against all others shows; how often the gate "
-    "called one a regression (and would by the normal law), and halves in turn."
+    "Over n sessions: standard deviations of windows, of cycles and of sessions, each "
+    "without what lies below it; the change that one session against all others shows; "
+    "how often the gate called one a regression (and would by the normal law), and "
+    "halves in turn."
 )
 
 # What differs by more is told to differ by more.
@@ -61,8 +62,8 @@ def _row(one: Quiet) -> dict[str, str]:
     return {
         "experiment": visible(one.experiment),
         "metric": one.limit.metric,
-        "sessions": str(one.sessions),
-        **dict(zip(("windows", "cycles", "between"), told, strict=True)),
+        "n": str(one.sessions),
+        **dict(zip(("windows", "cycles", "sessions"), told, strict=True)),
         "shows": _percent(one.visible - 1 if one.visible else None),
         "limit": f"{100 * one.limit.share:g} %",
         "false alarms": _count(one.held_out) + law if one.held_out.judged else NONE,
