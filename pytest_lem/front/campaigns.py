@@ -91,13 +91,19 @@ class CampaignItem(pytest.Item):
 
 
 def root_of(config: pytest.Config) -> "Root":
-    """The folder in which files may name others, and how large they may be."""
+    """The folder in which files may name others, and how large they may be.
+
+    Raises ConfigError for one that there is not.
+    """
     from pytest_lem.spec.files.inherit import Root
     from pytest_lem.spec.files.reading import Limits
 
     settings = config.stash[SETTINGS]
+    folder = config.rootpath / (settings["config-root"] or ".")
+    if not folder.is_dir():
+        raise ConfigError(f"lem_config_root={settings['config-root']}: is no directory")
     return Root(
-        folder=config.rootpath / (settings["config-root"] or "."),
+        folder=folder,
         anywhere=settings["config-anywhere"],
         limits=Limits(most_bytes=settings["max-config-bytes"]),
     )

@@ -127,3 +127,20 @@ def test_versions_are_those_of_the_other_environment(run, other):
     pair = f"--lem-python=transformers={other}"
     done = run(SOURCE, "--lem-backend=transformers", pair, "--lem-plan")
     done.stdout.fnmatch_lines(["*LemConfigWarning: transformers 4.1.0 is outside of*"])
+
+
+def test_a_campaign_sends_each_backend_to_its_own_environment(
+    both, run, project, report, other
+):
+    """A grid over backends, one of them elsewhere and with a section of its own."""
+    grid = "vary:\n  backend: [fake, double]\n  double: {token_s: [0.001, 0.002]}\n"
+    (project.path / "g.lem.yaml").write_text(f"base_config: {{}}\n{grid}")
+    run(None, f"--lem-python=double={other}", *OPTIONS).assert_outcomes(passed=3)
+    found = [(one.id, one.cycles[0].worker) for one in report().experiments]
+    assert [
+        (name.partition("::")[2], worker["executable"]) for name, worker in found
+    ] == [
+        ("backend=fake", sys.executable),
+        ("backend=double-double.token_s=0.001", str(other)),
+        ("backend=double-double.token_s=0.002", str(other)),
+    ]
