@@ -35,14 +35,16 @@ OPTIONS = [
 
 
 @pytest.fixture
-def interrupted(pytester):
+def interrupted(pytester, monkeypatch):
     """Schedule pytest, and interrupt its second round; what was printed."""
+
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_lem.plugin")
 
     def interrupted(source, *arguments):
         pytester.makepyfile(test_it=source)
         command = [sys.executable, "-m", "pytest_lem.cli", "schedule", "--every=1s"]
-        command += ["--label=night", "--no-store", "--", "-p", "no:randomly"]
-        command += arguments
+        command += ["--label=night", "--no-store", "--", *arguments]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as schedule:
             while not (pytester.path / "waiting").exists():
                 assert schedule.poll() is None

@@ -56,6 +56,9 @@ def xdist(project, extend, monkeypatch):
     monkeypatch.setenv("LEM_CACHE_DIR", str(project.path / "cache"))
     for name in ("PYTEST_XDIST_WORKER", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
+    # The plugins of others are imported by three processes, and prove nothing here.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "xdist.plugin,pytest_lem.plugin")
 
     def xdist(*arguments, source=SOURCE):
         project.makepyfile(test_it=source)

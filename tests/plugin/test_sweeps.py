@@ -30,7 +30,9 @@ def test_it(lem, batch_size, output_tokens):
 """
 
 
-@pytest.mark.parametrize("order", ["interleaved", "grouped"])
+@pytest.mark.parametrize(
+    "order", ["interleaved", pytest.param("grouped", marks=pytest.mark.slow)]
+)
 def test_a_flat_sweep_leaves_out_what_has_not_begun(run, report, order):
     """The others of the function are skipped with the reason; other tests run."""
     rule = f"--lem-stop=flat:{SPEED},last=2"
@@ -94,6 +96,7 @@ def test_a_campaign_has_rules_of_its_own(run, project, report, errors_of):
     assert line.startswith("c.lem.yaml: stop='sloth:0.1' is no rule: write energy:")
 
 
+@pytest.mark.slow
 def test_a_session_that_is_gone_on_with_remembers_what_was_left_out(run, report):
     """The reason is in its plan, and in the report of both together."""
     rule = f"--lem-stop=flat:{SPEED},last=2"
