@@ -61,7 +61,7 @@ def write(folder, requests, processes, *, gpus=None, session="s", cycles=1, **ch
     return folder
 
 
-def share(folder, processes, *, session="s", cycles=1, index=0):
+def share(folder, processes, *, session="s", cycles=1, index=0, **changed):
     """Write what processes share."""
     experiment = Experiment(
         id="t.py::test",
@@ -70,9 +70,7 @@ def share(folder, processes, *, session="s", cycles=1, index=0):
         effort=Effort(cycles=cycles),
         provenance={},
     )
-    one = experiment_record(
-        experiment, "f00", [cycle(index, nulls={"idle_power_w": "off"})]
-    )
+    one = experiment_record(experiment, "f00", [cycle(index, **changed)])
     write_run(folder, processes, record([one], id=session))
 
 

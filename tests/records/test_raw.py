@@ -177,6 +177,26 @@ def test_processes_that_took_turns_are_flagged(tmp_path):
     assert "processes_apart" in cycle.flags
 
 
+def test_net_energy_is_without_the_idle_power_of_the_session(tmp_path):
+    """Over the time of all; of a part there is none, nor where the session had none."""
+    idle = {"state": "model_loaded", "power_w": 20.0, "uncertainty_w": 1.0}
+    idle |= {"std_w": 0.5, "samples": 9, "duration_s": 5.0, "method": "c", "age_s": 0.1}
+    run = raw_runs.write(tmp_path / "run", raw_runs.some(6), 3)
+    raw_runs.share(run, 3, idle=idle)
+    cycle = only_cycle(aggregate(run))
+    net_j = 30.0 - 20.0 * cycle.windows[0].duration_s
+    assert cycle.metrics["energy_net_j"] == pytest.approx(net_j)
+    raw_runs.share(run, 3, idle=idle, nulls={"windows.energy.net_j": "idle_drift"})
+    cycle = only_cycle(aggregate(run))
+    assert cycle.metrics["energy_net_j"] is None
+    assert cycle.nulls["energy_net_j"] == "idle_drift"
+    raw_runs.share(run, 3, idle=idle)
+    drop_process(run)
+    cycle = only_cycle(aggregate(run, partial=True))
+    assert cycle.metrics["energy_net_j"] is None
+    assert cycle.nulls["energy_net_j"] == "partial: idle power is of all GPUs"
+
+
 def test_cycles_of_a_session_become_one_experiment(tmp_path):
     """All that were asked for, or it is said which is not there."""
     for index in range(3):

@@ -100,9 +100,10 @@ def _cycle(read: Read) -> Cycle:
     metrics = window_metrics(joined, delays, None)
     metrics |= {name: cycle.metrics.get(name) for name in OF_RUN}
     metrics["emissions_g_co2e"] = _emissions(run.record, metrics["energy_gross_j"])
+    net = nulls.get("windows.energy.net_j", NOT_JOINED)
     for name, value in metrics.items():
         if value is None:
-            nulls.setdefault(name, NOT_JOINED)
+            nulls.setdefault(name, net if "_net_" in name else NOT_JOINED)
         else:
             nulls.pop(name, None)
     for one in joined:
