@@ -47,6 +47,7 @@ def lines(backend: str) -> Iterator[str]:
         else:
             name = row.path.removeprefix(f"{backend}.")
             left_out.setdefault(reason or "no other value is known", []).append(name)
+    _enable(vary.get(backend, {}))
     path = f"benchmarks/campaigns/audit_{backend}.lem.yaml"
     yield f"# What each parameter of {backend} does to energy, by itself against its"
     yield "# default; those that the machine or the model cannot have are skipped."
@@ -122,7 +123,27 @@ def _within(limits: str, value: float) -> bool:
     return all(signs[sign](float(bound)) for sign, bound in bounds)
 
 
-def _put(tree: dict[str, Any], path: str, values: list[Any]) -> None:
+def _enable(tree: dict[str, Any]) -> None:
+    """Let what a group has be tried with the group enabled, where that can be said."""
+    for name, inner in tree.items():
+        if not isinstance(inner, dict) or "enabled" not in inner:
+            continue
+        tree[name] = [{"enabled": True}]
+        for path, values in _leaves(inner, ""):
+            for value in values if path != "enabled" else ():
+                tree[name].append({"enabled": True})
+                _put(tree[name][-1], path, value)
+
+
+def _leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, list[Any]]]:
+    for name, inner in tree.items():
+        if isinstance(inner, dict):
+            yield from _leaves(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", inner
+
+
+def _put(tree: dict[str, Any], path: str, values: Any) -> None:
     *parents, name = path.split(".")
     for parent in parents:
         tree = tree.setdefault(parent, {})

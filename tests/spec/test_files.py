@@ -279,10 +279,11 @@ def test_configs_and_a_grid_are_joined_to_a_union(folder):
 
 def test_values_that_are_long_or_nested_are_numbered_in_names(folder):
     """Names stay readable, and differ."""
-    vary = {"decoder": [{"top_k": 1}, {"top_k": 2}], "adapter": [None, "a::b"]}
+    decoders = [{"top_k": 1, "do_sample": True}, {"top_k": 2}]
+    vary = {"decoder": decoders, "adapter": [None, "a::b"]}
     path = folder(c={"base_config": {}, "vary": vary})
     names = [one.name for one in points(path, folder.root)]
-    assert names[0] == "decoder=0-adapter=0[fake]"
+    assert names[0] == "decoder=top_k:1,do_sample:true-adapter=0[fake]"
     assert len({*names}) == 4
 
 

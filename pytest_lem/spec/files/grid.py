@@ -10,6 +10,7 @@ from pytest_lem.errors import ConfigError
 from pytest_lem.spec.parameters import SECTION_ALIASES, SECTIONS
 
 _LONGEST = 40
+_MOST = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,4 +117,8 @@ def _label(value: Any) -> str | None:
     if isinstance(value, str):
         fits = value.isprintable() and "::" not in value
         return value if fits and len(value) <= _LONGEST else None
+    if isinstance(value, Mapping):
+        told = {path: _label(one) for path, one in _leaves(value, "")}
+        if None not in told.values() and len(told) <= _MOST:
+            return ",".join(f"{path}:{one}" for path, one in told.items())
     return None
