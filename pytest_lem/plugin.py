@@ -80,10 +80,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Resolve the options; what is wrong with them is said here."""
     config.addinivalue_line("markers", MARKER)
     config.stash[SETTINGS] = resolve(config)
+    if replaying.asked(config):
+        config.pluginmanager.register(replaying.Replay(config), "lem-replay")
     check(config, config.stash[SETTINGS])
     check_backends(config)
-    if replaying.asked(config):
-        config.pluginmanager.register(replaying.Replay(), "lem-replay")
     take_part(config)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_lem.front.items import is_measured
+from pytest_lem.front.settings import SETTINGS
 from pytest_lem.front.stash import REQUEST, SESSION, SILENT
 
 if TYPE_CHECKING:
@@ -51,9 +52,19 @@ class SampleClock:
 
 
 class Replay:
-    """Hands the costs of each experiment that passed to pytest-benchmark."""
+    """Hands the costs of each experiment that passed to pytest-benchmark.
 
-    def __init__(self) -> None:
+    Raises UsageError for a session that goes on: what passed before is not run again.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        settings = config.stash[SETTINGS]
+        if settings["resume"] is not None:
+            raise pytest.UsageError(
+                f"{settings.says('resume')}: pytest-benchmark would miss the tests "
+                "that ended before; leave its options out, `lem export --as "
+                "pytest-benchmark` writes all of them"
+            )
         self._saved: set[str] = set()
 
     def pytest_benchmark_update_machine_info(

@@ -163,6 +163,8 @@ def test_what_nothing_measured_says_so_and_what_nobody_asked_for_is_not_told(
     done.assert_outcomes(passed=2, deselected=3, warnings=1)
     done.stdout.fnmatch_lines(["*nothing for pytest-benchmark * in YAML take no fix*"])
     assert list(saved()) == [f"test_it.py::test_it[fake-1] synthetic_{SPEED}"]
+    done = run(None, *options, "--lem-resume", "--benchmark-save=b")
+    done.stderr.fnmatch_lines(["*--lem-resume: pytest-benchmark would miss the tests*"])
     done = run(None, *options)
     done.assert_outcomes(passed=2, deselected=3)
     done.stdout.no_fnmatch_line("*benchmark*tests*")
