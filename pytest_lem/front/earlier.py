@@ -75,6 +75,9 @@ def retell(item: pytest.Item, reports: list[dict[str, Any]]) -> None:
         report = config.hook.pytest_report_from_serializable(
             config=config, data=dict(told)
         )
+        # JSON knows no tuples, and pytest asks for one where a test was skipped.
+        if isinstance(report.longrepr, list):
+            report.longrepr = tuple(report.longrepr)
         if number := getattr(report, HEADLINE, None):
             setattr(report, HEADLINE, f"{number}, from the earlier session")
         report.sections.append(("lem", "told from the earlier session, not run again"))

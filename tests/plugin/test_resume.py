@@ -260,3 +260,25 @@ def test_a_plan_is_estimated_by_earlier_sessions(run):
             "estimated energy: * (2 cycles * sessions; of 2 nothing is known)",
         ]
     )
+
+
+def test_what_was_left_out_stays_left_out(stopped, run, notes, report):
+    """A test that the hardware could not run is told as skipped, with the reason."""
+    unable = SOURCE.replace("[1, 2, 3]", "[1, 3]").replace(
+        "@pytest.mark.lem\n",
+        """@pytest.mark.lem(fake={"fail_at": "load", "fail_kind": "hardware"})
+def test_unable(lem, note):
+    note("unable")
+    lem()
+
+@pytest.mark.lem
+""",
+    )
+    stopped("interrupt", 2, source=unable)
+    assert "unable" in notes()
+    result = run(None, "--lem-resume", "--lem-json=r.json", "-rs")
+    result.assert_outcomes(passed=2, skipped=1)
+    assert "unable" not in notes()
+    (left_out,) = report().plan.skipped
+    assert "test_unable" in left_out["experiment_id"]
+    assert "the script fails at load" in left_out["reason"]
