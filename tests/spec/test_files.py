@@ -143,6 +143,24 @@ def test_no_file_outside_of_the_root_is_read(folder, there):
         sources(path, folder.root)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"prompts": "../p.txt"},
+        {"arrivals": {"mode": "trace", "file": "/etc/passwd"}},
+        {"base_config": {"output_lengths": "file:../l.csv"}},
+        {"base_config": {}, "vary": {"prompts": ["p.txt", "../p.txt"]}},
+    ],
+)
+def test_no_other_file_outside_of_the_root_is_named(folder, content):
+    """Prompts, times and lengths are held to the same."""
+    path = folder(a=content)
+    with pytest.raises(ConfigError, match=r"^a\.yaml: .*=.* lies outside of /"):
+        points(path, folder.root)
+    anywhere = Root(folder=folder.root.folder, anywhere=True)
+    assert points(path, anywhere)
+
+
 def test_a_link_out_of_the_root_is_refused_and_may_be_allowed(folder):
     """Where it leads counts, and not where it lies."""
     (folder.root.folder.parent / "out.yaml").write_text("x: 1")

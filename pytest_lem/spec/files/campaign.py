@@ -9,7 +9,7 @@ from typing import Any
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec.files.grid import Axis, Choice, axes, label, product, singly
 from pytest_lem.spec.files.inherit import Root, Source, inline, sources
-from pytest_lem.spec.files.moving import moved
+from pytest_lem.spec.files.moving import files, moved
 from pytest_lem.spec.files.names import universal
 from pytest_lem.spec.nearest import unknown
 from pytest_lem.spec.provenance import Layer, merge
@@ -112,16 +112,14 @@ def read_campaign(path: Path, root: Root, backends: Backends) -> Campaign:
         if key not in CAMPAIGN_KEYS
     ]
     cycles = tuple(
-        Layer(
-            origin=f"file {one.name}", values={"cycles": one.values["cycles"]}, older={}
-        )
+        _layer(one, {"cycles": one.values["cycles"]})
         for one in given
         if "cycles" in one.values
     )
     configs = list(_configs(given, cycles, here, problems))
     base = _base(given, cycles, here, problems)
     grids = {
-        key: _grid_axes(key, values[key], origins, backends, problems)
+        key: _grid_axes(key, values[key], origins, given, here, problems)
         for key in GRIDS
         if key in values
     }
@@ -212,8 +210,7 @@ def _config(
     problems: list[str] = []
     for one in given:
         try:
-            values = universal(one.values, here.backends.further)
-            values = moved(values, beside=one.path.parent, to=here.folder)
+            values = _told(one.values, one, here)
             if "backend" in values:
                 backend = _backend(values.pop("backend"), here.backends)
                 named_in = one.name
@@ -221,10 +218,22 @@ def _config(
         except ConfigError as error:
             problems += (f"{one.name}: {line}" for line in error.message.splitlines())
             continue
-        layers.append(Layer(origin=f"file {one.name}", values=values, older={}))
+        layers.append(_layer(one, values))
     if problems:
         raise ConfigError("\n".join(problems))
     return _Config(name=name, backend=backend, named_in=named_in, layers=tuple(layers))
+
+
+def _told(given: Mapping[str, Any], by: Source, here: _Here) -> dict[str, Any]:
+    """What a file says under a marker's keys; its files as seen from here."""
+    values = universal(given, here.backends.further)
+    for key, text in files(values):
+        here.root.check(text, by=by.path, key=key)
+    return moved(values, beside=by.path.parent, to=here.folder)
+
+
+def _layer(by: Source, values: Mapping[str, Any]) -> Layer:
+    return Layer(origin=f"file {by.name}", values=values, older={})
 
 
 def _backend(name: Any, backends: Backends) -> str:
@@ -258,7 +267,8 @@ def _grid_axes(
     key: str,
     given: Any,
     origins: Mapping[str, str],
-    backends: Backends,
+    read: Sequence[Source],
+    here: _Here,
     problems: list[str],
 ) -> tuple[list[Axis], dict[tuple[str, int], Layer]]:
     """What is varied, and what a file would say of each value."""
@@ -268,16 +278,17 @@ def _grid_axes(
     try:
         if not isinstance(given, Mapping):
             raise ConfigError(f"{key}={given!r} is no mapping of keys to lists")
-        found = axes(given, backends.names)
+        found = axes(given, here.backends.names)
         for axis in found:
-            origin = f"file {origins[f'{key}.{axis.path}']}"
+            name = origins[f"{key}.{axis.path}"]
+            by = next(one for one in read if one.name == name)
             for place in range(len(axis.values)):
-                values = universal(axis.fragment(place), backends.further)
+                values = _told(axis.fragment(place), by, here)
                 if "config_name" in values:
                     raise ConfigError("config_name names points, and does not vary")
                 if "backend" in values:
-                    _backend(values.pop("backend"), backends)
-                said[axis.path, place] = Layer(origin=origin, values=values, older={})
+                    _backend(values.pop("backend"), here.backends)
+                said[axis.path, place] = _layer(by, values)
     except ConfigError as error:
         problems += (
             f"{where}: in {key}: {line}" for line in error.message.splitlines()

@@ -31,14 +31,20 @@ class Root:
 
         Raises ConfigError for one outside of the folder.
         """
+        try:
+            return self.check(text, by=by, key=key)
+        except ConfigError as error:
+            raise self.error(by, error.message) from error
+
+    def check(self, text: Any, *, by: Path, key: str) -> Path:
+        """The same; what is wrong is said without the name of the file."""
         if not isinstance(text, str) or not text.strip() or "\0" in text:
-            raise self.error(by, f"{key}={text!r} is no path of a file")
+            raise ConfigError(f"{key}={text!r} is no path of a file")
         found = (by.parent / text).resolve()
         if not self.anywhere and not found.is_relative_to(self.folder.resolve()):
-            raise self.error(
-                by,
+            raise ConfigError(
                 f"{key}={text!r} lies outside of {self.folder}: lem_config_root may "
-                "name a wider folder, or --lem-config-anywhere allow it",
+                "name a wider folder, or --lem-config-anywhere allow it"
             )
         return found
 
