@@ -143,19 +143,32 @@ def test_a_part_says_that_it_is_one(tmp_path):
     assert [row["check"] for row in failed] == ["count"]
 
 
-def test_backends_are_not_mixed_unasked(tmp_path):
-    """The list of them is in the error, and a flag in what comes of asking."""
+def with_other(tmp_path, **changed):
+    """A run of two processes, of which the second says something else of itself."""
     run = raw_runs.write(tmp_path / "run", raw_runs.some(4), 2)
-    alien = raw_runs.write(tmp_path / "x", raw_runs.some(4), 2, backend="tensorrt")
+    alien = raw_runs.write(tmp_path / "x", raw_runs.some(4), 2, **changed)
     lines = (run / LOG).read_text().splitlines(keepends=True)[:1]
     lines += (alien / LOG).read_text().splitlines(keepends=True)[1:]
     (run / LOG).write_text("".join(lines))
     (alien / place(1)).replace(run / place(1))
+    return run
+
+
+def test_backends_are_not_mixed_unasked(tmp_path):
+    """The list of them is in the error, and a flag in what comes of asking."""
+    run = with_other(tmp_path, backend="tensorrt")
     with pytest.raises(AggregationError, match=r"\(tensorrt, vllm\)"):
         aggregate(run)
     cycle = only_cycle(aggregate(run, mixed=True))
     assert cycle.aggregation["backends"] == ["tensorrt", "vllm"]
     assert "mixed_backends" in cycle.flags
+
+
+def test_machines_are_not_mixed(tmp_path):
+    """Their clocks are not the same."""
+    run = with_other(tmp_path, host="another")
+    with pytest.raises(AggregationError, match=r"several machines \(another, h\)"):
+        aggregate(run, partial=True, mixed=True)
 
 
 def test_a_gpu_of_two_processes_is_refused(tmp_path):
@@ -226,7 +239,7 @@ def test_each_check_is_logged(tmp_path, caplog):
         cycle = only_cycle(aggregate(run))
     rows = cycle.aggregation["checks"]
     assert caplog.messages == [f"{run}: {one['check']}: {one['told']}" for one in rows]
-    names = "entries duplicates files count content backends devices overlap"
+    names = "entries duplicates files count content backends clock devices overlap"
     assert [one["check"] for one in rows] == names.split()
 
 

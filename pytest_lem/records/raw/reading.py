@@ -91,6 +91,7 @@ def read_run(folder: Path, *, partial: bool = False, mixed: bool = False) -> Rea
             f"{folder}: processes of several backends ({', '.join(backends)}): "
             "--allow-mixed-backends takes them together, and says so"
         )
+    _one_clock(folder, parts, checks)
     _devices_are_apart(folder, parts, checks)
     there = {part.head.index for part in parts}
     return Read(
@@ -209,13 +210,26 @@ def _part(path: Path, entry: dict[str, Any]) -> Part:
     return Part(head=head, rows=rows)
 
 
+def _one_clock(folder: Path, parts: Sequence[Part], checks: Checks) -> None:
+    """Times are of the clock that processes of one machine share."""
+    hosts = sorted({part.head.host for part in parts})
+    told = ", ".join(hosts)
+    wrong = [
+        f"processes of several machines ({told}): their clocks have no common zero, so "
+        "nobody knows how long they took together"
+    ]
+    checks.note("clock", f"all on {told}", wrong if len(hosts) > 1 else ())
+    if len(hosts) > 1:
+        raise AggregationError(f"{folder}: {wrong[0]}")
+
+
 def _devices_are_apart(folder: Path, parts: Sequence[Part], checks: Checks) -> None:
     """A device of two processes would be in the sum twice."""
     used = [(one, part.head.index) for part in parts for one in part.head.devices]
     for part in parts:
         rows = [row for window in part.head.windows for row in window.energy]
-        keys = {(part.head.host, row["device"]) for row in rows}
-        used += [(f"energy of {one} on {host}", part.head.index) for host, one in keys]
+        keys = {row["device"] for row in rows}
+        used += [(f"the energy of {one}", part.head.index) for one in keys]
     owners: dict[str, list[int]] = {}
     for name, index in used:
         owners.setdefault(name, []).append(index)
