@@ -138,10 +138,14 @@ class Joint:
         node.workerinput[_KEY] = asdict(share) | {"place": list(share.place)}
 
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """Take in what a worker had to say, and stop where it could not begin."""
-        del self._workers[node.workerinput["workerid"]]
-        told = getattr(node, "workeroutput", {}).get(_KEY, {})
+        """Take in what a worker had to say, and stop where it could not begin.
+
+        Of one that was interrupted xdist tells twice.
+        """
         self._whole = self._whole and error is None
+        if self._workers.pop(node.workerinput["workerid"], None) is None:
+            return
+        told = getattr(node, "workeroutput", {}).get(_KEY, {})
         self.problems += told.get("problems", [])
         self.unwritten += told.get("unwritten", [])
         if told.get("refused"):

@@ -307,8 +307,16 @@ class LemSession:
         self._storing.close()
 
     def _put(self, record: Record) -> None:
-        position = list(self.program.experiments).index(record.experiments[0].id)
-        self._parts.put(position, record)
+        """Write the part of an experiment: its cycles, and with the first what is not.
+
+        Parts that each had all would grow with the square of the experiments.
+        """
+        name, plan = record.experiments[0].id, record.plan
+        first = name == self._findings.names[0]
+        ran = [one for one in plan.executed if one["experiment_id"] == name]
+        update = {"executed": ran, "skipped": plan.skipped if first else []}
+        part = record.model_copy(update={"plan": plan.model_copy(update=update)})
+        self._parts.put(list(self.program.experiments).index(name), part)
 
     def _keep(self, item_id: str, cycle: Cycle) -> None:
         try:

@@ -161,6 +161,20 @@ def test_an_interrupt_leaves_a_report_of_what_was_measured(xdist, project, repor
 
 
 @pytest.mark.slow
+def test_a_worker_that_is_interrupted_ends_the_session(xdist, report):
+    """As a Ctrl-C within a test does."""
+    source = SOURCE.replace(
+        "lem()", "lem()\n    if batch_size == 2: raise KeyboardInterrupt"
+    )
+    result = xdist("--lem-json=r.json", source=source)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+    found = report()
+    assert found.session.status == "interrupted"
+    assert len(found.plan.executed) == sum(len(one.cycles) for one in found.experiments)
+
+
+@pytest.mark.slow
 def test_without_gpus_only_time_is_measured_side_by_side(xdist, errors_of, report):
     """The joules of a CPU are nobody's share; what is said so is one line."""
     result = xdist("--lem-meter=auto")
