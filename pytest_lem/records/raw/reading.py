@@ -214,13 +214,13 @@ def _one_clock(folder: Path, parts: Sequence[Part], checks: Checks) -> None:
     """Times are of the clock that processes of one machine share."""
     hosts = sorted({part.head.host for part in parts})
     told = ", ".join(hosts)
-    wrong = [
+    wrong = (
         f"processes of several machines ({told}): their clocks have no common zero, so "
         "nobody knows how long they took together"
-    ]
-    checks.note("clock", f"all on {told}", wrong if len(hosts) > 1 else ())
+    )
+    checks.note("clock", f"all on {told}", [wrong] if len(hosts) > 1 else ())
     if len(hosts) > 1:
-        raise AggregationError(f"{folder}: {wrong[0]}")
+        raise AggregationError(f"{folder}: {wrong}")
 
 
 def _devices_are_apart(folder: Path, parts: Sequence[Part], checks: Checks) -> None:
