@@ -161,6 +161,7 @@ CUT = {
     "idle": ("_net", "idle_"),
     "warmup": ("warmup_",),
     "facts": (),
+    "measuring": (),  # of energy, which is then an estimate
 }
 
 
@@ -184,6 +185,8 @@ def cut(cycle, parts):
         if part == "latency":
             kept = [one for one in tree["windows"] if one["kind"] == "energy"]
             tree["windows"], tree["latency"] = kept, None
+        if part == "measuring":
+            tree["flags"] = [*tree["flags"], "estimated_energy"]
         if part == "facts":
             tree |= {"engine": {}, "model": {}, "effective": {}, "worker": {}}
             tree |= {"prompts": {}, "machine": {}, "load": {}}
@@ -196,6 +199,8 @@ def _cut(window, part):
         window["energy"] |= {**nulls, "scope": [], "per_device": [], "quality": None}
         window["energy"] |= dict.fromkeys(("method", "meter", "basis"))
         window["attribution"] = None
+    elif part == "measuring":
+        window["energy"] |= {"basis": "estimated", "method": "model"}
     elif part == "memory":
         window["memory"] = dict.fromkeys(window["memory"])
     elif part in ("phases", "flops", "thermal", "latency"):
@@ -263,5 +268,7 @@ def test_a_record_is_told_everywhere_whatever_is_cut_out(report_of, tmp_path, pa
             assert [each["status"] for each in by_cycle] == statuses
             measured = "energy" not in without and "complete" in statuses
             assert bool(row["energy_gross_j"]) is measured
+            guessed = "estimated_energy" in row["flags"].split()
+            assert guessed is ("measuring" in without)
             for metric in METRICS:
                 assert (metric in told.summary) != (f"summary.{metric}" in told.nulls)
