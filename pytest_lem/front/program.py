@@ -141,6 +141,7 @@ class Program:
                 cycles=one.effort.most_cycles,
                 window_s=_window_s(one.effort),
                 cold=one.effort.cold_start,
+                name=name,
             )
             for name, one in self.experiments.items()
             if is_measured(self.items[name])

@@ -11,22 +11,30 @@ def neighbours(keys: Sequence[str]) -> list[int]:
     return [i for group in _groups(keys).values() for i in group]
 
 
-def turn(keys: Sequence[str], order: str, seed: int, cycle: int) -> list[int]:
+def turn(
+    keys: Sequence[str],
+    order: str,
+    seed: int,
+    cycle: int,
+    names: Sequence[str] = (),
+) -> list[int]:
     """Positions in the order of pass `cycle`; equal keys stay neighbours.
 
     `shuffled` draws a new order for each pass from the seed, the same on every
     machine, of the engines and of the experiments within each. `latin_square` takes
     the rows of a Williams design in turn, one of the engines and one of the
-    experiments within each; the seed says which of them is which in the design.
+    experiments within each; the seed says which of them is which in the design. Both
+    draw by names, so that the order of collection does not matter, or by positions.
     """
+    names = names or [str(i) for i in range(len(keys))]
     if order == "shuffled":
         engine = {key: _draw(seed, cycle, key) for key in keys}
         return sorted(
             range(len(keys)),
-            key=lambda i: (engine[keys[i]], keys[i], _draw(seed, cycle, str(i))),
+            key=lambda i: (engine[keys[i]], keys[i], _draw(seed, cycle, names[i])),
         )
     if order == "latin_square":
-        return _latin(_groups(keys), seed, cycle)
+        return _latin(_groups(keys), names, seed, cycle)
     ahead = neighbours(keys)
     return ahead[::-1] if order == "reversed" else ahead
 
@@ -57,11 +65,13 @@ def derived_seed(identities: Iterable[str]) -> int:
     return int.from_bytes(hashlib.sha256(told.encode()).digest()[:4])
 
 
-def _latin(groups: Mapping[str, Sequence[int]], seed: int, cycle: int) -> list[int]:
+def _latin(
+    groups: Mapping[str, Sequence[int]], names: Sequence[str], seed: int, cycle: int
+) -> list[int]:
     engines = sorted(groups, key=lambda name: (_draw(seed, 0, name), name))
     found: list[int] = []
     for k in williams_row(len(engines), cycle):
-        among = sorted(groups[engines[k]], key=lambda i: _draw(seed, 0, str(i)))
+        among = sorted(groups[engines[k]], key=lambda i: _draw(seed, 0, names[i]))
         found += [among[j] for j in williams_row(len(among), cycle)]
     return found
 

@@ -15,13 +15,15 @@ WARMUP_S = 2.0
 class Entry:
     """An experiment as the plan sees it: `engine` is equal for those sharing a load.
 
-    One with a `cold` start loads for each of its cycles, and warms nothing up.
+    One with a `cold` start loads for each of its cycles, and warms nothing up. Orders
+    are drawn by `name`.
     """
 
     engine: str
     cycles: int
     window_s: float
     cold: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +43,17 @@ def make_plan(
     `by_engine`: all passes of the first pass's first engine, then those of its next.
     """
     engines = [entry.engine for entry in entries]
+    names = [entry.name for entry in entries]
     if order == "grouped":
         return [
             Step(position=i, cycle=k)
-            for i in turn(engines, order, seed, 0)
+            for i in turn(engines, order, seed, 0, names)
             for k in range(entries[i].cycles)
         ]
     steps = [
         Step(position=i, cycle=k)
         for k in range(max((entry.cycles for entry in entries), default=0))
-        for i in turn(engines, order, seed, k)
+        for i in turn(engines, order, seed, k, names)
         if entries[i].cycles > k
     ]
     if by_engine:

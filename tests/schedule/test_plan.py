@@ -135,3 +135,24 @@ def test_a_plan_by_engine_loads_each_once(entries, order):
     loads_s = estimate_s(entries, plan, 5.0, by_engine=True)
     rest_s = sum(one.cycles * (2 + one.window_s) for one in entries)
     assert loads_s - rest_s == pytest.approx(13 * len({*engines}))
+
+
+@given(
+    engines=st.lists(st.sampled_from("abc"), max_size=8),
+    order=st.sampled_from(["shuffled", "latin_square"]),
+    shift=st.randoms(),
+)
+def test_what_is_drawn_does_not_depend_on_the_order_of_collection(
+    engines, order, shift
+):
+    """Files may be given in any order, and collected at random."""
+    entries = [
+        Entry(engine=engine, cycles=2, window_s=1.0, name=f"t.py::test_{k}")
+        for k, engine in enumerate(engines)
+    ]
+    mixed = shift.sample(entries, len(entries))
+    told = [
+        [(of[step.position].name, step.cycle) for step in make_plan(of, order, 7)]
+        for of in (entries, mixed)
+    ]
+    assert told[0] == told[1]
