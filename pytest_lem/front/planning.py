@@ -31,6 +31,7 @@ from pytest_lem.schedule.planfile import (
 from pytest_lem.schedule.resuming import PlanLock, point_to
 from pytest_lem.spec.effort import EFFORT_KEYS, Effort
 from pytest_lem.spec.explained import settings
+from pytest_lem.spec.gaps import Gaps
 
 _LEFT_OUT = "left_out"
 COUNTED = ("complete", "rerun", "trial")
@@ -44,6 +45,7 @@ class _Now:
     began_s: float
     results: list[str] = field(default_factory=list)
     energy_j: float | None = None
+    gap_s: float = 0.0
     last: Cycle | None = None
     reports: list[dict[str, Any]] = field(default_factory=list)
 
@@ -141,10 +143,10 @@ class Planning:
         )
         return [first, *self.notes]
 
-    def estimate(self, guess_s: float) -> Estimate | None:
+    def estimate(self, guess_s: float, gaps: Gaps) -> Estimate | None:
         """What is left takes, by earlier sessions; None before there is a plan."""
         if self._plan is not None and self._estimate is None:
-            self._estimate = estimate(self._config.rootpath, self._plan, guess_s)
+            self._estimate = estimate(self._config.rootpath, self._plan, guess_s, gaps)
         return self._estimate
 
     def left(self) -> str | None:
@@ -185,6 +187,7 @@ class Planning:
         self._now.last = cycle
         if cycle.status in COUNTED:
             self._now.results.append(digest)
+        self._now.gap_s += cycle.timing.get("gap_s") or 0.0
         if (energy_j := _energy_j(cycle)) is not None:
             self._now.energy_j = (self._now.energy_j or 0.0) + energy_j
 
@@ -237,7 +240,7 @@ class Planning:
             done.at,
             status=status,
             ended_at=now(),
-            duration_s=round(time.monotonic() - done.began_s, 3),
+            duration_s=round(time.monotonic() - done.began_s - done.gap_s, 3),
             energy_j=done.energy_j,
             error=error,
             results=done.results if status == "completed" else [],

@@ -87,6 +87,7 @@ class Program:
         """Leave out all experiments but those of these names."""
         kept = {k: one for k, one in self.experiments.items() if k in names}
         self.experiments = kept
+        vars(self).pop("entries", None)  # which may have been counted before
 
     def demands(self, name: str) -> Demands:
         """What is asked of an experiment's numbers."""

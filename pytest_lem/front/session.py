@@ -34,6 +34,7 @@ from pytest_lem.records.record import Cycle, Record, Session
 from pytest_lem.records.result import Result
 from pytest_lem.report.terminal import Outline, duration
 from pytest_lem.schedule.resuming import choose
+from pytest_lem.spec.gaps import NO_GAPS
 from pytest_lem.spec.workload import Workload
 from pytest_lem.store.place import Place
 
@@ -143,10 +144,10 @@ class LemSession:
         reports = [settings[name] for name in (*REPORTS, "traces")]
         reports.append(self._storing.place)
         idle, gaps = idle_policy(settings), gaps_of(settings)
-        guess_s = program.estimate_s(
-            idle.before_s, idle.after_s, settings["thermal-floor"], gaps
-        )
-        known = self.planning.estimate(guess_s) if settings["plan"] else None
+        waits_s = (idle.before_s, idle.after_s, settings["thermal-floor"])
+        guess_s, known = program.estimate_s(*waits_s, gaps), None
+        if settings["plan"]:
+            known = self.planning.estimate(program.estimate_s(*waits_s, NO_GAPS), gaps)
         return Outline(
             version=pytest_lem.__version__,
             backends=[self._premises.with_version(name) for name in backends],

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,6 +15,7 @@ from pytest_lem.schedule.planfile import (
     PlannedExperiment,
 )
 from pytest_lem.schedule.resuming import sessions_below
+from pytest_lem.spec.gaps import NO_GAPS, Gaps
 
 MOST_SESSIONS = 50
 
@@ -31,11 +33,14 @@ class Estimate:
     metered: int
 
 
-def estimate(root: Path, plan: PlanFile, guess_s: float) -> Estimate:
+def estimate(
+    root: Path, plan: PlanFile, guess_s: float, gaps: Gaps = NO_GAPS
+) -> Estimate:
     """What is left of a plan takes as much as the same work took before.
 
     That is with the same effort, in the last 50 sessions of the root directory. Of
-    other cycles each takes its share of `guess_s`, which is of the whole plan.
+    other cycles each takes its share of `guess_s`, which is of the whole plan without
+    the `gaps`. These are counted as they are now.
     """
     left = [one for one in plan.steps if one.status not in ("completed", "skipped")]
     works = {one.experiment_id: _work(one) for one in plan.experiments}
@@ -45,7 +50,9 @@ def estimate(root: Path, plan: PlanFile, guess_s: float) -> Estimate:
     joules = [fmean(energies_j) for _, energies_j in known if energies_j]
     share_s = guess_s / max(1, len(plan.steps))
     return Estimate(
-        duration_s=sum(times_s) + share_s * (len(left) - len(times_s)),
+        duration_s=sum(times_s)
+        + share_s * (len(left) - len(times_s))
+        + sum(gaps.before(b.cycle, a.cycle) for a, b in pairwise(left)),
         energy_j=sum(joules) if joules else None,
         timed=len(times_s),
         metered=len(joules),

@@ -52,7 +52,7 @@ class PlannedCycle:
 
     `results` are the hashes of its lines in the journal, `error` the kind and message
     of what went wrong. `duration_s` and `energy_j` are what it took with load and
-    warm-up, None where nobody knows.
+    warm-up and without the gap before it, None where nobody knows.
     """
 
     experiment_id: str

@@ -9,6 +9,7 @@ from pytest_lem.schedule.planfile import (
     PlannedCycle,
     PlannedExperiment,
 )
+from pytest_lem.spec.gaps import Gaps
 
 
 def plan_of(took=(), windows="auto", session="s"):
@@ -56,6 +57,13 @@ def test_other_effort_is_other_work(tmp_path):
     PlanBook(folder / "1").write(plan_of([(10.0, 100.0)], windows=3))
     found = estimate(tmp_path, plan_of(), 40.0)
     assert (found.duration_s, found.energy_j, found.timed) == (40.0, None, 0)
+
+
+def test_gaps_are_those_of_now(tmp_path):
+    """What is left of a b a b has one between passes and one within."""
+    left = plan_of([(1.0, None)])
+    gaps = Gaps(experiment_s=3.0, cycle_s=50.0)
+    assert estimate(tmp_path, left, 40.0, gaps).duration_s == pytest.approx(83)
 
 
 def test_only_what_is_left_counts(tmp_path):
