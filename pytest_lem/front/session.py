@@ -32,6 +32,7 @@ from pytest_lem.meters.metering import Metering
 from pytest_lem.records.extended import UNREAD
 from pytest_lem.records.record import Cycle, Record, Session
 from pytest_lem.records.result import Result
+from pytest_lem.report.meters import named
 from pytest_lem.report.terminal import Outline, duration
 from pytest_lem.schedule.resuming import choose
 from pytest_lem.spec.gaps import NO_GAPS
@@ -151,7 +152,7 @@ class LemSession:
         return Outline(
             version=pytest_lem.__version__,
             backends=[self._premises.with_version(name) for name in backends],
-            meter=_meter(self._premises.metering),
+            meter=named(self._premises.metering),
             gpus=[one.name for one in self._premises.gpus],
             resumed=self.planning.describe(),
             experiments=len(program.entries),
@@ -396,13 +397,3 @@ def session_of(config: pytest.Config) -> LemSession:
         config.stash[SESSION] = LemSession(config, settings, progress_of(config))
     found: LemSession = config.stash[SESSION]
     return found
-
-
-def _meter(metering: Metering | None) -> str:
-    """The meters in words, with what their numbers are worth."""
-    if metering is None:
-        return "not opened"
-    names = ", ".join(metering.names) or "none"
-    return (
-        names if metering.basis in (None, "measured") else f"{names} ({metering.basis})"
-    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from pytest_lem.meters.metering import Metering
 from pytest_lem.meters.selfcheck import Comparison, Overhead, SelfCheck
 from pytest_lem.meters.survey import Finding, GpuFinding
 
@@ -10,6 +11,16 @@ _VERDICTS = {
     "unverified": "counter and power samples differ by over 5 %",
     "unchecked": "there is nothing to hold it against",
 }
+
+
+def named(metering: Metering | None) -> str:
+    """The meters of a session in words, with what their numbers are worth."""
+    if metering is None:
+        return "not opened"
+    names = ", ".join(metering.names) or "none"
+    return (
+        names if metering.basis in (None, "measured") else f"{names} ({metering.basis})"
+    )
 
 
 def lines(one: Finding) -> Iterator[str]:
