@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_lem.analysis.sweeping import Rule
-    from pytest_lem.spec.files.campaign import Backends, Campaign, Point
+    from pytest_lem.spec.files.campaign import Campaign
+    from pytest_lem.spec.files.described import Backends
     from pytest_lem.spec.files.inherit import Root
+    from pytest_lem.spec.files.points import Point
 
 
 class CampaignFile(pytest.File):
@@ -183,7 +185,7 @@ def left_out(
 
 def _backends_for(config: pytest.Config) -> "Backends":
     from pytest_lem.gate.budget import BUDGET_KEYS
-    from pytest_lem.spec.files.campaign import Backends
+    from pytest_lem.spec.files.described import Backends
 
     registry = registry_of(config)
     return Backends(

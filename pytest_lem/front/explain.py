@@ -11,7 +11,7 @@ import pytest
 from pytest_lem.front.campaigns import CampaignFile
 from pytest_lem.front.stash import POINT, SESSION
 from pytest_lem.spec.experiment import Experiment
-from pytest_lem.spec.files.campaign import Point
+from pytest_lem.spec.files.points import Point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from pytest_lem.errors import ConfigError
-from pytest_lem.spec.files.campaign import Backends, read_campaign
+from pytest_lem.spec.files.campaign import read_campaign
+from pytest_lem.spec.files.described import Backends
 from pytest_lem.spec.files.inherit import Root, sources
 from pytest_lem.spec.files.names import universal
 from pytest_lem.spec.files.reading import Limits, read

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import yaml
 
-from pytest_lem.spec.files.campaign import Point
 from pytest_lem.spec.files.moving import moved
+from pytest_lem.spec.files.points import Point
 from pytest_lem.spec.provenance import merge
 
 
