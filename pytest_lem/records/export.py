@@ -11,6 +11,7 @@ from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.records.assemble import all_flags, found_in
 from pytest_lem.records.files import write_atomic
 from pytest_lem.records.goodput import GOODPUT
+from pytest_lem.records.joining import traces_of
 from pytest_lem.records.percentiles import NAMES, interval_names
 from pytest_lem.records.record import Cycle, ExperimentRecord, Record, read
 
@@ -137,6 +138,16 @@ def row(record: Record, experiment: ExperimentRecord) -> dict[str, Any]:
     return dict(_pairs(record, experiment))
 
 
+def _trace(record: Record | None, experiment: ExperimentRecord | None) -> str | None:
+    """The readings of the process that measured an experiment, if they were kept."""
+    if record is None or experiment is None:
+        return None
+    for one in traces_of(record):
+        if experiment.id in one.get("experiments", [experiment.id]):
+            return str(one["trace_path"])
+    return None
+
+
 def _pairs(
     record: Record | None, experiment: ExperimentRecord | None
 ) -> Iterator[tuple[str, Any]]:
@@ -166,8 +177,7 @@ def _pairs(
     yield "flops_method", first.get("method")
     yield from _machine(record, done)
     yield from _engine(experiment, done)
-    files = record.timeseries if record else None
-    yield "traces_path", files["trace_path"] if files else None
+    yield "traces_path", _trace(record, experiment)
     for name in METRICS:
         one = experiment.summary.get(name) if experiment else None
         yield f"{name}_ci_low", one.ci_low if one else None

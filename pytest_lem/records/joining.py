@@ -20,13 +20,12 @@ def joined(
     gpus = {gpu["uuid"]: gpu for part in parts for gpu in part.environment["gpu"]}
     ran = _each_once(one for part in parts for one in part.plan.executed)
     skipped = _each_once(one for part in parts for one in part.plan.skipped)
-    traces = [part.timeseries for part in parts if part.timeseries is not None]
     plan = {"executed": sorted(ran, key=itemgetter("started_at")), "skipped": skipped}
     return Record(
         session=first.session.model_copy(update={"meters": meters, "status": status}),
         environment=first.environment | {"gpu": list(gpus.values())},
         plan=first.plan.model_copy(update=plan),
-        timeseries=_together(_each_once(traces)),
+        timeseries=_together(parts),
         experiments=[one for part in parts for one in part.experiments],
     )
 
@@ -38,9 +37,24 @@ def _each_once(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(kept.values())
 
 
-def _together(traces: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The files of the first process by their names, those of others as `more`."""
-    if not traces:
+def _together(parts: Sequence[Record]) -> dict[str, Any] | None:
+    """The files of the first process by their names, those of others as `more`.
+
+    `experiments` are the ids of those that each process measured.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        if part.timeseries is not None:
+            path = part.timeseries["trace_path"]
+            one = found.setdefault(path, part.timeseries | {"experiments": []})
+            one["experiments"] += [each.id for each in part.experiments]
+    if not found:
         return None
-    first, *more = traces
+    first, *more = found.values()
     return first | ({"more": more} if more else {})
+
+
+def traces_of(record: Record) -> list[dict[str, Any]]:
+    """The files that its processes wrote, of each process once."""
+    files = record.timeseries
+    return [] if files is None else [files, *files.get("more", [])]

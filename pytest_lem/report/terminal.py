@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_lem.analysis.metrics import METRICS
+from pytest_lem.records.joining import traces_of
 from pytest_lem.records.record import ExperimentRecord, Record
 from pytest_lem.records.result import Metric, Result
 from pytest_lem.report import (
@@ -278,8 +279,7 @@ def summary(
     places = [f"report: {visible(str(path))}" for path in written]
     if store is not None:
         places.append(f"store: {visible(str(store))}")
-    if record.timeseries is not None:
-        places.append(f"traces: {visible(record.timeseries['trace_path'])}")
+    places += (f"traces: {visible(one['trace_path'])}" for one in traces_of(record))
     apart = phases.rows(record)
     cut = [phases.CAPTION, *table(apart, width)] if apart else []
     timed = latency.rows(record)

@@ -1,6 +1,7 @@
 """One report of several processes, from parts made by hand."""
 
-from pytest_lem.records.joining import joined
+from pytest_lem.records.export import row
+from pytest_lem.records.joining import joined, traces_of
 from tests.store.making import report
 
 
@@ -28,7 +29,9 @@ def test_what_processes_had_of_their_own_adds_up():
     assert [one["uuid"] for one in found.environment["gpu"]] == ["G1", "G0"]
     assert len(found.session.meters) == 2
     assert found.session.status == "interrupted"
-    assert found.timeseries == {
-        "trace_path": "G1.gz",
-        "more": [{"trace_path": "G0.gz"}],
-    }
+    assert [(one["trace_path"], one["experiments"]) for one in traces_of(found)] == [
+        ("G1.gz", ["a", "c"]),
+        ("G0.gz", ["b"]),
+    ]
+    paths = [row(found, one)["traces_path"] for one in found.experiments]
+    assert paths == ["G1.gz", "G0.gz", "G1.gz"]
