@@ -1,26 +1,20 @@
 """Going on with a session that ended early: what runs, is told, is refused."""
 
-import fcntl
 import hashlib
 import json
-import os
-import signal
 
 import pytest
 
-# Dies, or is interrupted, in the run with the number that the project's file says.
+# Is interrupted in the run with the number that the project's file says.
 SOURCE = """
-import os, signal
 from pathlib import Path
 import pytest
 
 def stop():
     path = Path(__file__).with_name("stop.txt")
-    how, left = path.read_text().split() if path.exists() else ("", 0)
-    path.write_text(f"{how or 'never'} {int(left) - 1}")
-    if int(left) == 1 and how == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if int(left) == 1 and how == "interrupt":
+    left = path.read_text() if path.exists() else 0
+    path.write_text(f"{int(left) - 1}")
+    if int(left) == 1:
         raise KeyboardInterrupt
 
 @pytest.mark.lem
@@ -39,15 +33,10 @@ IDS = [f"test_it.py::test_it[fake-{k}]" for k in (1, 2, 3)]
 def stopped(project, run):
     """Run the project until it is stopped in its run number `after`."""
 
-    def stopped(how, after, *arguments, source=SOURCE):
+    def stopped(after, *arguments, source=SOURCE):
         project.makepyfile(test_it=source)
-        (project.path / "stop.txt").write_text(f"{how} {after}")
-        if how == "kill":
-            done = project.runpytest_subprocess(*arguments)
-            assert done.ret == -signal.SIGKILL
-        else:
-            done = project.runpytest_inprocess(*arguments, no_reraise_ctrlc=True)
-        return done
+        (project.path / "stop.txt").write_text(f"{after}")
+        return project.runpytest_inprocess(*arguments, no_reraise_ctrlc=True)
 
     return stopped
 
@@ -70,13 +59,13 @@ def steps(record):
     return [(name, c.index) for _, name, c in sorted(cycles, key=lambda one: one[:2])]
 
 
-def test_a_killed_session_goes_on_where_it_was(stopped, run, notes, report, folder):
+def test_a_session_goes_on_where_it_was(stopped, run, notes, report, folder):
     """Only what is missing runs; the one report has cycles and order as planned."""
-    stopped("kill", 5)
+    stopped(5)
     assert notes() == ["1", "2", "3", "1", "2"]
     plan = (folder() / "plan.json").resolve()
     assert (folder().parents[1] / "plan.json").resolve() == plan
-    result = run(None, "--lem-resume", "--lem-json=r.json", "-rf")
+    result = run(None, f"--lem-resume={folder().name}", "--lem-json=r.json", "-rf")
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(["lem resume: session *, 4 of 6 cycles done, *"])
     assert notes() == ["2", "3"]
@@ -93,7 +82,7 @@ def test_a_killed_session_goes_on_where_it_was(stopped, run, notes, report, fold
 
 def test_tests_that_had_ended_are_told_and_not_run(stopped, run, notes, report):
     """As passed or failed as they were, before the others run."""
-    stopped("interrupt", 6)
+    stopped(6)
     notes()
     result = run(None, "--lem-resume", "--lem-json=r.json", "-v", "-rf")
     result.assert_outcomes(passed=2, failed=1)
@@ -111,10 +100,25 @@ def test_tests_that_had_ended_are_told_and_not_run(stopped, run, notes, report):
     run(None, "--lem-resume").stderr.fnmatch_lines(["*no session below*is unfinished"])
 
 
+@pytest.mark.slow
+def test_the_plan_of_the_rest_is_printed(stopped, run, notes, folder):
+    """`--lem-plan` with `--lem-resume` shows what is left, and changes nothing."""
+    stopped(5)
+    notes()
+    files = {p: hashlib.sha256(p.read_bytes()).digest() for p in folder().iterdir()}
+    result = run(None, "--lem-resume", "--lem-plan")
+    result.stdout.fnmatch_lines(
+        ["lem resume: session *, 4 of 6 cycles done*", "*1  cycle 2 *fake-2*"]
+    )
+    assert notes() == []
+    for path, digest in files.items():
+        assert hashlib.sha256(path.read_bytes()).digest() == digest
+
+
 def test_an_interrupted_session_says_how_to_go_on(stopped, run, notes):
     """And what failed outside of an assertion is run again, with what it left out."""
     broken = SOURCE.replace("raise KeyboardInterrupt", "raise OSError")
-    result = stopped("interrupt", 2, source=broken)
+    result = stopped(2, source=broken)
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(["plan: 4 of 6 cycles are done; *--lem-resume*"])
     assert notes() == ["1", "2", "3", "1", "3"]
@@ -124,7 +128,7 @@ def test_an_interrupted_session_says_how_to_go_on(stopped, run, notes):
 
 def test_another_plan_is_refused_with_the_differences(stopped, run, project, notes):
     """Other experiments, settings, effort, order or seed; nothing is touched."""
-    stopped("interrupt", 3)
+    stopped(3)
     before = {p: p.read_bytes() for p in (project.path / ".lem").rglob("*.js*")}
     notes()
     changes = ("--lem-set=output_tokens=5", "--lem-cycles=3", "--lem-order=reversed")
@@ -145,7 +149,7 @@ def test_another_plan_is_refused_with_the_differences(stopped, run, project, not
 
 def test_a_damaged_result_is_measured_again(stopped, run, notes, report, folder):
     """A line that was cut, changed or lost; what belongs to no cycle is put aside."""
-    stopped("interrupt", 6)
+    stopped(6)
     notes()
     journal = folder() / "cycles.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
@@ -162,7 +166,7 @@ def test_a_damaged_result_is_measured_again(stopped, run, notes, report, folder)
 
 def test_a_broken_plan_is_rebuilt_when_asked(stopped, run, notes, report, folder):
     """It is named, kept beside, and made anew from the results."""
-    stopped("interrupt", 5)
+    stopped(5)
     notes()
     plan = folder() / "plan.json"
     plan.write_text(plan.read_text().replace('"pending"', '"skipped"', 1))
@@ -177,53 +181,20 @@ def test_a_broken_plan_is_rebuilt_when_asked(stopped, run, notes, report, folder
     assert (folder() / "plan.json.bak").exists()
 
 
-def test_two_sessions_never_run_one_plan(stopped, run, folder):
-    """The second is told who has it."""
-    stopped("interrupt", 3)
-    holder = os.fork()
-    if holder == 0:
-        file = os.open(folder() / "plan.lock", os.O_RDWR)
-        fcntl.lockf(file, fcntl.LOCK_EX)
-        signal.pause()
-    try:
-        result = run(None, "--lem-resume")
-        while "is being run by process" not in result.stderr.str():
-            assert result.ret != pytest.ExitCode.USAGE_ERROR
-            result = run(None, "--lem-resume")
-    finally:
-        os.kill(holder, signal.SIGKILL)
-        os.waitpid(holder, 0)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-
-
 def test_a_session_is_named_by_its_id(stopped, run, folder, project):
     """A name that is none is refused with those there are; so is a path."""
-    stopped("interrupt", 3)
+    stopped(3)
     result = run(None, "--lem-resume=20200101")
     result.stderr.fnmatch_lines(
         [f"*--lem-resume: session '20200101' *{folder().name}*"]
     )
     result = run(None, "--lem-resume", "test_it.py")
     result.stderr.fnmatch_lines(["*is a path, no session: write --lem-resume=last *"])
-    run(None, f"--lem-resume={folder().name}").assert_outcomes(passed=2, failed=1)
     result = run(None, "--lem-rebuild-plan")
     result.stderr.fnmatch_lines(["*--lem-rebuild-plan: say --lem-resume with it"])
 
 
-def test_the_plan_of_the_rest_is_printed(stopped, run, notes, folder):
-    """`--lem-plan` with `--lem-resume` shows what is left, and changes nothing."""
-    stopped("interrupt", 5)
-    notes()
-    files = {p: hashlib.sha256(p.read_bytes()).digest() for p in folder().iterdir()}
-    result = run(None, "--lem-resume", "--lem-plan")
-    result.stdout.fnmatch_lines(
-        ["lem resume: session *, 4 of 6 cycles done*", "*1  cycle 2 *fake-2*"]
-    )
-    assert notes() == []
-    for path, digest in files.items():
-        assert hashlib.sha256(path.read_bytes()).digest() == digest
-
-
+@pytest.mark.slow
 def test_work_that_only_the_body_knows_is_remembered(run, stopped, notes, report):
     """A late workload keeps its identity and cycles; other work is refused."""
     late = SOURCE.replace(
@@ -233,7 +204,7 @@ def test_work_that_only_the_body_knows_is_remembered(run, stopped, notes, report
     late = late.replace(
         "import pytest", "import pytest\nfrom pytest_lem import Workload"
     )
-    stopped("interrupt", 5, source=late)
+    stopped(5, source=late)
     notes()
     run(None, "--lem-resume", "--lem-json=r.json").assert_outcomes(passed=2, failed=1)
     assert notes() == ["2", "3"]
@@ -262,6 +233,7 @@ def test_a_plan_is_estimated_by_earlier_sessions(run):
     )
 
 
+@pytest.mark.slow
 def test_what_was_left_out_stays_left_out(stopped, run, notes, report):
     """A test that the hardware could not run is told as skipped, with the reason."""
     unable = SOURCE.replace("[1, 2, 3]", "[1, 3]").replace(
@@ -274,7 +246,7 @@ def test_unable(lem, note):
 @pytest.mark.lem
 """,
     )
-    stopped("interrupt", 2, source=unable)
+    stopped(2, source=unable)
     assert "unable" in notes()
     result = run(None, "--lem-resume", "--lem-json=r.json", "-rs")
     result.assert_outcomes(passed=2, skipped=1)

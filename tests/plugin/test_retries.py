@@ -79,7 +79,6 @@ def test_a_worker_that_died_is_started_again(shaky, report, notes, journal):
     [
         ("worker_died", 1, ["rerun", "failed"]),
         ("out_of_memory", 3, ["failed"]),
-        ("generation", 3, ["failed"]),
     ],
 )
 def test_the_last_try_fails_as_ever(shaky, report, kind, retries, statuses):

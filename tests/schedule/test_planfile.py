@@ -1,6 +1,8 @@
 """The plan on disk, and what of it can be gone on with."""
 
 import json
+import os
+import signal
 
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ from pytest_lem.schedule.planfile import (
     from_text,
     to_text,
 )
-from pytest_lem.schedule.resuming import choose, differences, settle
+from pytest_lem.schedule.resuming import PlanLock, choose, differences, settle
 
 
 def plan_of(experiments=2, cycles=2, **values):
@@ -173,3 +175,21 @@ def test_a_plan_that_cannot_be_written_says_where(tmp_path):
     (tmp_path / "s").write_text("a file")
     with pytest.raises(StoreError, match=r"plan\.json cannot be written"):
         PlanBook(tmp_path / "s").write(plan_of())
+
+
+def test_two_sessions_never_run_one_plan(tmp_path):
+    """The second is told who has it, until that one has ended, however it did."""
+    ready, told = os.pipe()
+    holder = os.fork()
+    if holder == 0:
+        PlanLock(tmp_path).take()
+        os.write(told, b"!")
+        signal.pause()
+    os.read(ready, 1)
+    with pytest.raises(ConfigError, match=f"is being run by process {holder}"):
+        PlanLock(tmp_path).take()
+    os.kill(holder, signal.SIGKILL)
+    os.waitpid(holder, 0)
+    lock = PlanLock(tmp_path)
+    lock.take()
+    lock.release()
