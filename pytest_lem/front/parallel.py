@@ -76,11 +76,19 @@ class Parts:
     def __init__(self, directory: Path) -> None:
         self._directory = directory / "parts"
 
-    def put(self, position: int, record: "Record") -> None:
-        """Write the one experiment of a record; what was there is replaced."""
+    def put(self, position: int, record: "Record", *, first: bool) -> None:
+        """Write the one experiment of a record; what was there is replaced.
+
+        A part has the cycles of its own experiment, and the first of a worker what was
+        skipped: parts that had all would grow with the square of the experiments.
+        """
         from pytest_lem.records.export import write_json
 
         self._directory.mkdir(parents=True, exist_ok=True)
+        name, plan = record.experiments[0].id, record.plan
+        ran = [one for one in plan.executed if one["experiment_id"] == name]
+        update = {"executed": ran, "skipped": plan.skipped if first else []}
+        record = record.model_copy(update={"plan": plan.model_copy(update=update)})
         write_json(record, self._directory / f"{position:06}.json")
 
 

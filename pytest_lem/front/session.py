@@ -309,16 +309,9 @@ class LemSession:
         self._storing.close()
 
     def _put(self, record: Record) -> None:
-        """Write the part of an experiment: its cycles, and with the first what is not.
-
-        Parts that each had all would grow with the square of the experiments.
-        """
-        name, plan = record.experiments[0].id, record.plan
-        first = name == self._findings.names[0]
-        ran = [one for one in plan.executed if one["experiment_id"] == name]
-        update = {"executed": ran, "skipped": plan.skipped if first else []}
-        part = record.model_copy(update={"plan": plan.model_copy(update=update)})
-        self._parts.put(list(self.program.experiments).index(name), part)
+        name = record.experiments[0].id
+        place = list(self.program.experiments).index(name)
+        self._parts.put(place, record, first=name == self._findings.names[0])
 
     def _keep(self, item_id: str, cycle: Cycle) -> None:
         try:
