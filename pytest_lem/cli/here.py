@@ -134,8 +134,8 @@ def doctor(
     """Check whether this machine can measure, with a remedy for what it cannot."""
     from pytest_lem.doctor import Subject
     from pytest_lem.doctor.examine import examine
-    from pytest_lem.front.values import arguments, interpreter
-    from pytest_lem.front.values import image as image_of
+    from pytest_lem.front.options.values import arguments, interpreter
+    from pytest_lem.front.options.values import image as image_of
     from pytest_lem.report.doctor import lines
 
     try:

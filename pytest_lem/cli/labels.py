@@ -33,7 +33,7 @@ def label(
     store: Where = DEFAULT_STORE,
 ) -> None:
     """Label records, whatever became of their cycles."""
-    from pytest_lem.front.values import label as valid
+    from pytest_lem.front.options.values import label as valid
 
     with opened(store) as there:
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_lem.errors import ConfigError
-from pytest_lem.front.gate_options import DEFAULT_LIMIT
+from pytest_lem.front.options.gate import DEFAULT_LIMIT
 from pytest_lem.front.settings import Settings
 from pytest_lem.front.storing import place_of
 from pytest_lem.gate.budget import Spending, spend

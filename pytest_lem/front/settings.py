@@ -8,8 +8,8 @@ import pytest
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.front.options import OPTIONS
+from pytest_lem.front.options.values import Option
 from pytest_lem.front.profiles import PROFILES
-from pytest_lem.front.values import Option
 from pytest_lem.schedule.resuming import choose
 
 if TYPE_CHECKING:

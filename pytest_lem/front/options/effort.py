@@ -1,6 +1,6 @@
 """Options about how hard an experiment is measured."""
 
-from pytest_lem.front.values import Option, cycles, number, truth, windows
+from pytest_lem.front.options.values import Option, cycles, number, truth, windows
 
 EFFORT_OPTIONS: tuple[Option, ...] = (
     Option(

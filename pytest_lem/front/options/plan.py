@@ -1,9 +1,16 @@
 """Options about failures that pass, and going on with a session."""
 
-from pytest_lem.front.values import Option, number, truth
+from pytest_lem.front.options.values import Option, number, truth
 from pytest_lem.schedule.resuming import LAST
 
 PLAN_OPTIONS: tuple[Option, ...] = (
+    Option(
+        name="plan",
+        parse=truth,
+        default=False,
+        help="print the plan with counts and estimated time; run nothing "
+        "(default: false)",
+    ),
     Option(
         name="retries",
         parse=number(int, 0),

@@ -1,6 +1,6 @@
 """Options about intervals over cycles."""
 
-from pytest_lem.front.values import Option, one_of, percent
+from pytest_lem.front.options.values import Option, one_of, percent
 
 STATISTICS_OPTIONS: tuple[Option, ...] = (
     Option(

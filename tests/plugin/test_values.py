@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_lem.front.values import (
+from pytest_lem.front.options.values import (
     THERMAL_TIMEOUT_S,
     assignment,
     names,

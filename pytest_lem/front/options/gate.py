@@ -1,6 +1,6 @@
 """Options of the gate: what is compared with, and what fails."""
 
-from pytest_lem.front.values import Option, one_of, truth
+from pytest_lem.front.options.values import Option, one_of, truth
 
 DEFAULT_LIMIT = "energy_per_output_token_j:5%"
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pytest_lem.front.values import Option, number, truth
+from pytest_lem.front.options.values import Option, number, truth
 
 
 def stop(text: str) -> Any:

@@ -1,7 +1,7 @@
 """Options about what runs when, and how long is waited between."""
 
+from pytest_lem.front.options.values import Option, number, one_of, order_seed
 from pytest_lem.front.profiles import PROFILES
-from pytest_lem.front.values import Option, number, one_of, order_seed
 from pytest_lem.schedule.order import ORDERS
 
 SCHEDULE_OPTIONS: tuple[Option, ...] = (

@@ -1,6 +1,6 @@
 """Settings of the configuration file alone: made once and seldom changed."""
 
-from pytest_lem.front.values import Option, names, number, one_of, truth
+from pytest_lem.front.options.values import Option, names, number, one_of, truth
 
 INI_OPTIONS: tuple[Option, ...] = (
     Option(
