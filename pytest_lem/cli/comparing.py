@@ -9,10 +9,18 @@ import typer
 
 from pytest_lem.cli.app import app
 from pytest_lem.cli.choosing import DEFAULT_STORE, Where, refusing
-from pytest_lem.cli.judging import DEFAULT_LIMIT, bad, limits_of, tell
+from pytest_lem.cli.judging import (
+    AsJson,
+    Fail,
+    Inconclusive,
+    bad,
+    limits_of,
+    tell,
+)
 from pytest_lem.cli.publishing import Annotate, Summary, publish
 from pytest_lem.cli.reading import read_report
 from pytest_lem.errors import ConfigError
+from pytest_lem.spec.demands import DEFAULT_LIMIT
 from pytest_lem.store.place import parse_place
 
 if TYPE_CHECKING:
@@ -41,9 +49,7 @@ def compare(
     metric: Annotated[
         str, typer.Option(metavar="METRIC", help="What is compared.")
     ] = _METRIC,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Hold experiments of equal work against each other; else tell what differs."""
     from pytest_lem.report import compare
@@ -82,9 +88,7 @@ def diff(
         Path, typer.Argument(exists=True, dir_okay=False, help="Another.")
     ],
     *,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell all in which two runs of an experiment differ, to explain why numbers do."""
     from pytest_lem.report import diff
@@ -116,14 +120,7 @@ def gate(
         ),
     ],
     store: Where = DEFAULT_STORE,
-    fail: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="METRIC:N%",
-            help="By how much a metric may become worse; repeatable "
-            f"(default: {DEFAULT_LIMIT}).",
-        ),
-    ] = None,
+    fail: Fail = None,
     noise: Annotated[
         list[Path] | None,
         typer.Option(
@@ -148,15 +145,10 @@ def gate(
             "turn, or in turn where they were."
         ),
     ] = "auto",
-    inconclusive: Annotated[
-        Literal["pass", "fail"],
-        typer.Option(help="What an inconclusive verdict does to the exit status."),
-    ] = "pass",
+    inconclusive: Inconclusive = "pass",
     summary: Summary = None,
     annotate: Annotate = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Judge a run by its reference; exit status 1 for regressions and the incomparable.
 

@@ -3,17 +3,31 @@
 import json
 import shutil
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pytest_lem.cli.choosing import refusing
+from pytest_lem.spec.demands import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
     from pytest_lem.gate.limit import Limit
     from pytest_lem.gate.verdict import Finding
 
-DEFAULT_LIMIT = "energy_per_output_token_j:5%"
+
+Fail = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="METRIC:N%",
+        help="By how much a metric may become worse; repeatable "
+        f"(default: {DEFAULT_LIMIT}).",
+    ),
+]
+Inconclusive = Annotated[
+    Literal["pass", "fail"],
+    typer.Option(help="What an inconclusive verdict does to the exit status."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
 
 def limits_of(fail: Sequence[str]) -> "list[Limit]":

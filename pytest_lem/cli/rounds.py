@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pytest_lem.cli.judging import DEFAULT_LIMIT
 from pytest_lem.errors import ConfigError
+from pytest_lem.spec.demands import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
     from pytest_lem.rounds.checkout import Source
@@ -85,7 +85,7 @@ def run_series(
 ) -> "Series":
     """Run what is left of a series; what is wrong with it ends the command."""
     from pytest_lem.rounds.checkout import checked_out
-    from pytest_lem.rounds.running import interruptible
+    from pytest_lem.rounds.signals import interruptible
 
     def say(line: str) -> None:
         typer.echo(line, err=as_json)

@@ -16,7 +16,7 @@ import typer
 
 from pytest_lem.cli.app import app
 from pytest_lem.errors import ConfigError
-from pytest_lem.rounds.running import interruptible
+from pytest_lem.rounds.signals import interruptible
 from pytest_lem.schedule.times import Timetable, duration, time_of_day, weekdays
 
 LATE = timedelta(seconds=60)

@@ -4,13 +4,13 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pytest_lem.cli.app import app
 from pytest_lem.cli.choosing import refusing
-from pytest_lem.cli.judging import DEFAULT_LIMIT, bad, limits_of, tell
+from pytest_lem.cli.judging import AsJson, Fail, Inconclusive, bad, limits_of, tell
 from pytest_lem.cli.publishing import Annotate, Summary, publish
 from pytest_lem.cli.rounds import begun_series, new_series, run_series
 from pytest_lem.errors import ConfigError
@@ -19,14 +19,6 @@ if TYPE_CHECKING:
     from pytest_lem.gate.lending import Stored
     from pytest_lem.rounds.series import Series
 
-Fail = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="METRIC:N%",
-        help="By how much a metric may become worse; repeatable "
-        f"(default: {DEFAULT_LIMIT}).",
-    ),
-]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -40,7 +32,6 @@ Resume = Annotated[
         file_okay=False, help="Go on with what was interrupted, by its directory."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
 
 @app.command()
@@ -65,10 +56,7 @@ def ab(
         list[str] | None,
         typer.Option(metavar="KEY", help="A key that may differ; repeatable."),
     ] = None,
-    inconclusive: Annotated[
-        Literal["pass", "fail"],
-        typer.Option(help="What an inconclusive verdict does to the exit status."),
-    ] = "pass",
+    inconclusive: Inconclusive = "pass",
     summary: Summary = None,
     annotate: Annotate = False,
     as_json: AsJson = False,

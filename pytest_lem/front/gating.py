@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_lem.errors import ConfigError
-from pytest_lem.front.options.gate import DEFAULT_LIMIT
 from pytest_lem.front.settings import Settings
 from pytest_lem.front.storing import place_of
 from pytest_lem.gate.budget import Spending, spend
@@ -17,7 +16,7 @@ from pytest_lem.gate.shelf import read_noise
 from pytest_lem.gate.side import sides
 from pytest_lem.gate.verdict import Finding, gate
 from pytest_lem.records.record import Record
-from pytest_lem.spec.demands import Demands
+from pytest_lem.spec.demands import DEFAULT_LIMIT, Demands
 from pytest_lem.store.place import DEFAULT, parse_place
 
 # From worst to best: an experiment has the worst verdict of its metrics.
@@ -121,10 +120,13 @@ class Gating:
         """The record of a worker with its verdicts, which are not the last word."""
         return _with_blocks(record, [*self._compare(record), *self._spend(record)])
 
-    def late(self) -> Iterator[str]:
-        """A line for each experiment that only the whole suite shows to be worse."""
+    def late(self, failed: Collection[str] = ()) -> Iterator[str]:
+        """A line for each experiment that only the whole suite shows to be worse.
+
+        `failed` are those whose tests have failed elsewhere.
+        """
         bad = {one.experiment for one in self.found if one.verdict == "regression"}
-        for name in sorted(bad - self._failed):
+        for name in sorted(bad - self._failed - {*failed}):
             yield f"{name}: regression, judged with the whole suite"
 
     def _compare(self, record: Record, among: int = 0) -> list[Finding]:

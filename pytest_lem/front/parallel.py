@@ -180,11 +180,8 @@ class Joint:
         self._join("complete" if ended else "interrupted")
         if self.gating is None:
             return
-        bad = (one for one in self.gating.found if one.verdict == "regression")
-        worse = sorted({one.experiment for one in bad} - self._failed)
-        self.problems += (
-            f"{name}: regression, judged with the whole suite" for name in worse
-        )
+        worse = list(self.gating.late(self._failed))
+        self.problems += worse
         if (self.unwritten or worse) and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

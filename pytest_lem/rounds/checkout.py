@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.machine.cache import user_cache
+from pytest_lem.rounds.signals import undisturbed
 from pytest_lem.spec.nearest import unknown
 
 _AS_DIRECTORY = (".", "/", "~")
@@ -122,7 +122,7 @@ def _folder(prefix: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        with _undisturbed():
+        with undisturbed():
             _remove(folder)
             os.close(ours)
 
@@ -165,18 +165,6 @@ def _locked(folder: Path, *, wait: bool) -> Iterator[None]:
         yield
     finally:
         os.close(held)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Whoever is impatient waits until all is put away."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {one: signal.signal(one, signal.SIG_IGN) for one in signals}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 def _commit(revision: str, here: Path) -> str:

@@ -1,7 +1,6 @@
 """One session of pytest in its own process, in a checkout whose code it imports."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -66,22 +65,6 @@ def run_session(
     elif not report.is_file():
         problem = "nothing was measured: there is no report"
     return Ended(status=status, duration_s=time.monotonic() - began_s, problem=problem)
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the work as Ctrl-C does."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signals = (signal.SIGTERM, signal.SIGHUP)
-    before = {one: signal.signal(one, interrupt) for one in signals}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 BUDGET = ("max_", "min_")
 DEMAND_KEYS = ("compare_fail",)
+DEFAULT_LIMIT = "energy_per_output_token_j:5%"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

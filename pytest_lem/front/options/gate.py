@@ -2,8 +2,6 @@
 
 from pytest_lem.front.options.values import Option, one_of, truth
 
-DEFAULT_LIMIT = "energy_per_output_token_j:5%"
-
 GATE_OPTIONS: tuple[Option, ...] = (
     Option(
         name="compare",

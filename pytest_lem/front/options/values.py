@@ -79,34 +79,22 @@ def number(
     return parse
 
 
-def windows(text: str) -> int | str:
-    """A number of windows, or `auto`."""
-    if text == "auto":
-        return text
-    try:
-        return int(number(int, 1)(text))
-    except ValueError as error:
-        raise ValueError(f"{error}, nor auto") from None
+def or_word(word: str, parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """What `parse` takes, or this word."""
+
+    def either(text: str) -> Any:
+        if text == word:
+            return text
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise ValueError(f"{error}, nor {word}") from None
+
+    return either
 
 
-def cycles(text: str) -> int | str:
-    """A number of cycles, or `auto`."""
-    if text == "auto":
-        return text
-    try:
-        return int(number(int, 1)(text))
-    except ValueError as error:
-        raise ValueError(f"{error}, nor auto") from None
-
-
-def order_seed(text: str) -> int | str:
-    """A number that draws orders, or `plan`."""
-    if text == "plan":
-        return text
-    try:
-        return int(number(int, 0)(text))
-    except ValueError as error:
-        raise ValueError(f"{error}, nor plan") from None
+windows = cycles = or_word("auto", number(int, 1))
+order_seed = or_word("plan", number(int, 0))
 
 
 def percent(text: str) -> float:
