@@ -149,6 +149,7 @@ def _warmup(lab: Laboratory, notes: Notebook) -> WarmupRecord | None:
         iterations=warmed.outcome.iterations,
         duration_s=warmed.end_s - warmed.start_s,
         energy_j=spent.gross_j,
+        durations_s=list(warmed.outcome.durations_s),
     )
 
 

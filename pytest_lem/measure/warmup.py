@@ -13,7 +13,12 @@ class WarmupOutcome:
 
     converged: bool | None
     cv: float | None
-    iterations: int
+    durations_s: Sequence[float]
+
+    @property
+    def iterations(self) -> int:
+        """How many there were."""
+        return len(self.durations_s)
 
 
 def warm_up(policy: Warmup, iterate: Callable[[int], float]) -> WarmupOutcome:
@@ -24,9 +29,9 @@ def warm_up(policy: Warmup, iterate: Callable[[int], float]) -> WarmupOutcome:
         times.append(iterate(len(times)))
         cv = variation(times[-policy.window :]) if policy.kind == "cv" else None
         if len(times) >= max(policy.least, policy.window) and settled(cv, policy.cv):
-            return WarmupOutcome(converged=True, cv=cv, iterations=len(times))
+            return WarmupOutcome(converged=True, cv=cv, durations_s=times)
     converged = False if policy.kind == "cv" else None
-    return WarmupOutcome(converged=converged, cv=cv, iterations=len(times))
+    return WarmupOutcome(converged=converged, cv=cv, durations_s=times)
 
 
 def settled(cv: float | None, threshold: float) -> bool:

@@ -168,7 +168,7 @@ class Idle(IdlePower):
 
 
 class WarmupRecord(_Part):
-    """How the engine was brought to a steady state."""
+    """How the engine was brought to a steady state; `durations_s` has its iterations."""
 
     policy: str
     converged: bool | None
@@ -176,6 +176,7 @@ class WarmupRecord(_Part):
     iterations: int
     duration_s: FiniteFloat
     energy_j: Number
+    durations_s: list[FiniteFloat] = []
 
 
 class ErrorRecord(_Part):

@@ -252,6 +252,7 @@ def test_the_golden_script_converges_in_a_real_worker(make_lab, experiment, meas
     assert cycle.warmup.policy == "cv:0.05,window=5,min=5,max=50"
     assert "warmup_not_converged" not in cycle.flags
     assert cycle.warmup.duration_s >= sum(SCRIPT_S[:8])
+    assert cycle.warmup.durations_s == pytest.approx(SCRIPT_S[:8])
     spent_j = 200.0 * cycle.warmup.duration_s
     assert cycle.warmup.energy_j == pytest.approx(spent_j, rel=1e-5)
     assert cycle.metrics["duration_s"] == pytest.approx(3 * 0.034)
