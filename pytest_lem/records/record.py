@@ -168,7 +168,7 @@ class Idle(IdlePower):
 
 
 class WarmupRecord(_Part):
-    """How the engine was brought to a steady state; `durations_s` has its iterations."""
+    """How the engine was brought to a steady state; `durations_s` of its iterations."""
 
     policy: str
     converged: bool | None
