@@ -2,6 +2,7 @@
 
 from pytest_lem.cli import (
     aggregate,
+    analysing,
     comparing,
     exporting,
     here,
@@ -18,6 +19,7 @@ from pytest_lem.cli.app import app
 
 __all__ = [
     "aggregate",
+    "analysing",
     "app",
     "comparing",
     "exporting",

@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pytest_lem.errors import LemError
+from pytest_lem.cli.reading import read_report
+from pytest_lem.errors import ConfigError, LemError
 from pytest_lem.store.opening import open_store
 from pytest_lem.store.place import DEFAULT, parse_place
 from pytest_lem.store.wanted import Wanted
 
 if TYPE_CHECKING:
+    from pytest_lem.records.record import Record
     from pytest_lem.store.store import Store
 
 Where = Annotated[
@@ -30,6 +32,15 @@ Where = Annotated[
 Keys = Annotated[
     list[str] | None,
     typer.Argument(help="Keys of records, or how they begin.", metavar="[KEY]..."),
+]
+Reports = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        exists=True,
+        dir_okay=False,
+        metavar="[REPORT]...",
+        help="JSON reports; without any, what the store has.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
@@ -82,6 +93,21 @@ def opened(where: str, *, create: bool = False) -> Iterator["Store"]:
             yield store
         finally:
             store.close()
+
+
+def records_of(
+    reports: Sequence[Path] | None, wanted: Wanted, where: str
+) -> "list[Record]":
+    """The reports that are named, or those that are wanted of a store."""
+    if reports and wanted != Wanted():
+        with refusing():
+            raise ConfigError(
+                "reports are taken whole: --backend and such are of --store"
+            )
+    if reports:
+        return [read_report(path) for path in reports]
+    with opened(where) as there:
+        return list(there.reports(wanted))
 
 
 @contextmanager

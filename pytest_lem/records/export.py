@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,15 @@ def write_cycles(record: Record, path: Path) -> None:
         for cycle in one.cycles
     ]
     _write([*columns(), *CYCLE_COLUMNS], rows, path)
+
+
+def write_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Write rows of any keys: those of all rows, in the order they come.
+
+    What is neither a number nor text stands as JSON in its cell.
+    """
+    names = list(dict.fromkeys(key for one in rows for key in one))
+    _write(names, [{k: _plain(one.get(k)) for k in names} for one in rows], path)
 
 
 def _write(names: Sequence[str], rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -271,6 +281,11 @@ def _tokens(done: list[Cycle], name: str) -> float | None:
 def _mean(experiment: ExperimentRecord | None, metric: str) -> float | None:
     one = experiment.summary.get(metric) if experiment else None
     return one.value if one else None
+
+
+def _plain(value: object) -> object:
+    plain = value is None or isinstance(value, bool | float | int | str)
+    return value if plain else json.dumps(value)
 
 
 def _cell(value: object) -> object:

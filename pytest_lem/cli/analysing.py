@@ -1,0 +1,84 @@
+"""Commands that look over many experiments at once: what is best, and what does it."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pytest_lem.cli.app import app
+from pytest_lem.cli.choosing import (
+    DEFAULT_STORE,
+    AsJson,
+    Reports,
+    Where,
+    chosen_by_options,
+    records_of,
+    refusing,
+)
+from pytest_lem.cli.results import nothing, width
+from pytest_lem.store.wanted import Wanted
+
+CsvFile = Annotated[
+    Path | None, typer.Option("--csv", metavar="FILE", help="Also as a table, to FILE.")
+]
+
+
+@app.command()
+@chosen_by_options
+def pareto(
+    reports: Reports = None,
+    *,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC,...",
+            help="Two or more; METRIC:lower or :higher where none is known "
+            "(default: energy_per_output_token_j,output_throughput_tps).",
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY", help="A front for each backend, model, precision, ..."
+        ),
+    ] = None,
+    wanted: Wanted,
+    store: Where = DEFAULT_STORE,
+    as_json: AsJson = False,
+    csv_file: CsvFile = None,
+) -> None:
+    """Tell which experiments no other beats in all metrics at once, and how surely."""
+    from pytest_lem.report import pareto
+
+    with refusing("--metrics"):
+        names = metrics.split(",") if metrics else ()
+        axes = [pareto.Axis.parse(one) for one in names] or pareto.HEADLINE_AXES
+    with refusing():
+        found = pareto.pareto(records_of(reports, wanted, store), axes, by)
+    lines = pareto.lines(found, width()) if found else []
+    told([one.to_json() for one in found], lines, csv_file, as_json=as_json)
+
+
+def told(
+    found: Sequence[dict[str, Any]],
+    lines: Iterable[str],
+    csv_file: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print the lines, or an object for each row; write the rows, if that is wanted."""
+    from pytest_lem.records.export import write_table
+
+    if not found:
+        nothing()
+    if csv_file is not None:
+        try:
+            write_table(found, csv_file)
+        except OSError as error:
+            typer.echo(f"not written: {error}", err=True)
+            raise typer.Exit(2) from error
+    with refusing():
+        for line in [json.dumps(one) for one in found] if as_json else lines:
+            typer.echo(line)

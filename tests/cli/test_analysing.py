@@ -1,0 +1,110 @@
+"""`lem pareto`, typed as a user does, over a session that really ran."""
+
+import csv
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from pytest_lem.cli import app
+
+SOURCE = """
+import pytest
+
+@pytest.mark.lem
+@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize("output_tokens", [4, 8])
+def test_it(lem, output_tokens, batch_size):
+    lem()
+"""
+OPTIONS = (
+    "--lem-backend=fake --lem-meter=fake:100 --lem-idle=off --lem-windows=2 "
+    "--lem-warmup=off --lem-cycles=2 -p no:randomly --lem-set=requests=2 "
+    "--lem-set=fake.token_s=0.005 --lem-json=report.json"
+)
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """The report, which is measured once."""
+    return []
+
+
+@pytest.fixture
+def report(pytester, measured, monkeypatch):
+    """The report of a grid of a scripted engine."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("LEM_STORE", raising=False)
+    path = pytester.path / "report.json"
+    if not measured:
+        pytester.makepyfile(test_it=SOURCE)
+        pytester.runpytest_inprocess(*OPTIONS.split()).assert_outcomes(passed=4)
+        measured.append(path.read_bytes())
+    path.write_bytes(measured[0])
+    return path
+
+
+def lem(*arguments):
+    """(exit status, output, errors) of a command."""
+    done = CliRunner().invoke(app, [*map(str, arguments)])
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_the_front_is_told_with_who_beats_whom(report):
+    """The widest batch of the longest texts costs least and is the fastest."""
+    status, output, _ = lem("pareto", report)
+    assert status == 0
+    rows = [one.split() for one in output.splitlines() if one.startswith(" test_it")]
+    assert rows[0][0] == "test_it[fake-8-2]"
+    assert [("yes" in row, row[-1]) for row in rows[:2]] == [
+        (True, "-"),
+        (False, "test_it[fake-8-2]"),
+    ]
+    assert "~ synthetic: nothing measured these values" in output
+
+
+def test_a_front_for_each_value_of_a_key(report, tmp_path):
+    """As lines of JSON and as a table that a spreadsheet does not run."""
+    whole = json.loads(report.read_bytes())
+    for one in whole["experiments"]:
+        one["id"] = f"=cmd()|{one['id']}"
+    report.write_text(json.dumps(whole))
+    asked = ("--metrics=energy_gross_j,duration_s:higher", "--by=output_tokens")
+    file = tmp_path / "front.csv"
+    status, output, _ = lem("pareto", report, *asked, "--json", "--csv", file)
+    found = [json.loads(line) for line in output.splitlines()]
+    assert status == 0
+    assert [one["group"] for one in found] == ["4", "4", "8", "8"]
+    assert [one["on_front"] for one in found] == [True] * 4
+    rows = list(csv.DictReader(file.open()))
+    assert [row["experiment"][:6] for row in rows] == ["'=cmd("] * 4
+    assert float(rows[0]["energy_gross_j"]) == found[0]["energy_gross_j"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--metrics=ttft_ms,edp_js"], "metric 'ttft_ms' is unknown; did you mean"),
+        (["--metrics=edp_js:up,flops"], "direction 'up' is unknown (choices: higher,"),
+        (["--metrics=edp_js,flops"], "flops is neither better high nor low: say"),
+        (["--metrics=edp_js"], "a front is of two metrics or more"),
+        (["--by=batch"], "key 'batch' is unknown; did you mean 'batch_size'?"),
+        (["--backend=fake"], "reports are taken whole: --backend and such are of"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(report, asked, told):
+    """With the nearest that can."""
+    status, output, errors = lem("pareto", report, *asked)
+    assert (status, output, errors.count("\n")) == (2, "", 1)
+    assert told in errors
+
+
+def test_a_store_has_its_front_as_well(report, monkeypatch):
+    """Of those of its records that are wanted."""
+    pytest.importorskip("sqlalchemy")
+    monkeypatch.chdir(report.parent)
+    lem("merge", report)
+    status, output, _ = lem("pareto", "--json", "--backend=fake")
+    assert (status, len(output.splitlines())) == (0, 4)
+    assert lem("pareto", "--backend=vllm")[0] == 1
