@@ -146,9 +146,9 @@ def _place(one: Candidate) -> tuple[Any, ...]:
 def _caption(axes: Sequence[Axis]) -> str:
     told = [f"{axis.metric} ({axis.better} is better)" for axis in axes]
     return (
-        f"Pareto front of {' and '.join(told)}: nobody beats those on it. Means, ± half "
-        "of the 95 % interval; resamples: the share of draws of all cycles in which it "
-        "is on the front."
+        f"Pareto front of {' and '.join(told)}: nobody beats those on it. Means, "
+        "± half of the 95 % interval; resamples: the share of draws of all cycles in "
+        "which it is on the front."
     )
 
 
