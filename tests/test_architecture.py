@@ -25,6 +25,7 @@ ROOMS = (
     ("worker",),
     ("meters",),
     ("doctor",),
+    ("cluster",),
     ("measure",),
     ("gate",),
     ("report",),

@@ -3,6 +3,7 @@
 from pytest_lem.cli import (
     aggregate,
     analysing,
+    cluster,
     comparing,
     exporting,
     here,
@@ -21,6 +22,7 @@ __all__ = [
     "aggregate",
     "analysing",
     "app",
+    "cluster",
     "comparing",
     "exporting",
     "here",

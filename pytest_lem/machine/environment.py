@@ -36,6 +36,7 @@ PACKAGES = (
     "triton",
     "flash-attn",
     "bitsandbytes",
+    "ray",
 )
 # What engines, their threads and their kernels read from the environment.
 VARIABLES = re.compile(

@@ -1,0 +1,1 @@
+"""A Ray cluster: the machines in it, what each can measure, and how to reach them."""

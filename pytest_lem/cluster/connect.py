@@ -1,0 +1,80 @@
+"""The way into a Ray cluster; ray is imported here and nowhere before."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pytest_lem.errors import ConfigError
+
+NAMESPACE = "pytest-lem"
+_REACHED_S = 5.0
+
+
+@contextmanager
+def connected(address: str = "auto") -> Iterator[Any]:
+    """The `ray` module, connected; what was connected before stays so afterwards.
+
+    `address` is as `ray.init` takes it: `auto` (RAY_ADDRESS, else the cluster that
+    this machine is part of), `HOST:PORT`, or `ray://HOST:PORT` of Ray's client server.
+    ConfigError where ray is not installed, where nothing answers, and where versions
+    differ.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        msg = "Ray is not installed here: pip install 'pytest-lem[ray]'"
+        raise ConfigError(msg) from error
+    if ray.is_initialized():
+        yield ray
+        return
+    address = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
+    _reach(address)
+    try:
+        ray.init(
+            address=address,
+            namespace=NAMESPACE,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConfigError(_in_words(address, error)) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Say at once that nothing listens there, which Ray tries for half a minute."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        with socket.create_connection((host, int(port)), timeout=_REACHED_S):
+            return
+    except OSError as error:
+        msg = (
+            f"no Ray cluster answers at {address} ({error}); `ray start --head` prints "
+            "the address of one"
+        )
+        raise ConfigError(msg) from error
+
+
+def _in_words(address: str, error: Exception) -> str:
+    told = " ".join(str(error).split())
+    if "ersion mismatch" in told:
+        return (
+            f"the cluster at {address} has other versions than this environment; give "
+            f"every node the same Python and ray: {told}"
+        )
+    if isinstance(error, ConnectionError):
+        return (
+            f"no Ray cluster is to be found by {address!r}: start one with `ray start "
+            f"--head`, or name its address ({told})"
+        )
+    return f"the Ray cluster at {address} does not take us: {told}"
