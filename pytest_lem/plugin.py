@@ -25,6 +25,7 @@ from pytest_lem.front.loop import (
     run_silently,
 )
 from pytest_lem.front.options import add_options
+from pytest_lem.front.options.results import REPORTS
 from pytest_lem.front.parallel import take_part, tell_controller
 from pytest_lem.front.settings import SETTINGS, check, resolve
 from pytest_lem.front.stash import (
@@ -275,8 +276,7 @@ def pytest_terminal_summary(
 
     terminalreporter.section("lem", sep="=")
     width = terminalreporter._tw.fullwidth
-    kinds = ("json", "csv", "csv-cycles")
-    written = [config.stash[SETTINGS][kind] for kind in kinds]
+    written = [config.stash[SETTINGS][kind] for kind in REPORTS]
     reports = [*filter(None, written)]
     for line in summary(state.final, width, reports, state.store):
         terminalreporter.line(line)

@@ -32,6 +32,8 @@ with suppress(ImportError):
 with suppress(ImportError):
     import codecarbon.output  # noqa: F401
 with suppress(ImportError):
+    import jinja2  # noqa: F401
+with suppress(ImportError):
     import setuptools  # noqa: F401
 
 

@@ -19,12 +19,19 @@ from pytest_lem.records.result import Result
 from pytest_lem.records.stopping import stopping
 from pytest_lem.spec.engine import EngineSpec
 
-REPORTS: dict[str, Callable[[Record, Path], None]] = {
+
+def _write_page(record: Record, path: Path) -> None:
+    from pytest_lem.report.html.page import write_report
+
+    write_report(record, path)
+
+
+_WRITERS: dict[str, Callable[[Record, Path], None]] = {
     "json": write_json,
     "csv": write_csv,
     "csv-cycles": write_cycles,
+    "html": _write_page,
 }
-"""The files that are written of a record, by the option that names them."""
 
 
 class Findings:
@@ -182,7 +189,7 @@ def write_reports(record: Record, settings: Settings, journal: Path) -> list[str
     The journal still has every cycle then.
     """
     unwritten = []
-    for name, write in REPORTS.items():
+    for name, write in _WRITERS.items():
         path = settings[name]
         try:
             if path is not None:

@@ -10,9 +10,10 @@ import pytest
 import pytest_lem
 from pytest_lem.errors import ConfigError, LemError, StoreError
 from pytest_lem.front.conditions import carbon_factors, gaps_of, idle_policy
-from pytest_lem.front.findings import REPORTS, Findings
+from pytest_lem.front.findings import Findings
 from pytest_lem.front.gating import Gating, Judged
 from pytest_lem.front.live import progress_of
+from pytest_lem.front.options.results import REPORTS
 from pytest_lem.front.parallel import Parts, share_of, tell_controller
 from pytest_lem.front.planning import Planning, plan_file
 from pytest_lem.front.premises import Premises

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.front.options import OPTIONS
+from pytest_lem.front.options.results import REPORTS
 from pytest_lem.front.options.values import Option
 from pytest_lem.front.profiles import PROFILES
 from pytest_lem.schedule.resuming import choose
@@ -118,7 +119,7 @@ def _parsed(option: Option, raw: Any) -> Any:
 
 def check(config: pytest.Config, settings: Settings) -> None:
     """Refuse values that can be seen to be wrong before anything is collected."""
-    problems = [*_bad_paths(settings), *_bad_folder(settings)]
+    problems = [*_bad_paths(settings), *_bad_folder(settings), *_bad_page(settings)]
     problems += [*_bad_effort(settings), *_bad_gate(settings)]
     problems += _bad_names(config, settings)
     problems += _bad_store(config, settings)
@@ -128,7 +129,7 @@ def check(config: pytest.Config, settings: Settings) -> None:
 
 
 def _bad_paths(settings: Settings) -> Iterator[str]:
-    for name in ("json", "csv", "csv-cycles"):
+    for name in REPORTS:
         path = settings[name]
         if path is None:
             continue
@@ -139,6 +140,17 @@ def _bad_paths(settings: Settings) -> Iterator[str]:
     traces = settings["traces"]
     if traces is not None and traces.exists() and not traces.is_dir():
         yield f"{settings.says('traces')}={traces}: is no directory"
+
+
+def _bad_page(settings: Settings) -> Iterator[str]:
+    if settings["html"] is None:
+        return
+    from pytest_lem.report.html.libraries import check_libraries
+
+    try:
+        check_libraries()
+    except ConfigError as error:
+        yield f"{settings.says('html')}: {error}"
 
 
 def _bad_folder(settings: Settings) -> Iterator[str]:

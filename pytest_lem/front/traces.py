@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_lem.errors import ConfigError
+from pytest_lem.front.options.results import REPORTS
 from pytest_lem.front.settings import Settings
 from pytest_lem.meters.metering import Metering
 from pytest_lem.meters.trace.recording import save
@@ -61,6 +62,6 @@ class Traces:
 
     def _relative(self, path: Path) -> str:
         """As the report that names it has it; without one, as the session does."""
-        asked = (self._settings[name] for name in ("json", "csv", "csv-cycles"))
+        asked = (self._settings[name] for name in REPORTS)
         report = next(filter(None, asked), None)
         return os.path.relpath(path, report.parent if report else None)

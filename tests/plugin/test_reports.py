@@ -65,6 +65,21 @@ def test_intervals_and_limits_are_as_asked(run, pytester):
     wrong.stderr.fnmatch_lines(["*--lem-ci='normal' is none of t, bootstrap, bca*"])
 
 
+def test_the_page_is_written_beside_the_other_reports(run, pytester):
+    """`--lem-html`; where its libraries are not there, nothing is measured for it."""
+    result = run(SOURCE, *METERED, "-k", "fake-1", "--lem-html=page.html")
+    result.stdout.fnmatch_lines(["lem reports: page.html", "report: page.html"])
+    assert "test_it[fake-1]" in (pytester.path / "page.html").read_text()
+    pytester.makeconftest(
+        "from pytest_lem.report.html import libraries\n"
+        "libraries.find_spec = lambda name: None\n"
+    )
+    refused = run(SOURCE, *METERED, "--lem-html=page.html")
+    refused.stderr.fnmatch_lines(
+        ["*--lem-html: an HTML report needs jinja2: pip install 'pytest-lem[[]report]'"]
+    )
+
+
 def test_the_summary_table_has_one_row_per_experiment(run):
     """Energy with interval, net energy, speed, TTFT, power, n and flags with legend."""
     result = run(

@@ -4,6 +4,9 @@ from pathlib import Path
 
 from pytest_lem.front.options.values import Option, label
 
+REPORTS = ("json", "csv", "csv-cycles", "html")
+"""The options that name files which are written of a session's record."""
+
 RESULTS_OPTIONS: tuple[Option, ...] = (
     Option(
         name="json",
@@ -25,6 +28,14 @@ RESULTS_OPTIONS: tuple[Option, ...] = (
         default=None,
         metavar="FILE",
         help="write one row per cycle as CSV (default: not written)",
+    ),
+    Option(
+        name="html",
+        parse=Path,
+        default=None,
+        metavar="FILE",
+        help="write the report as one HTML page, with charts; needs pytest-lem[report] "
+        "(default: not written)",
     ),
     Option(
         name="store",

@@ -1,0 +1,60 @@
+"""Styles and scripts of a page, inlined with their hashes, or linked to."""
+
+import json
+from base64 import b64encode
+from dataclasses import dataclass
+from gzip import compress
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+SCRIPTS = ("start.js", "table.js", "charts.js", "details.js")
+STYLES = ("style.css",)
+_SEPARATORS = str.maketrans({"<": "\\u003c", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """A style or script of ours, by its name."""
+
+    name: str
+    text: str
+
+    @property
+    def source(self) -> str:
+        """What a content security policy calls this text."""
+        return f"'sha256-{b64encode(sha256(self.text.encode()).digest()).decode()}'"
+
+
+def scripts() -> list[Asset]:
+    """Ours, in the order in which they run."""
+    return [_static(name) for name in SCRIPTS]
+
+
+def styles() -> list[Asset]:
+    """Ours."""
+    return [_static(name) for name in STYLES]
+
+
+def plotly() -> Asset:
+    """The library that draws, as the installed package has it."""
+    from plotly.offline import get_plotlyjs
+
+    return Asset(name="plotly.min.js", text=get_plotlyjs())
+
+
+def as_json(value: Any) -> str:
+    """JSON that may stand between tags of a script."""
+    told = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return told.translate(_SEPARATORS)
+
+
+def packed(value: Any) -> str:
+    """JSON, packed by gzip, as text; equal values give equal text."""
+    told = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return b64encode(compress(told.encode(errors="replace"), mtime=0)).decode()
+
+
+def _static(name: str) -> Asset:
+    path = files("pytest_lem.report.html") / "static" / name
+    return Asset(name=name, text=path.read_text(encoding="utf-8"))

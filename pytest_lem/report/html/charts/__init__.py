@@ -1,0 +1,1 @@
+"""Charts of experiments, as plain figures that Plotly draws."""

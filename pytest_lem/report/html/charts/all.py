@@ -1,0 +1,18 @@
+"""The charts of a page, in the order in which they stand."""
+
+from collections.abc import Callable, Sequence
+
+from pytest_lem.report.html.charts.bars import bars
+from pytest_lem.report.html.charts.figure import Chart
+from pytest_lem.report.html.charts.points import points
+from pytest_lem.report.html.view import Shown
+
+CHARTS: Sequence[Callable[[Sequence[Shown]], Sequence[Chart]]] = (
+    lambda shown: [points(shown)],
+    bars,
+)
+
+
+def charts(shown: Sequence[Shown]) -> list[Chart]:
+    """Those that are drawn, and those that are not with the reason."""
+    return [chart for build in CHARTS for chart in build(shown)]

@@ -1,0 +1,81 @@
+"""Records as one HTML file that needs nothing else."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pytest_lem.analysis.metrics import HEADLINES, METRICS
+from pytest_lem.records.files import write_atomic
+from pytest_lem.records.record import Record
+from pytest_lem.report.html import assets
+from pytest_lem.report.html.charts.all import charts
+from pytest_lem.report.html.details import details
+from pytest_lem.report.html.overview import overview
+from pytest_lem.report.html.table import columns, facets, row, values
+from pytest_lem.report.html.view import Shown, Source, experiments
+from pytest_lem.report.html.words import half_width, number, short, title
+
+TITLE = "What inference cost"
+
+
+def environment() -> Environment:
+    """The templates, which escape all that they are given."""
+    found = Environment(
+        loader=PackageLoader("pytest_lem.report.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {"short": short, "number": number, "metric": title}
+    found.globals |= {"half_width": half_width, "METRICS": METRICS}
+    return found
+
+
+def render(sources: Sequence[Source], *, heading: str = TITLE) -> str:
+    """The page of reports, whole: styles, scripts and records are in it."""
+    shown = experiments(sources)
+    scripts = [assets.plotly(), *assets.scripts()]
+    template = environment().get_template("report.html")
+    return template.render(
+        **context(shown, heading=heading),
+        styles=[one.text for one in assets.styles()],
+        scripts=[one.text for one in scripts],
+        script_sources=" ".join(one.source for one in scripts),
+        packed={one.anchor: assets.packed(details(one)) for one in shown},
+    )
+
+
+def context(shown: Sequence[Shown], *, heading: str = TITLE) -> dict[str, Any]:
+    """What the templates show of experiments, however assets come."""
+    drawn = charts(shown)
+    told = [one.to_json() for one in drawn if one.drawn]
+    narrowed = facets(shown)
+    data = {
+        "charts": told,
+        "anchors": [one.anchor for one in shown],
+        "facets": {one.key: [values(it, one.key) for it in shown] for one in narrowed},
+    }
+    return {
+        "heading": heading,
+        "overview": overview(shown),
+        "shown": shown,
+        "charts": drawn,
+        "columns": columns(shown),
+        "facets": narrowed,
+        "row": row,
+        "headlines": HEADLINES,
+        "data": assets.as_json(data),
+    }
+
+
+def write(sources: Sequence[Source], path: Path) -> None:
+    """Write the page of reports."""
+    write_atomic(path, render(sources))
+
+
+def write_report(record: Record, path: Path) -> None:
+    """Write the page of one report, whose paths begin at the page's folder."""
+    write([Source(record=record, folder=path.parent)], path)

@@ -1,0 +1,123 @@
+"use strict";
+// One experiment: its sections, made when somebody follows a link to it.
+(() => {
+  const part = document.getElementById("details");
+  if (!part) return;
+  const heading = document.getElementById("details-heading");
+  const sections = document.getElementById("sections");
+  let open = null;
+
+  // From the page itself, or from where the server has it.
+  async function read(anchor) {
+    const inside = [...document.querySelectorAll("script[data-of]")].find((one) => one.dataset.of === anchor);
+    return lem.unpack(inside.textContent);
+  }
+
+  function facts(pairs) {
+    const list = lem.element("dl", null, { class: "facts" });
+    for (const [name, value] of pairs) {
+      const line = lem.element("div");
+      line.append(lem.element("dt", name), lem.element("dd", value === null ? "unknown" : value));
+      list.append(line);
+    }
+    return list;
+  }
+
+  function figure(chart) {
+    if (chart.missing) return lem.element("p", chart.missing, { class: "hint" });
+    const made = lem.element("figure", null, { class: "chart wide", "aria-label": chart.title });
+    const head = lem.element("div", null, { class: "chart-head" });
+    const buttons = lem.element("div", null, { class: "buttons" });
+    for (const kind of ["svg", "png", "csv"]) {
+      const label = `Save “${chart.title}” as ${kind.toUpperCase()}`;
+      buttons.append(lem.element("button", kind.toUpperCase(), { type: "button", "data-save": kind, "aria-label": label }));
+    }
+    head.append(lem.element("h4", chart.title), buttons);
+    const data = lem.element("details", null, { class: "data" });
+    const label = `Data of “${chart.title}”`;
+    const inside = lem.element("div", null, { class: "scroll", tabindex: "0", role: "region", "aria-label": label });
+    data.append(lem.element("summary", "Data of this chart"), inside);
+    const plot = lem.element("div", null, { class: "plot", role: "img", "aria-label": chart.told });
+    made.append(head, plot, lem.element("figcaption", chart.told), data);
+    return made;
+  }
+
+  function section(told) {
+    const made = lem.element("section", null, { "aria-label": told.title });
+    made.append(lem.element("h3", told.title));
+    if (told.told) made.append(lem.element("p", told.told, { class: "hint" }));
+    if (told.missing) made.append(lem.element("p", told.missing, { class: "hint" }));
+    if (told.facts.length) made.append(facts(told.facts));
+    for (const one of told.tables) {
+      const scroll = lem.element("div", null, { class: "scroll", tabindex: "0", role: "region", "aria-label": one.told || told.title });
+      scroll.append(lem.table(one.columns, one.rows, one.told));
+      made.append(scroll);
+    }
+    const charts = told.charts.map((chart) => [figure(chart), chart]);
+    made.append(...charts.map(([place]) => place));
+    return [made, charts.filter(([, chart]) => !chart.missing)];
+  }
+
+  function raw(record) {
+    const made = lem.element("section", null, { "aria-label": "Record" });
+    const inside = lem.element("details");
+    inside.append(lem.element("summary", "The record, as JSON"));
+    inside.addEventListener("toggle", () => {
+      if (!inside.querySelector("pre")) inside.append(lem.element("pre", JSON.stringify(record, null, 2), { tabindex: "0" }));
+    });
+    made.append(lem.element("h3", "Record"), inside);
+    return made;
+  }
+
+  function row(anchor) {
+    const found = anchor && document.getElementById(anchor);
+    return found && found.closest("#table") ? found : null;
+  }
+
+  async function show() {
+    const anchor = decodeURIComponent(location.hash.slice(1));
+    if (anchor === open) return;
+    document.querySelectorAll('tr[aria-current="true"]').forEach((one) => one.removeAttribute("aria-current"));
+    if (!row(anchor)) {
+      if (!anchor || open === null) close();
+      return;
+    }
+    open = anchor;
+    row(anchor).setAttribute("aria-current", "true");
+    const told = await read(anchor);
+    if (open !== anchor) return;
+    const made = told.sections.map(section);
+    heading.textContent = told.name;
+    sections.replaceChildren(...made.map(([one]) => one), raw(told.record));
+    part.hidden = false;
+    made.forEach(([, charts]) => charts.forEach(([place, chart]) => lem.chart(place, chart)));
+    heading.focus({ preventScroll: true });
+    part.scrollIntoView();
+  }
+
+  function close() {
+    open = null;
+    part.hidden = true;
+    sections.replaceChildren();
+  }
+
+  // The next of the rows that are shown, in the order in which they are.
+  function step(by) {
+    const rows = [...document.querySelectorAll("#table tbody tr")].filter((one) => !one.hidden);
+    const next = rows[rows.findIndex((one) => one.id === open) + by];
+    if (next) location.hash = next.id;
+  }
+
+  document.getElementById("previous").addEventListener("click", () => step(-1));
+  document.getElementById("next").addEventListener("click", () => step(1));
+  document.getElementById("close").addEventListener("click", () => {
+    const link = row(open) && row(open).querySelector("a");
+    close();
+    history.replaceState(null, "", "#experiments");
+    document.querySelectorAll('tr[aria-current="true"]').forEach((one) => one.removeAttribute("aria-current"));
+    if (link) link.focus();
+  });
+  addEventListener("hashchange", show);
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", show);
+  else show();
+})();

@@ -1,0 +1,56 @@
+"use strict";
+// What the other scripts share: the data of the page, and making of elements from text.
+const lem = {
+  data: JSON.parse(document.getElementById("lem-data").textContent),
+  shown: null,
+
+  element(name, text, attributes) {
+    const made = document.createElement(name);
+    if (text !== undefined && text !== null) made.textContent = text;
+    for (const [key, value] of Object.entries(attributes || {})) made.setAttribute(key, value);
+    return made;
+  },
+
+  table(columns, rows, caption) {
+    const table = lem.element("table");
+    if (caption) table.append(lem.element("caption", caption));
+    const head = table.createTHead().insertRow();
+    columns.forEach((name) => head.append(lem.element("th", name, { scope: "col" })));
+    const body = table.createTBody();
+    for (const row of rows) {
+      const line = body.insertRow();
+      row.forEach((value) => {
+        const cell = lem.element("td", value === null ? "" : String(value));
+        if (typeof value === "number") cell.className = "num";
+        line.append(cell);
+      });
+    }
+    return table;
+  },
+
+  save(content, type, name) {
+    const url = URL.createObjectURL(new Blob([content], { type }));
+    const link = lem.element("a", null, { href: url, download: name });
+    document.body.append(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(url), 10000);
+  },
+
+  // Text that a spreadsheet would run has a quote before it, as in `--lem-csv`.
+  csv(columns, rows) {
+    const cell = (value) => {
+      if (value === null || value === undefined) return "";
+      let text = String(value);
+      if (typeof value === "string" && /^[=+\-@\t\r\n]/.test(text)) text = `'${text}`;
+      return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    };
+    return [columns, ...rows].map((row) => row.map(cell).join(",")).join("\n") + "\n";
+  },
+
+  async unpack(text) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return JSON.parse(await new Response(stream).text());
+  },
+};

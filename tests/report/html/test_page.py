@@ -1,0 +1,126 @@
+"""The page itself: whole, and nothing in it acts that only should be read."""
+
+import json
+import re
+from base64 import b64decode
+from gzip import decompress
+from html import unescape
+
+import pytest
+from typer.testing import CliRunner
+
+from pytest_lem.cli import app
+from pytest_lem.records.export import write_json
+from pytest_lem.report.html.page import render
+from tests.report.html.making import experiment, source
+
+EVIL = "</script><script>alert(1)</script>\u2028<img src=x onerror=alert(2)>"
+
+
+def report(*arguments):
+    return CliRunner().invoke(app, ["report", *map(str, arguments)])
+
+
+def data(page):
+    """What scripts read."""
+    (text,) = re.findall(r'id="lem-data">(.*?)</script>', page)
+    return json.loads(text)
+
+
+def test_the_page_needs_nothing_else_and_asks_for_nothing():
+    """Its policy lets no request out, and only its own scripts run, by their hashes."""
+    page = render([source(experiment())])
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', page)
+    assert unescape(policy).startswith("default-src 'none'; script-src 'sha256-")
+    own = page[: page.index("<script>")]
+    assert {link[:1] for link in re.findall(r' (?:src|href)="([^"]*)', own)} == {
+        "#",
+        "d",
+    }
+
+
+def test_what_records_say_is_text():
+    """Names and models with tags in them open none."""
+    made = experiment(EVIL, model=EVIL, flags=[EVIL])
+    page = render([source(made, session=EVIL)])
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert "\u2028" not in page
+    assert data(page)["charts"]
+
+
+def test_each_experiment_is_there_whole_behind_its_link():
+    """Its record is packed, and its row is what the link leads to."""
+    page = render([source(experiment(identity="ab12"))])
+    assert '<tr id="ab12"' in page
+    (text,) = re.findall(r'data-of="ab12">(.*?)</script>', page)
+    told = json.loads(decompress(b64decode(text)))
+    assert told["record"]["identity"] == "ab12"
+    assert told["sections"][0]["key"] == "metrics"
+
+
+def test_records_of_equal_reports_give_equal_pages():
+    """So that a page may be kept under version control."""
+    assert render([source(experiment())]) == render([source(experiment())])
+
+
+def test_lem_report_writes_the_page_of_reports(tmp_path):
+    """Of one or of several, to where it is told."""
+    write_json(source(experiment(), day=1).record, tmp_path / "a.json")
+    write_json(source(experiment(), session="t", day=2).record, tmp_path / "b.json")
+    page = tmp_path / "page.html"
+    done = report(tmp_path / "a.json", tmp_path / "b.json", "-o", page)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{page}: 2 experiments, 2 reports")
+    assert len(data(page.read_text())["anchors"]) == 2
+
+
+def test_lem_report_writes_the_page_of_a_store(tmp_path):
+    """Of the records that are chosen, as `lem results` does."""
+    pytest.importorskip("sqlalchemy")
+    from pytest_lem.store.opening import open_store
+    from pytest_lem.store.place import parse_place
+
+    store = open_store(parse_place("r.db", tmp_path), create=True)
+    made = [experiment("a", backend="fake"), experiment("b", backend="vllm")]
+    store.put(source(*made).record)
+    store.close()
+    where, page = f"--store={tmp_path}/r.db", tmp_path / "page.html"
+    done = report(where, "--backend=vllm", "-o", page)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert len(data(page.read_text())["anchors"]) == 1
+    none = report(where, "--backend=none", "-o", page)
+    assert (none.exit_code, none.stderr) == (1, "no records there that are wanted\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "a page of what? name JSON reports, or a store by --store"),
+        (["a.json", "--backend=vllm"], "those of reports cannot"),
+        (["a.json", "-o", "nowhere/page.html"], "cannot be written: No such file"),
+    ],
+)
+def test_lem_report_says_what_is_wrong_in_a_line(
+    tmp_path, monkeypatch, arguments, line
+):
+    """Nothing to show, choices that do nothing, a folder that is not there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LEM_STORE", raising=False)
+    write_json(source(experiment()).record, tmp_path / "a.json")
+    done = report(*arguments)
+    assert done.exit_code == 2
+    assert line in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_its_libraries_a_page_is_refused_with_what_to_install(monkeypatch):
+    """Before anything is read."""
+    from pytest_lem.report.html import libraries
+
+    monkeypatch.setattr(libraries, "find_spec", lambda name: None)
+    done = report("--store=nowhere.db")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "an HTML report needs jinja2: pip install 'pytest-lem[report]'\n"
+    )
