@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pytest_lem.analysis.metrics import HEADLINES
 from pytest_lem.cli.app import app
 from pytest_lem.cli.choosing import (
     DEFAULT_STORE,
@@ -22,6 +23,14 @@ from pytest_lem.store.wanted import Wanted
 
 CsvFile = Annotated[
     Path | None, typer.Option("--csv", metavar="FILE", help="Also as a table, to FILE.")
+]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METRIC,...",
+        help="What is explained (default: "
+        "energy_per_output_token_j,output_throughput_tps).",
+    ),
 ]
 
 
@@ -59,6 +68,47 @@ def pareto(
         found = pareto.pareto(records_of(reports, wanted, store), axes, by)
     lines = pareto.lines(found, width()) if found else []
     told([one.to_json() for one in found], lines, csv_file, as_json=as_json)
+
+
+@app.command()
+@chosen_by_options
+def sensitivity(
+    reports: Reports = None,
+    *,
+    metrics: Metrics = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Apart by backend, model, gpu, ..."),
+    ] = None,
+    logs: Annotated[
+        bool, typer.Option("--log", help="Of logarithms: effects are factors then.")
+    ] = False,
+    wanted: Wanted,
+    store: Where = DEFAULT_STORE,
+    as_json: AsJson = False,
+    csv_file: CsvFile = None,
+) -> None:
+    """Tell what drives a metric: shares of its variance by setting, and effects."""
+    from pytest_lem.report import sensitivity
+
+    names = _names(metrics)
+    with refusing():
+        records = records_of(reports, wanted, store)
+        found = sensitivity.sensitivity(records, names, by, logs=logs)
+    rows = [row for one in found for row in one.rows()]
+    told(rows, sensitivity.lines(found, width()), csv_file, as_json=as_json)
+
+
+def _names(metrics: str | None) -> Sequence[str]:
+    """Those of --metrics, else the headlines; ends the command where one is none."""
+    from pytest_lem.report.results import check_metrics
+
+    if metrics is None:
+        return HEADLINES
+    names = [one.strip() for one in metrics.split(",")]
+    with refusing("--metrics"):
+        check_metrics(names)
+    return names
 
 
 def told(

@@ -1,12 +1,13 @@
 """In what experiments differ, by the keys that users write."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.gate.side import Side, asked, sides
 from pytest_lem.records.record import Record
+from pytest_lem.report.services.figures import guess
 from pytest_lem.spec.nearest import unknown
 
 
@@ -16,8 +17,23 @@ def all_sides(records: Iterable[Record]) -> list[Side]:
 
 
 def factors(side: Side) -> dict[str, Any]:
-    """What was asked for, one plain value a key: `decoder.top_p`, not `decoder`."""
-    return dict(_leaves(asked(side)))
+    """What was asked for, one plain value a key: `decoder.top_p`, not `decoder`.
+
+    And on which GPUs, or which CPU, it was asked.
+    """
+    gpus = [one.get("name") for one in side.environment.get("gpu") or ()]
+    where = {
+        "gpu": ", ".join(map(str, gpus)) or None,
+        "cpu": (side.environment.get("cpu") or {}).get("model"),
+    }
+    return {**dict(_leaves(asked(side))), **where}
+
+
+def columns(there: Sequence[Side]) -> dict[str, list[str]]:
+    """The level of each experiment, by key."""
+    told = [factors(side) for side in there]
+    names = dict.fromkeys(key for one in told for key in one)
+    return {name: [level(one.get(name)) for one in told] for name in names}
 
 
 def grouped(there: Iterable[Side], by: str | None) -> dict[str | None, list[Side]]:
@@ -35,6 +51,13 @@ def grouped(there: Iterable[Side], by: str | None) -> dict[str | None, list[Side
     if by is not None and by not in known and known:
         raise ConfigError(unknown("key", by, known))
     return found
+
+
+def guesses(told: Iterable[tuple[Side, str]]) -> Iterator[str]:
+    """A line where values are of what nothing measured."""
+    words = {guess(side.experiment.flags, metric) for side, metric in told} - {None}
+    if words:
+        yield f"~ {', '.join(sorted(map(str, words)))}: nothing measured these values"
 
 
 def level(value: Any) -> str:

@@ -11,7 +11,7 @@ from pytest_lem.analysis.stats import FEW_FOR_BOOTSTRAP, STANDARD
 from pytest_lem.errors import ConfigError
 from pytest_lem.gate.side import Side
 from pytest_lem.records.record import Record
-from pytest_lem.report.factors import all_sides, grouped
+from pytest_lem.report.factors import all_sides, grouped, guesses
 from pytest_lem.report.services.figures import guess
 from pytest_lem.report.table import NONE, cell, table, visible
 from pytest_lem.spec.nearest import unknown
@@ -186,10 +186,3 @@ def _doubts(found: Sequence[Candidate]) -> Iterator[str]:
     if counts and max(counts) > 1 and min(counts) < FEW_FOR_BOOTSTRAP:
         yield f"fewer than {FEW_FOR_BOOTSTRAP} cycles: resamples look too sure"
     yield from guesses((one.side, axis.metric) for one in found for axis in one.axes)
-
-
-def guesses(told: Iterable[tuple[Side, str]]) -> Iterator[str]:
-    """A line where values are of what nothing measured."""
-    words = {guess(side.experiment.flags, metric) for side, metric in told} - {None}
-    if words:
-        yield f"~ {', '.join(sorted(map(str, words)))}: nothing measured these values"

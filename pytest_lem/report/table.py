@@ -17,9 +17,12 @@ _LARGE = 1e7
 GUESSES = {"estimated_energy", "replayed_energy", "synthetic_energy"}
 
 
-def table(found: Sequence[Mapping[str, str]], width: int) -> list[str]:
+def table(
+    found: Sequence[Mapping[str, str]], width: int, *, name: str = "experiment"
+) -> list[str]:
     """Rows as lines as wide as the terminal; numbers are never cut for it.
 
+    The column `name` is of words, which are folded where there is no room.
     All rows have the columns of the first; one that is all dashes is left out.
     """
     from rich.box import SIMPLE_HEAD
@@ -30,13 +33,13 @@ def table(found: Sequence[Mapping[str, str]], width: int) -> list[str]:
     shown = [key for key in found[0] if any(row[key] != NONE for row in found)]
     made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for key in shown:
-        name = key == "experiment"
+        words = key == name
         made.add_column(
             key,
-            justify="left" if name else "right",
+            justify="left" if words else "right",
             overflow="fold",
-            no_wrap=not name,
-            min_width=LEAST_NAME if name else len(key),
+            no_wrap=not words,
+            min_width=LEAST_NAME if words else len(key),
         )
     for row in found:
         made.add_row(*(Text(row[key]) for key in shown))
@@ -77,6 +80,13 @@ def figure(value: float, digits: int = 3) -> str:
 def number(value: float | None) -> str:
     """A number to three digits; a dash where there is none."""
     return NONE if value is None else figure(value)
+
+
+def probability(value: float | None) -> str:
+    """A p to two digits; a dash where there is none."""
+    if value is None:
+        return NONE
+    return "< 0.001" if value < 0.001 else figure(value, 2)
 
 
 def cell(one: "Summary | SummaryRecord | Value | None", sign: str) -> str:

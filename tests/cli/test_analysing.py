@@ -1,4 +1,4 @@
-"""`lem pareto`, typed as a user does, over a session that really ran."""
+"""Commands over many experiments, typed as a user does, of a session that ran."""
 
 import csv
 import json
@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pytest_lem.cli import app
+from pytest_lem.records.export import read_json
+from pytest_lem.report.sensitivity import heatmap
 
 SOURCE = """
 import pytest
@@ -108,3 +110,47 @@ def test_a_store_has_its_front_as_well(report, monkeypatch):
     status, output, _ = lem("pareto", "--json", "--backend=fake")
     assert (status, len(output.splitlines())) == (0, 4)
     assert lem("pareto", "--backend=vllm")[0] == 1
+
+
+def test_the_settings_that_drive_a_metric_are_told_with_their_effects(report):
+    """Twice as many at once halves the energy of a token, whatever the length."""
+    status, output, _ = lem("sensitivity", report, "--metrics=energy_gross_j", "--log")
+    assert status == 0
+    rows = [one.split() for one in output.splitlines() if one.startswith(" ")]
+    assert [row[0] for row in rows[2:4]] == ["batch_size", "output_tokens"]
+    effect = next(row for row in rows if row[:3] == ["batch_size", "1", "2"])
+    assert effect[3] == "~-0.693"
+    assert "run in the order interleaved: what drifts" in output
+    assert "~ synthetic: nothing measured these values" in output
+
+
+def test_shares_and_effects_are_rows_of_one_table(report, tmp_path):
+    """In JSON and in CSV; shares of a whole grid add up."""
+    file = tmp_path / "drives.csv"
+    _, output, _ = lem("sensitivity", report, "--json", "--csv", file)
+    found = [json.loads(line) for line in output.splitlines()]
+    energy = [one for one in found if one["metric"] == "energy_per_output_token_j"]
+    shares = {one["term"]: one["share"] for one in energy if one["kind"] == "share"}
+    assert sum(shares.values()) == pytest.approx(1)
+    assert "output_tokens x batch_size" in shares
+    assert len(list(csv.DictReader(file.open()))) == len(found)
+
+
+def test_what_has_no_spread_is_said_to_have_none(report):
+    """A metric that nobody has, one setting alone, a metric that is no metric."""
+    _, output, _ = lem("sensitivity", report, "--metrics=ttft_p50_ms")
+    assert output == "ttft_p50_ms, ms: no experiment has it\n"
+    whole = json.loads(report.read_bytes())
+    report.write_text(json.dumps({**whole, "experiments": whole["experiments"][:1]}))
+    _, output, _ = lem("sensitivity", report, "--metrics=edp_js", "--by=backend")
+    assert output.startswith("edp_js of fake, J*s: all settings are the same\n")
+    assert "did you mean 'edp_js'?" in lem("sensitivity", report, "--metrics=edp")[2]
+
+
+def test_shares_of_all_metrics_stand_in_a_heatmap(report):
+    """A row for each setting that varies, a column for each metric that does."""
+    found = heatmap([read_json(report)])
+    assert sorted(found.settings) == ["batch_size", "output_tokens"]
+    column = found.metrics.index("energy_per_output_token_j")
+    assert {len(row) for row in found.shares} == {len(found.metrics)}
+    assert sum(row[column] for row in found.shares) == pytest.approx(1, abs=0.05)
