@@ -34,9 +34,10 @@ INI = (
     "    output_tokens=2",
 )
 # A GPU that waits draws about a fifth of what it draws at work, and works on for a
-# while after its worker was stopped: 60 % of the time cost some 30 % of the energy.
-STOPPED = 3 / 5
-PERIOD_S = 2.0
+# while after its worker was stopped: on an H200 60 % of 2 s cost 7 % of the energy, and
+# this 23 %.
+STOPPED = 4 / 5
+PERIOD_S = 5.0
 LOAD = """
 import time, torch
 one = torch.randn(2048, 2048, device="cuda")
@@ -91,7 +92,7 @@ def test_joules_per_token_pass_unchanged_and_regress_where_the_worker_is_stopped
     assert one.cycles[0].windows[0].energy.meter == "nvml"
 
     with hindered(sessions.path, STOPPED, PERIOD_S):
-        status, verdict, one = judged("stopped for 60 % of the time")
+        status, verdict, one = judged("stopped for 80 % of the time")
     (rule,) = one.gate["rules"]
     assert (status, verdict) == (1, "regression")
     assert rule["shift"]["ratio"] > 1.15
