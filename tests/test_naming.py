@@ -78,7 +78,7 @@ OTHERS = {"effective", "native", "packages", "model", "nulls", "provenance"}
 
 UNITS = {
     "J": "_j",
-    "1": ("mfu", "mbu", "attainment"),
+    "1": ("mfu", "mbu", "attainment", "perplexity"),
     "FLOP": "flops",
     "FLOP/J": "flops_per_joule",
     "FLOP/token": ("flops_per_output_token", "flops_per_input_token"),
@@ -114,6 +114,8 @@ UNITLESS = {
     "flops_per_input_token": "FLOP/token",
     "flops_per_joule": "FLOP/J",
     "attainment": "share of requests",
+    "perplexity": "a number of tokens",
+    "output_perplexity": "a number of tokens",
     "batch_size": "requests at once",
     "batches[]": "requests in each batch",
     "cores_logical": "count",

@@ -117,7 +117,14 @@ METRICS: dict[str, MetricInfo] = {
     "load_energy_j": MetricInfo("J", "lower", "energy to load the model"),
     "warmup_duration_s": MetricInfo("s", None, "time to warm up"),
     "duration_s": MetricInfo("s", None, "time of the energy windows together"),
+    "perplexity": MetricInfo("1", "lower", "of a held-out text, after the windows"),
+    "output_perplexity": MetricInfo(
+        "1", "lower", "of what a window generated, after the windows"
+    ),
 }
+
+QUALITIES = ("perplexity", "output_perplexity")
+"""What is said of answers, and of nothing that it takes to make them."""
 
 HEADLINES = ("energy_per_output_token_j", "output_throughput_tps")
 

@@ -260,6 +260,18 @@ class CountsFlops(Protocol):
 
 
 @runtime_checkable
+class TellsLikelihood(Protocol):
+    """An engine that tells how likely it holds given tokens; never in a window."""
+
+    def log_probabilities(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Of each token of a row but its first, given those before it in the row.
+
+        Natural logarithms, of what the model computes before anything samples. A row
+        is shorter than the model's context.
+        """
+
+
+@runtime_checkable
 class Salvages(Protocol):
     """An engine that tells what requests did of a pass in which it failed."""
 

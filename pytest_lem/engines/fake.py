@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import heapq
+import math
 import os
 import platform
 import queue
@@ -29,7 +30,7 @@ from pytest_lem.engines.faults import (
 )
 from pytest_lem.errors import ConfigError, GenerationError, from_kind
 
-Step = Literal["load", "generate", "unload"]
+Step = Literal["load", "generate", "tell", "unload"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +41,15 @@ class Script:
     further one, plus the entry of `jitter_s` whose turn it is; the first runs take
     the durations of `latency_script_s` instead. Where requests are paced, each is a
     run, begins when one of `batch_size` places is free, and ends as the script says.
-    `fail_at`, `hang_at` and `die_at`
-    name a step (`load`, `generate`, `unload`) that raises an error of `fail_kind`,
-    never returns (`hang_how`: `sleep`, `busy`, or `gil`, holding the interpreter's
-    lock in C), or kills the worker; for `generate`, after `good_passes` passes.
+    `fail_at`, `hang_at` and `die_at` name a step (`load`, `generate`, `tell` how likely
+    tokens are, `unload`) that raises an error of `fail_kind`, never returns
+    (`hang_how`: `sleep`, `busy`, or `gil`, holding the interpreter's lock in C), or
+    kills the worker; for `generate`, after `good_passes` passes.
     `faults` says of each request of a pass in turn what happens after half of its
     tokens: `none`, `stall` until one of its limits, `error`, `stop`, `cancel`, or
     `break`, with which the whole engine fails.
-    `prefix_caching` is what it says of itself; it caches nothing.
+    `prefix_caching` is what it says of itself; it caches nothing. `perplexity` is that
+    of any text.
     """
 
     load_s: float = 0.0
@@ -65,6 +67,7 @@ class Script:
     spawn_child: bool = False
     print_noise: bool = False
     prefix_caching: Literal["on", "emptied", "off"] = "off"
+    perplexity: float = 256.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +242,11 @@ class FakeEngine:
         there = [*batches[: len(outcomes)], part]
         told = self.collect(there, [*outcomes, self._broken], spans, options)
         return list(told["completions"])
+
+    def log_probabilities(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        """All tokens are as likely as the script's perplexity makes them."""
+        self._misbehave("tell")
+        return [[-math.log(self._script.perplexity)] * (len(row) - 1) for row in rows]
 
     def unload(self) -> None:
         """Forget the script, unless it misbehaves here."""

@@ -31,6 +31,7 @@ from pytest_lem.worker.launch.containers import Containers
 from pytest_lem.worker.launch.housing import Housing, paths_in
 from pytest_lem.worker.launch.image import Image
 from pytest_lem.worker.launch.ranks import ranks_of
+from pytest_lem.workload.held_out import HeldOut, held_out
 
 
 def select_gpus(
@@ -117,6 +118,7 @@ def conditions_of(
         save_outputs=settings["save-outputs"],
         save_stamps=settings["save-stamps"],
         save_raw=settings["save-raw"] and settings["save-raw"] / session,
+        held_out=held_out_of(settings),
         peaks={one.uuid: peak for one in gpus if (peak := peak_of(one.name))},
         strict=settings["strict"],
         carbon_intensity_g_per_kwh=(
@@ -145,6 +147,20 @@ def conditions_of(
             for one in gpus
             if one.power_limit_w is not None
         },
+    )
+
+
+def held_out_of(settings: Settings) -> HeldOut | None:
+    """The text that models are judged by; None where nobody asked for it.
+
+    Raises ConfigError where it cannot be.
+    """
+    if "perplexity" not in settings["quality"]:
+        return None
+    return held_out(
+        settings["quality-text"],
+        window_tokens=settings["quality-window"],
+        stride_tokens=settings["quality-stride"],
     )
 
 

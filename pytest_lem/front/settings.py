@@ -121,6 +121,7 @@ def check(config: pytest.Config, settings: Settings) -> None:
     """Refuse values that can be seen to be wrong before anything is collected."""
     problems = [*_bad_paths(settings), *_bad_folder(settings), *_bad_page(settings)]
     problems += [*_bad_effort(settings), *_bad_gate(settings)]
+    problems += _bad_quality(settings)
     problems += _bad_names(config, settings)
     problems += _bad_store(config, settings)
     problems += _bad_resume(config, settings)
@@ -229,6 +230,21 @@ def _bad_gate(settings: Settings) -> Iterator[str]:
             Limit.parse(text)
         except ConfigError as error:
             yield f"{settings.says('compare-fail')}: {error}"
+
+
+def _bad_quality(settings: Settings) -> Iterator[str]:
+    asked = "perplexity" in settings["quality"]
+    if settings.origins["quality-text"] == "cli" and not asked:
+        yield f"{settings.says('quality-text')}: say --lem-quality=perplexity with it"
+    if not asked:
+        return
+    from pytest_lem.front.conditions import held_out_of
+
+    try:
+        held_out_of(settings)
+    except ConfigError as error:
+        named = settings["quality-text"] is not None
+        yield f"{settings.says('quality-text' if named else 'quality')}: {error}"
 
 
 def meters_of(config: pytest.Config) -> "Registry":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pytest_lem.analysis.metrics import QUALITIES
 from pytest_lem.gate.side import Side, is_energy
 
 # Of any metric: not steady, slowed, not alone.
@@ -29,12 +30,15 @@ _NO_ENERGY = (
     "meters_disagree",
     "counter_ring_disagree",
 )
+# Of what answers are like: nobody trained the weights.
+_NO_QUALITY = ("synthetic_perplexity",)
 
 
 def doubts(side: Side, metric: str) -> Iterator[str]:
     """Why an experiment's values of a metric are not to be judged by; none if so."""
     flags = {*side.experiment.flags}
     bad = _FOREIGN + UNSOUND + (_NO_ENERGY if is_energy(metric) else ())
+    bad += _NO_QUALITY if metric in QUALITIES else ()
     yield from (flag for flag in bad if flag in flags)
     lost = [c for c in side.experiment.cycles if c.status in ("failed", "interrupted")]
     if lost:

@@ -17,7 +17,7 @@ _WITHIN = ("model.", "workload.")
 _KEYS = (
     *("backend", "engine", "resolved_revision", "weights", "precision", "entry_point"),
     *("recipe_sha256", "work", "gpu", "driver", "power_limit_w", "cpu", "cold_start"),
-    *("energy", "latency", REFERENCE, *WEIGHTS),
+    *("energy", "latency", "text", REFERENCE, *WEIGHTS),
 )
 
 

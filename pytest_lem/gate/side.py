@@ -153,6 +153,9 @@ def _measured(cycles: Sequence[Cycle], metric: str) -> dict[str, Any]:
         ways = [(w.latency or {}).get("method") for w in windows]
         streamed = [one for one in ways if one == "true_streaming"]
         found["latency"] = next(iter(streamed or ways), None)
+    if metric == "perplexity":
+        text = cycles[0].quality.perplexity
+        found["text"] = text and (text.sha256, text.window_tokens, text.stride_tokens)
     return found
 
 

@@ -12,6 +12,7 @@ from pytest_lem.measure.idle import IdlePolicy
 from pytest_lem.measure.idle_cache import IdleCache
 from pytest_lem.spec.gaps import NO_GAPS, Gaps
 from pytest_lem.worker.client import Limits
+from pytest_lem.workload.held_out import HeldOut
 
 Isolation = Literal["cycle", "spec", "none"]
 
@@ -30,7 +31,8 @@ class Conditions:
     engine may hold. `caching_varied` are the backends whose experiments differ in
     prefix caching. `flops` is how operations are counted, `torch_profile` where
     profiles go, `save_outputs` texts and `save_stamps` times of requests, `save_raw`
-    what each process did, `peaks` are the GPUs' by their id. `max_failed_pct` is how
+    what each process did, `held_out` is the text that models are judged by, `peaks` are
+    the GPUs' by their id. `max_failed_pct` is how
     many requests of a window may fail.
     `limits` are those of workers but for the steps that an experiment limits itself.
     `isolation` says what has a process of its own: each engine spec in each pass
@@ -50,6 +52,7 @@ class Conditions:
     save_outputs: Path | None = None
     save_stamps: Path | None = None
     save_raw: Path | None = None
+    held_out: HeldOut | None = None
     peaks: Mapping[str, Peak] = field(default_factory=dict)
     idle_cache: IdleCache | None = None
     strict: bool = False

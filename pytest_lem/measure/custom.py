@@ -14,6 +14,7 @@ from pytest_lem.measure.cycle import flag_short
 from pytest_lem.measure.laboratory import Bench, Heard, Laboratory
 from pytest_lem.measure.marks import mark_cycle
 from pytest_lem.measure.notebook import Notebook, now
+from pytest_lem.measure.quality import look_at_quality
 from pytest_lem.measure.resting import rest_before
 from pytest_lem.measure.tenants import look_for_others
 from pytest_lem.measure.watching import look_at_memory
@@ -208,6 +209,7 @@ class CustomCycle:
             look_for_others(lab, notes)
             if notes.bench is not None:
                 look_at_memory(lab, notes, notes.bench)
+                look_at_quality(lab, notes, notes.bench)
             flag_short(lab, notes)
             self._identify([_work(window) for window in self._windows])
             cycle = conclude(lab, notes)

@@ -17,6 +17,7 @@ from pytest_lem.measure.marks import mark_cycle
 from pytest_lem.measure.notebook import Notebook, Warmed, now
 from pytest_lem.measure.outputs import save_outputs
 from pytest_lem.measure.prompting import WARMUP, prompts_for
+from pytest_lem.measure.quality import look_at_quality
 from pytest_lem.measure.resting import rest_before
 from pytest_lem.measure.tenants import look_for_others
 from pytest_lem.measure.warmup import warm_up
@@ -116,6 +117,7 @@ def _measure(lab: Laboratory, notes: Notebook) -> None:
     lab.metering.settle(notes.passes[-1].end_s)
     look_for_others(lab, notes)
     look_at_memory(lab, notes, bench)
+    look_at_quality(lab, notes, bench)
     save_outputs(lab, notes, bench)
     watch(lab, notes, bench, asked(experiment.workload))
 

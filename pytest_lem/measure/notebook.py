@@ -10,6 +10,7 @@ from pytest_lem.measure.idle_states import CycleIdle
 from pytest_lem.measure.laboratory import Bench, Cooled
 from pytest_lem.measure.warmup import WarmupOutcome
 from pytest_lem.measure.window import Pass
+from pytest_lem.records.quality import CycleQuality
 from pytest_lem.spec.experiment import Experiment
 
 TRIALS = 32_000
@@ -30,7 +31,8 @@ class Notebook:
 
     `attempt` counts from 0 how often it was run again; None where it cannot be.
     `trial` counts from 0 where it is one of a search, which repeats no prompts.
-    `prompts` says how they were made, where the workload does not.
+    `prompts` says how they were made, where the workload does not. `log_probabilities`
+    are those of the first energy window's outputs, by the place of their request.
     """
 
     experiment: Experiment
@@ -57,6 +59,8 @@ class Notebook:
     tenancies: dict[str, Tenancy] = field(default_factory=dict)
     neighbours: dict[str, str | None] = field(default_factory=dict)
     watched: Watched = field(default_factory=Watched)
+    quality: CycleQuality = field(default_factory=CycleQuality)
+    log_probabilities: dict[int, list[float]] = field(default_factory=dict)
 
     @property
     def draw(self) -> int:

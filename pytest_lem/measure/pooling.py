@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_lem.analysis.latency import batched, streamed
-from pytest_lem.analysis.metrics import emissions_g
+from pytest_lem.analysis.metrics import QUALITIES, emissions_g
 from pytest_lem.measure.certainty import UNCERTAIN, uncertain
 from pytest_lem.measure.laboratory import Laboratory
 from pytest_lem.measure.notebook import Notebook
@@ -41,6 +41,7 @@ def cycle_metrics(
         "load_energy_j": load["energy_j"],
         "warmup_duration_s": warmup.duration_s if warmup else None,
         "memory_model_mb": memory.get("model_mb"),
+        **{name: one and one.value for name, one in notes.quality},
     }
     energy_j = metrics["energy_gross_j"]
     half_width_j = metrics["energy_uncertainty_j"]
@@ -86,6 +87,7 @@ def _reasons(
         **phase_reasons(windows),
         **compute_reasons(notes.nulls, energy),
         **dict.fromkeys(GOODPUT, _not_good(notes, served)),
+        **{name: notes.nulls.get(f"quality.{name}") for name in QUALITIES},
         "edp_js": energy,
         "token_efficiency_index": energy,
         "tokens_per_gb_vram": memory,

@@ -11,6 +11,7 @@ from pytest_lem.measure.netting import netting
 from pytest_lem.measure.notebook import Notebook, now
 from pytest_lem.measure.pooling import cycle_latency, cycle_metrics
 from pytest_lem.measure.prompting import recipe
+from pytest_lem.measure.quality import note_no_quality
 from pytest_lem.measure.serving import cycle_goodput
 from pytest_lem.measure.window import cost
 from pytest_lem.records.record import Cycle, ErrorRecord, Idle, WarmupRecord, Window
@@ -38,6 +39,7 @@ def cycle_record(
     if served is None:
         limited = notes.experiment.workload.slo is not None
         notes.nulls["goodput"] = "no_window" if limited else "no_slo"
+    note_no_quality(lab, notes)
     return Cycle(
         index=notes.index,
         attempt=notes.attempt or 0,
@@ -56,6 +58,7 @@ def cycle_record(
         windows=windows,
         latency=latency,
         goodput=served,
+        quality=notes.quality,
         metrics=cycle_metrics(
             lab, notes, windows, load, warmup, latency=latency, served=served
         ),

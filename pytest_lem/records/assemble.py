@@ -15,6 +15,7 @@ from pytest_lem.analysis.stats import (
     summarise,
 )
 from pytest_lem.records.extended import UNREAD, Residue, extended
+from pytest_lem.records.judged import quality_of
 from pytest_lem.records.record import Cycle, ExperimentRecord, SummaryRecord
 from pytest_lem.records.search import search_flags, search_record, without_trials
 from pytest_lem.records.spread import spreads
@@ -64,7 +65,6 @@ def experiment_record(
         identity=identity,
         spec=spec_json(experiment, measured[-1] if measured else None),
         provenance=dict(experiment.provenance),
-        quality={},
         gate=None,
         notes=[one.to_json() for one in experiment.notes],
         **found_in(cycles, residue, asked),
@@ -102,6 +102,7 @@ def found_in(
         "cold": "cold_start" in result_flags(everything),
         "cycles": list(everything),
         "summary": summary_records(summary, complete(cycles)),
+        "quality": quality_of(complete(cycles), nulls),
         "extended": extended(complete(cycles), nulls, residue),
         "flags": sorted(flags),
         "nulls": nulls,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_lem.analysis.failures import FAILURES
-from pytest_lem.analysis.metrics import METRICS
+from pytest_lem.analysis.metrics import METRICS, QUALITIES
 from pytest_lem.records.assemble import all_flags, found_in
 from pytest_lem.records.files import write_atomic
 from pytest_lem.records.goodput import GOODPUT
@@ -198,6 +198,7 @@ def _pairs(
     found = (experiment.search if experiment else None) or {}
     for name in ("rate_rps", "failed_rps", "confirmation"):
         yield f"search_{name}", found.get(name)
+    yield from ((name, _mean(experiment, name)) for name in QUALITIES)
 
 
 def _what(

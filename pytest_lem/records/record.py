@@ -5,51 +5,15 @@ The JSON Schema that ships beside this file is made from these models. Times nam
 (`started_at`, ISO 8601 with offset) are labels only. Sizes are in MB of 1e6 bytes.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat
+
+from pytest_lem.records.part import Json, Number
+from pytest_lem.records.part import Part as _Part
+from pytest_lem.records.quality import CycleQuality, Quality
 
 SCHEMA_VERSION = "3.0"
-
-Number = FiniteFloat | None
-Json = dict[str, Any]
-
-
-class _Part(BaseModel):
-    """A part of a record: fixed keys, and groups of others under `x_*`.
-
-    Groups without a schema of their own hold what engines and meters tell; a number
-    that is none (NaN, infinity) is written as null there, since JSON has no word for
-    it.
-    """
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="allow",
-        json_schema_serialization_defaults_required=True,
-        json_schema_extra={
-            "patternProperties": {"^x_": {}},
-            "additionalProperties": False,
-        },
-    )
-
-    @model_validator(mode="after")
-    def _others_are_named(self, info: ValidationInfo) -> "_Part":
-        if (info.context or {}).get("newer"):
-            return self
-        strange = [key for key in self.model_extra or {} if not key.startswith("x_")]
-        if strange:
-            msg = f"unknown key {strange[0]!r}; groups of others are named x_*"
-            raise ValueError(msg)
-        return self
 
 
 class Energy(_Part):
@@ -146,10 +110,10 @@ class IdlePower(_Part):
     duration_s: FiniteFloat
     method: str
     age_s: FiniteFloat
-    per_device: list[Json] = []
+    per_device: list[Json] = Field(default_factory=list)
     system_w: Number = None
     source: Literal["fresh", "cached", "validated"] = "fresh"
-    flags: list[str] = []
+    flags: list[str] = Field(default_factory=list)
 
 
 class Idle(IdlePower):
@@ -164,7 +128,7 @@ class Idle(IdlePower):
     spread_w: Number = None
     after: IdlePower | None = None
     drift_pct: Number = None
-    states: dict[str, IdlePower | None] = {}
+    states: dict[str, IdlePower | None] = Field(default_factory=dict)
 
 
 class WarmupRecord(_Part):
@@ -176,7 +140,7 @@ class WarmupRecord(_Part):
     iterations: int
     duration_s: FiniteFloat
     energy_j: Number
-    durations_s: list[FiniteFloat] = []
+    durations_s: list[FiniteFloat] = Field(default_factory=list)
 
 
 class ErrorRecord(_Part):
@@ -218,6 +182,7 @@ class Cycle(_Part):
     windows: list[Window]
     latency: Json | None = None
     goodput: Json | None = None
+    quality: CycleQuality = CycleQuality()
     metrics: dict[str, Number]
     timing: dict[str, Number]
     machine: Json = Field(default_factory=dict)
@@ -275,12 +240,12 @@ class ExperimentRecord(_Part):
     cycles: list[Cycle]
     summary: dict[str, SummaryRecord]
     extended: dict[str, Json]
-    quality: Json
+    quality: Quality = Quality()
     flags: list[str]
     nulls: dict[str, str]
     gate: Json | None
     excluded: list[Json]
-    notes: list[Json] = []
+    notes: list[Json] = Field(default_factory=list)
     search: Json | None = None
     stopping: Json | None = None
     cold: bool = False
@@ -302,7 +267,7 @@ class Plan(_Part):
     seed_source: Literal["setting", "plan"] = "setting"
     gap_s: FiniteFloat = 0.0
     cycle_gap_s: FiniteFloat = 0.0
-    resumed: list[str] = []
+    resumed: list[str] = Field(default_factory=list)
 
 
 class Session(_Part):

@@ -101,6 +101,8 @@ FLAGS = {
     "module_scope_energy": "energy is that of the whole module, its CPU included",
     "cached_prompts_repeat": "prefix caching is on, and prompts were asked before",
     "residual_memory": "an unloaded engine held more than lem_residual_memory_mb",
+    "synthetic_perplexity": "perplexity of random weights means nothing",
+    "quality_failed": "the perplexity asked for could not be found: see nulls",
     "outputs_not_saved": "--lem-save-outputs, and the texts could not be kept",
     "stamps_not_saved": "--lem-save-stamps, and the times could not be kept",
     "raw_not_saved": "--lem-save-raw, and what processes did could not be kept",

@@ -24,6 +24,7 @@ from pytest_lem.worker.payload import (
     pack_ragged,
     unpack_generation,
     unpack_loaded,
+    unpack_logs,
     unpack_ragged,
     unpack_work,
 )
@@ -242,6 +243,22 @@ class EngineClient:
             read=lambda answer: answer.body["profile"],
         )
         return found
+
+    def log_probabilities(
+        self, rows: Sequence[Sequence[int]]
+    ) -> list[list[float]] | None:
+        """How likely the engine holds each token of rows; None where it does not tell.
+
+        Of each row there is one less than it has tokens.
+        """
+        told: list[list[float | None]] | None = self._ask(
+            "log_probabilities",
+            {},
+            pack_ragged("rows", rows),
+            limit_s=self._limits.generate_s,
+            read=lambda answer: answer.body["told"],
+        )
+        return None if told is None else unpack_logs(told)
 
     def unload(self) -> None:
         """Give the model and its memory back; the worker stays."""

@@ -26,6 +26,7 @@ from pytest_lem.worker.meeting import Meeting
 from pytest_lem.worker.payload import (
     pack_generation,
     pack_loaded,
+    pack_logs,
     pack_ragged,
     unpack_ragged,
 )
@@ -73,6 +74,7 @@ class Crew:
             "generate": self._generate,
             "count_flops": self._count_flops,
             "profile": self._profile,
+            "log_probabilities": self._log_probabilities,
             "unload": self._unload,
         }
 
@@ -174,6 +176,13 @@ class Crew:
             ]
         )
         return {"profile": found[0]}, {}
+
+    def _log_probabilities(self, request: Message) -> Answer:
+        """Of shards all compute it; copies hold the same, so that one is asked."""
+        rows = unpack_ragged("rows", request.arrays)
+        asked = self._ranks[:1] if self._kind == "copies" else self._ranks
+        told, *_ = self._all([partial(one.log_probabilities, rows) for one in asked])
+        return {"told": None if told is None else pack_logs(told)}, {}
 
     def _unload(self, _request: Message) -> Answer:
         self._each(EngineClient.unload)

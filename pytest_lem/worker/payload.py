@@ -6,6 +6,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -38,6 +39,16 @@ def unpack_ragged(name: str, arrays: Arrays) -> list[list[int]]:
         rows.append(numbers[start : start + length])
         start += length
     return rows
+
+
+def pack_logs(rows: Iterable[Iterable[float]]) -> list[list[float | None]]:
+    """Logarithms of each row, None for that of nothing: JSON has no infinity."""
+    return [[one if math.isfinite(one) else None for one in row] for row in rows]
+
+
+def unpack_logs(told: Iterable[Iterable[float | None]]) -> list[list[float]]:
+    """The logarithms as `pack_logs` took them."""
+    return [[-math.inf if one is None else one for one in row] for row in told]
 
 
 def pack_loaded(loaded: Loaded) -> dict[str, Any]:

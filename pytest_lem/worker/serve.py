@@ -26,6 +26,7 @@ from pytest_lem.engines import (
     Generation,
     Profiles,
     Salvages,
+    TellsLikelihood,
 )
 from pytest_lem.engines.chatting import chatted
 from pytest_lem.engines.contract import first_line, judged
@@ -36,6 +37,7 @@ from pytest_lem.worker.failure import failure
 from pytest_lem.worker.payload import (
     pack_generation,
     pack_loaded,
+    pack_logs,
     pack_ragged,
     unpack_ragged,
 )
@@ -89,6 +91,7 @@ class Worker:
             "generate": self._generate,
             "count_flops": self._count_flops,
             "profile": self._profile,
+            "log_probabilities": self._log_probabilities,
             "unload": self._unload,
             "exit": self._exit,
         }
@@ -183,6 +186,12 @@ class Worker:
         batches, options = _prepared(engine, request)
         found = engine.profile(batches, options, Path(request.body["path"]))
         return {"profile": dict(found)}, {}
+
+    def _log_probabilities(self, request: Message) -> Answer:
+        engine, rows = self._ready(), unpack_ragged("rows", request.arrays)
+        if not isinstance(engine, TellsLikelihood):
+            return {"told": None}, {}
+        return {"told": pack_logs(engine.log_probabilities(rows))}, {}
 
     def _unload(self, _request: Message) -> Answer:
         self._ready().unload()

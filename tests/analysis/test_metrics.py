@@ -39,6 +39,7 @@ UNITS = {
     "mfu": {"1"},
     "mbu": {"1"},
     "attainment": {"1"},
+    "perplexity": {"1"},
     "goodput_per_joule": {"request/J"},
 }
 

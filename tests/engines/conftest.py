@@ -44,6 +44,22 @@ def bare(llama):
     return generate
 
 
+@pytest.fixture(scope="session")
+def directly(llama):
+    """Log-probabilities of a row's tokens but the first, by the library alone."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    model = transformers.AutoModelForCausalLM.from_pretrained(llama, dtype="float32")
+
+    def told(row):
+        ids = torch.tensor([row])
+        with torch.inference_mode():
+            logits = model(ids).logits[0, :-1]
+        return torch.log_softmax(logits, -1)[range(len(row) - 1), ids[0, 1:]].tolist()
+
+    return told
+
+
 @pytest.fixture(scope="module")
 def load(llama):
     """Load the tiny model with a section: the engine, and what the load reported."""

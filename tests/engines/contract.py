@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from pytest_lem.engines import Engine
+from pytest_lem.engines import Engine, TellsLikelihood
 from pytest_lem.engines.chatting import chatted
 from pytest_lem.errors import ConfigError, LemError
 
@@ -27,10 +27,12 @@ class EngineContract:
     """An engine of this house, tried with forced work, stamps, and bad requests.
 
     Where sums depend on what is summed at once, as in half precision on a GPU, tokens
-    are not `exact`: those of a batch may be others than those of a prompt alone.
+    are not `exact`: those of a batch may be others than those of a prompt alone, and
+    the logarithms of probabilities are less `near` to those in full precision.
     """
 
     exact = True
+    near = 1e-4
 
     @pytest.fixture
     def begun(self, begin):
@@ -171,6 +173,17 @@ class EngineContract:
             ask(engine, [prompt], **changes)
         assert "\n" not in error.value.message
         assert len(ask(engine, [[1, 2, 3]])["completions"]) == 1
+
+    def test_it_tells_how_likely_tokens_are(self, begun, ask, rows, directly):
+        """As the library itself does of the same weights; passes are none the wiser."""
+        engine, _ = begun
+        prompts = rows(*LENGTHS, 300)
+        before = tokens(ask(engine, prompts[:2]))
+        told = engine.log_probabilities(prompts)
+        assert isinstance(engine, TellsLikelihood)
+        for row, logs in zip(prompts, told, strict=True):
+            assert logs == pytest.approx(directly(row), abs=self.near)
+        assert tokens(ask(engine, prompts[:2])) == before or not self.exact
 
     def test_texts_become_tokens_and_back(self, begun):
         """By the model's own tokenizer, without the special tokens."""

@@ -39,6 +39,15 @@ def test_energy_that_nobody_measured_is_within_no_budget(spent, amount):
     assert estimated[0] == "pass"
 
 
+def test_random_weights_are_within_no_budget_of_quality(spent):
+    """Their perplexity is a number and means nothing; what they cost may be judged."""
+    random = {"flags": ("synthetic_perplexity",)}
+    assert spent("max_perplexity", 1.5, metric="perplexity") == ("pass", [])
+    told = spent("max_perplexity", 1.5, metric="perplexity", **random)
+    assert told == ("inconclusive", ["synthetic_perplexity"])
+    assert spent(f"max_{ENERGY}", 1.5, **random) == ("pass", [])
+
+
 def test_there_is_a_budget_of_every_metric_on_its_worse_side():
     """On both where neither is."""
     assert {

@@ -61,6 +61,26 @@ def test_more_is_better_where_the_metric_says_so(judge, reference):
     assert fast.improved
 
 
+def test_a_worse_perplexity_of_the_same_text_is_a_regression(judge, reference):
+    """It varies by nothing from session to session; another text has another."""
+    limits = [Limit.parse("perplexity:2%")]
+
+    def quality(digest):
+        told = {"value": 9.0, "tokens": 99, "sha256": digest, "duration_s": 1.0}
+        return {"perplexity": {**told, "window_tokens": 512, "stride_tokens": 256}}
+
+    def judged(value, digest="a"):
+        more = {"metric": "perplexity", "quality": quality(digest)}
+        return judge([value] * 2, against=old, limits=limits, **more)
+
+    old = reference(metric="perplexity", quality=quality("a"))
+    assert judged(1.01).verdict == "pass"
+    assert judged(1.2).verdict == "regression"
+    other = judged(1.2, "b")
+    assert other.verdict == "incomparable"
+    assert other.reasons[0].startswith("text ('a', 512, 256)")
+
+
 def test_what_is_beyond_the_limit_and_may_be_noise_is_inconclusive(judge, make_report):
     """A reference that varies by a tenth."""
     old = [make_report([v, v], day=k + 1) for k, v in enumerate([0.9, 1.0, 1.1])]

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from pytest_lem.analysis.metrics import METRICS
+from pytest_lem.analysis.metrics import METRICS, QUALITIES
 from pytest_lem.records.export import (
     CYCLE_COLUMNS,
     columns,
@@ -47,6 +47,7 @@ percentiles_e2e_p95_high_ms percentiles_unsupported
 requests_sent requests_completed requests_timeout requests_token_timeout
 requests_early_stop requests_engine_error requests_cancelled
 search_rate_rps search_failed_rps search_confirmation
+perplexity output_perplexity
 """
 
 ENVIRONMENT = {
@@ -295,12 +296,12 @@ def test_every_column_says_its_unit_or_has_none():
         *("cuda_version", "cpu_governor", "in_container", "effective_batch_size"),
         *("padding_overhead", "kv_cache_hit_rate", "warmup_converged", "flags"),
         *("verdict", "traces_path", "mfu", "mbu", "percentiles_unsupported"),
-        "search_confirmation",
+        *("search_confirmation", *QUALITIES),
     }
     counted = ("attainment", "goodput_attainment", "goodput_steady_attainment")
     bare |= {"goodput_requests", "goodput_good", counted[0], counted[2]}
     bare |= {f"{n}_{e}" for n in counted[1:] for e in ("low", "high")}
-    shares = ("flops", "mfu", "mbu", "attainment")
+    shares = ("flops", "mfu", "mbu", "attainment", *QUALITIES)
     bare |= {f"{n}_ci_{e}" for n in shares for e in ("low", "high")}
     assert {name for name in columns() if not unit.search(name)} == bare
 

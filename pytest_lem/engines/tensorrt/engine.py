@@ -30,6 +30,7 @@ from pytest_lem.engines.tensorrt.arguments import engine_arguments, fields_of, l
 from pytest_lem.engines.tensorrt.drafting import refuse_compiled
 from pytest_lem.engines.tensorrt.effective import effective
 from pytest_lem.engines.tensorrt.failures import generation_failure, load_failure
+from pytest_lem.engines.tensorrt.likelihood import Likelihood
 from pytest_lem.engines.tensorrt.requests import (
     Flight,
     cached_tokens,
@@ -45,7 +46,7 @@ _PACKAGES = ("torch", "transformers", "tensorrt", "flashinfer-python", "triton")
 _SALTS = itertools.count()
 
 
-class TensorrtEngine(Following):
+class TensorrtEngine(Following, Likelihood):
     """A causal language model in TensorRT-LLM, which batches whatever it is given."""
 
     def __init__(self) -> None:

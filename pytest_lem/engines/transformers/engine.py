@@ -33,6 +33,7 @@ from pytest_lem.engines.transformers.generation import (
     section_config,
     stopped_at,
 )
+from pytest_lem.engines.transformers.likelihood import Likelihood
 from pytest_lem.engines.transformers.queued import Queue, Served
 from pytest_lem.engines.transformers.requests import (
     Batch,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 _PACKAGES = ("accelerate", "tokenizers", "safetensors", "huggingface_hub")
 
 
-class TransformersEngine(Salvaging):
+class TransformersEngine(Salvaging, Likelihood):
     """A causal language model on one device, asked for whole batches at a time."""
 
     def __init__(self) -> None:

@@ -21,6 +21,7 @@ from pytest_lem.engines.vllm.adapters import Adapters
 from pytest_lem.engines.vllm.arguments import engine_arguments
 from pytest_lem.engines.vllm.effective import effective
 from pytest_lem.engines.vllm.failures import generation_failure, load_failure
+from pytest_lem.engines.vllm.likelihood import Likelihood
 from pytest_lem.engines.vllm.native import Native, request_times_ms, spare
 from pytest_lem.engines.vllm.on_cpus import refuse_on_cpus
 from pytest_lem.engines.vllm.requests import (
@@ -53,7 +54,7 @@ from pytest_lem.errors import (
 _PACKAGES = ("transformers", "tokenizers", "safetensors", "flashinfer-python", "triton")
 
 
-class VllmEngine(Following):
+class VllmEngine(Following, Likelihood):
     """A causal language model in vLLM, which batches whatever it is given."""
 
     def __init__(self) -> None:

@@ -10,6 +10,7 @@ from pytest_lem.front.options.ini import INI_OPTIONS
 from pytest_lem.front.options.meters import METERS_OPTIONS
 from pytest_lem.front.options.passes import PASSES_OPTIONS
 from pytest_lem.front.options.plan import PLAN_OPTIONS
+from pytest_lem.front.options.quality import QUALITY_OPTIONS
 from pytest_lem.front.options.results import RESULTS_OPTIONS
 from pytest_lem.front.options.schedule import SCHEDULE_OPTIONS
 from pytest_lem.front.options.statistics import STATISTICS_OPTIONS
@@ -24,6 +25,7 @@ OPTIONS: tuple[Option, ...] = (
     *SCHEDULE_OPTIONS,
     *METERS_OPTIONS,
     *PASSES_OPTIONS,
+    *QUALITY_OPTIONS,
     *WHERE_OPTIONS,
     *RESULTS_OPTIONS,
     *PLAN_OPTIONS,

@@ -18,8 +18,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
+from pytest_lem.analysis.metrics import QUALITIES
 from pytest_lem.records.files import write_atomic
-from pytest_lem.records.record import SCHEMA_VERSION, Cycle, Number, Record, Tokens
+from pytest_lem.records.part import Number
+from pytest_lem.records.record import SCHEMA_VERSION, Cycle, Record, Tokens
 from pytest_lem.records.record import Version as _Version
 from pytest_lem.records.stamps import Stamped, write_stamps
 
@@ -34,6 +36,7 @@ OF_RUN = (
     "load_energy_j",
     "warmup_duration_s",
     "memory_model_mb",
+    *QUALITIES,
 )
 
 

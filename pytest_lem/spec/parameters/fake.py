@@ -2,9 +2,15 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+)
 
-Step = Literal["load", "generate", "unload"]
+Step = Literal["load", "generate", "tell", "unload"]
 Fault = Literal["none", "stall", "error", "stop", "cancel", "break"]
 
 
@@ -31,3 +37,4 @@ class FakeParameters(BaseModel):
     spawn_child: bool | None = None
     print_noise: bool | None = None
     prefix_caching: Literal["on", "emptied", "off"] | None = None
+    perplexity: PositiveFloat | None = None
