@@ -12,7 +12,7 @@ from pytest_lem.analysis.metrics import METRICS, QUALITIES
 from pytest_lem.records.assemble import all_flags, found_in
 from pytest_lem.records.files import write_atomic
 from pytest_lem.records.goodput import GOODPUT
-from pytest_lem.records.joining import traces_of
+from pytest_lem.records.joining import traces_of_experiment
 from pytest_lem.records.percentiles import NAMES, interval_names
 from pytest_lem.records.record import Cycle, ExperimentRecord, Record, read
 
@@ -152,10 +152,8 @@ def _trace(record: Record | None, experiment: ExperimentRecord | None) -> str | 
     """The readings of the process that measured an experiment, if they were kept."""
     if record is None or experiment is None:
         return None
-    for one in traces_of(record):
-        if experiment.id in one.get("experiments", [experiment.id]):
-            return str(one["trace_path"])
-    return None
+    files = traces_of_experiment(record, experiment.id)
+    return None if files is None else str(files["trace_path"])
 
 
 def _pairs(

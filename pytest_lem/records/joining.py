@@ -58,3 +58,11 @@ def traces_of(record: Record) -> list[dict[str, Any]]:
     """The files that its processes wrote, of each process once."""
     files = record.timeseries
     return [] if files is None else [files, *files.get("more", [])]
+
+
+def traces_of_experiment(record: Record, experiment_id: str) -> dict[str, Any] | None:
+    """The files of the process that measured an experiment, if they were kept."""
+    for one in traces_of(record):
+        if experiment_id in one.get("experiments", [experiment_id]):
+            return one
+    return None

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.gate.side import Side, asked, is_energy, sides
+from pytest_lem.records.joining import traces_of_experiment
 from pytest_lem.records.record import Record
 from pytest_lem.report.html.words import short
 from pytest_lem.report.table import short_names
@@ -63,7 +64,8 @@ class Shown:
     """One experiment of one session.
 
     `anchor` is what links to it end with. `parameters` are those that were asked for,
-    by the names that users write. `nulls` say why a metric has no number.
+    by the names that users write. `nulls` say why a metric has no number. `traces`
+    names the files of its meters' readings, relative to `folder`.
     """
 
     anchor: str
@@ -91,6 +93,7 @@ class Shown:
     synthetic_weights: bool
     side: Side
     folder: Path | None
+    traces: Mapping[str, Any] | None
 
     def has(self, metric: str) -> bool:
         """Whether there is a number."""
@@ -103,17 +106,17 @@ def experiments(sources: Sequence[Source]) -> list[Shown]:
     One that is in several reports is shown once.
     """
     ordered = sorted(sources, key=lambda one: _began(one.record.session.started_at))
-    told: dict[tuple[str, str, str], tuple[Side, str, Path | None]] = {}
+    told: dict[tuple[str, str, str], tuple[Side, str, Source]] = {}
     for source in ordered:
         names = short_names(source.record)
         for side in sides(source.record):
             session = side.session
             key = (session.id, session.started_at, side.experiment.id)
-            told[key] = (side, names[side.experiment.id], source.folder)
+            told[key] = (side, names[side.experiment.id], source)
     anchors = _anchors([side.experiment.identity for side, _, _ in told.values()])
     return [
-        _shown(side, name, folder, anchor)
-        for (side, name, folder), anchor in zip(told.values(), anchors, strict=True)
+        _shown(side, name, source, anchor)
+        for (side, name, source), anchor in zip(told.values(), anchors, strict=True)
     ]
 
 
@@ -168,7 +171,7 @@ def _anchors(identities: Sequence[str]) -> list[str]:
     return found
 
 
-def _shown(side: Side, name: str, folder: Path | None, anchor: str) -> Shown:
+def _shown(side: Side, name: str, source: Source, anchor: str) -> Shown:
     one = side.experiment
     last = one.cycles[-1] if one.cycles else None
     model = one.spec.get("model") or {}
@@ -201,7 +204,8 @@ def _shown(side: Side, name: str, folder: Path | None, anchor: str) -> Shown:
         synthetic=one.synthetic,
         synthetic_weights=one.synthetic_weights,
         side=side,
-        folder=folder,
+        folder=source.folder,
+        traces=traces_of_experiment(source.record, one.id),
     )
 
 

@@ -42,17 +42,29 @@
     return made;
   }
 
+  function table(told) {
+    const made = lem.element("div", null, { class: "scroll", tabindex: "0", role: "region", "aria-label": told.told });
+    made.append(lem.table(told.columns, told.rows, told.told));
+    return made;
+  }
+
+  // A long table, which is made when somebody opens it.
+  function folded(told) {
+    const made = lem.element("details");
+    made.append(lem.element("summary", `${told.told}: ${told.rows.length} rows`));
+    made.addEventListener("toggle", () => {
+      if (!made.querySelector("table")) made.append(table(told));
+    });
+    return made;
+  }
+
   function section(told) {
     const made = lem.element("section", null, { "aria-label": told.title });
     made.append(lem.element("h3", told.title));
     if (told.told) made.append(lem.element("p", told.told, { class: "hint" }));
     if (told.missing) made.append(lem.element("p", told.missing, { class: "hint" }));
     if (told.facts.length) made.append(facts(told.facts));
-    for (const one of told.tables) {
-      const scroll = lem.element("div", null, { class: "scroll", tabindex: "0", role: "region", "aria-label": one.told || told.title });
-      scroll.append(lem.table(one.columns, one.rows, one.told));
-      made.append(scroll);
-    }
+    made.append(...told.tables.map((one) => (one.folded ? folded(one) : table(one))));
     const charts = told.charts.map((chart) => [figure(chart), chart]);
     made.append(...charts.map(([place]) => place));
     return [made, charts.filter(([, chart]) => !chart.missing)];

@@ -1,0 +1,1 @@
+"""What is told of one experiment, a section of its details by each module."""
