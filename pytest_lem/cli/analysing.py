@@ -99,6 +99,33 @@ def sensitivity(
     told(rows, sensitivity.lines(found, width()), csv_file, as_json=as_json)
 
 
+@app.command()
+@chosen_by_options
+def correlate(
+    reports: Reports = None,
+    *,
+    metrics: Metrics = None,
+    pooled: Annotated[
+        bool, typer.Option("--pooled", help="All backends together, with a warning.")
+    ] = False,
+    wanted: Wanted,
+    store: Where = DEFAULT_STORE,
+    as_json: AsJson = False,
+    csv_file: CsvFile = None,
+) -> None:
+    """Tell which settings a metric rises or falls with, apart by backend."""
+    from pytest_lem.report import correlation
+
+    names, by = _names(metrics), None if pooled else "backend"
+    records = records_of(reports, wanted, store)
+    found = correlation.correlate(records, names, by)
+    warning = correlation.pooled(records) if pooled else None
+    if warning:
+        typer.echo(warning, err=True)
+    lines = correlation.lines(found, width())
+    told([one.to_json() for one in found], lines, csv_file, as_json=as_json)
+
+
 def _names(metrics: str | None) -> Sequence[str]:
     """Those of --metrics, else the headlines; ends the command where one is none."""
     from pytest_lem.report.results import check_metrics

@@ -53,11 +53,15 @@ def grouped(there: Iterable[Side], by: str | None) -> dict[str | None, list[Side
     return found
 
 
-def guesses(told: Iterable[tuple[Side, str]]) -> Iterator[str]:
+def guesses(told: Iterable[tuple[Side, str]]) -> list[str]:
     """A line where values are of what nothing measured."""
-    words = {guess(side.experiment.flags, metric) for side, metric in told} - {None}
-    if words:
-        yield f"~ {', '.join(sorted(map(str, words)))}: nothing measured these values"
+    words = {guess(side.experiment.flags, metric) for side, metric in told}
+    return unmeasured(sorted(one for one in words if one))
+
+
+def unmeasured(words: Sequence[str]) -> list[str]:
+    """What `~` means in a table of values that are estimated, replayed or synthetic."""
+    return [f"~ {', '.join(words)}: nothing measured these values"] if words else []
 
 
 def level(value: Any) -> str:

@@ -154,3 +154,46 @@ def test_shares_of_all_metrics_stand_in_a_heatmap(report):
     column = found.metrics.index("energy_per_output_token_j")
     assert {len(row) for row in found.shares} == {len(found.metrics)}
     assert sum(row[column] for row in found.shares) == pytest.approx(1, abs=0.05)
+
+
+def test_what_a_metric_falls_with_is_told_and_what_is_left_out(report):
+    """Energy of a token falls with the batch; four experiments are few for any p."""
+    status, output, errors = lem("correlate", report, "--metrics=tokens_per_joule")
+    assert (status, errors) == (0, "")
+    rows = [one.split() for one in output.splitlines() if one.startswith(" ")]
+    assert rows[2][:5] == ["batch_size", "fake", "tokens_per_joule", "4", "~+0.89"]
+    assert "left out, the same in all experiments: backend, model, " in output
+    _, output, _ = lem("correlate", report, "--metrics=ttft_p50_ms", "--json")
+    found = [json.loads(line) for line in output.splitlines()]
+    told = {one["setting"]: one for one in found if one["metric"]}
+    assert set(told) == {"batch_size", "output_tokens"}
+    assert told["batch_size"]["rho"] is None
+    assert told["batch_size"]["reason"] == "0 experiments have both, and it takes 4"
+
+
+def test_backends_are_kept_apart_and_pooled_with_a_warning(report):
+    """Words have no order but those of precision; an experiment counts once."""
+    whole = json.loads(report.read_bytes())
+    ways = [("fake", "float32"), ("fake", "float16"), ("double", "bfloat16")]
+    whole["experiments"] *= 3
+    text = json.dumps(whole)
+    whole = json.loads(text)
+    for k, one in enumerate(whole["experiments"]):
+        backend, precision = ways[k // 4]
+        one["identity"] = f"{one['identity'][:-1]}{k // 4}"
+        one["spec"].update(backend=backend, engine={"mode": "ab"[k % 2]})
+        one["spec"]["model"]["precision"] = precision
+    whole["experiments"] += json.loads(text)["experiments"][:4]
+    whole["experiments"][-4:] = whole["experiments"][:4]
+    report.write_text(json.dumps(whole))
+    status, output, errors = lem("correlate", report, "--metrics=edp_js", "--json")
+    found = [json.loads(line) for line in output.splitlines()]
+    told = {(one["group"], one["setting"]): one for one in found}
+    assert (status, errors) == (0, "")
+    assert told["fake", "precision"]["n"] == told["fake", "batch_size"]["n"] == 8
+    assert told["fake", "precision"]["rho"] == pytest.approx(0, abs=1e-9)
+    assert told["double", "batch_size"]["n"] == 4
+    assert told["fake", "fake.mode"]["reason"].startswith("names have no order")
+    _, output, errors = lem("correlate", report, "--metrics=edp_js", "--pooled")
+    assert errors.startswith("double, fake are pooled: ")
+    assert " 12 " in output
