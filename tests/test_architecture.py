@@ -31,6 +31,7 @@ ROOMS = (
     ("report",),
     ("schedule",),
     ("rounds",),
+    ("web",),
     ("front", "plugin", "hookspecs"),
     ("cli",),
 )

@@ -46,7 +46,7 @@ EXTRAS = {
     "tensorrt": {"tensorrt-llm"},
     "transformers": {"accelerate", "peft", "torch", "transformers"},
     "vllm": {"vllm"},
-    "web": {"fastapi", "uvicorn"},
+    "web": {"fastapi", "jinja2", "plotly", "uvicorn"},
     "zeus": {"zeus"},
 }
 

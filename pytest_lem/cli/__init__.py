@@ -14,6 +14,7 @@ from pytest_lem.cli import (
     reports,
     results,
     scheduling,
+    serving,
     settings,
     turns,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "reports",
     "results",
     "scheduling",
+    "serving",
     "settings",
     "turns",
 ]

@@ -52,6 +52,11 @@ _CHOICES = {
     "backend": "Records of this backend.",
     "model": "Records of this model.",
     "label": "Records with this label.",
+    "session": "Of the session of this name.",
+    "gpu": "Measured on this GPU.",
+    "verdict": "Judged so: pass, regression, inconclusive, ...",
+    "flag": "Flagged so.",
+    "text": "Words of the experiment, model, backend or session.",
     "since": "Begun on this day or later, 2026-01-31[T12:00].",
     "until": "Begun on this day or before.",
 }

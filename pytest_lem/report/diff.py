@@ -43,12 +43,13 @@ class Diff:
 
 def diff(first: Record, second: Record) -> list[Diff]:
     """Each experiment of the first report with itself in the second."""
-    return [
-        Diff(first=a, second=b, ratios=dict(_ratios(a, b)), apart=apart(a, b))
-        for a in sides(first)
-        for b in sides(second)
-        if same(a, b)
-    ]
+    return [between(a, b) for a in sides(first) for b in sides(second) if same(a, b)]
+
+
+def between(first: Side, second: Side, metrics: Sequence[str] = HEADLINES) -> Diff:
+    """Two experiments, whatever they have in common."""
+    ratios = dict(_ratios(first, second, metrics))
+    return Diff(first=first, second=second, ratios=ratios, apart=apart(first, second))
 
 
 def lines(found: Diff) -> Iterator[str]:
@@ -64,8 +65,8 @@ def lines(found: Diff) -> Iterator[str]:
         yield "  nothing else differs that the reports know of"
 
 
-def _ratios(a: Side, b: Side) -> Iterator[tuple[str, Ratio]]:
-    for name in HEADLINES:
+def _ratios(a: Side, b: Side, metrics: Sequence[str]) -> Iterator[tuple[str, Ratio]]:
+    for name in metrics:
         mine, its = a.values(name), b.values(name)
         if mine and its:
             yield name, ratio(mine, its)

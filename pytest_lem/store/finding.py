@@ -1,49 +1,42 @@
 """Finding records in a store."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, func, literal, or_, select
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.store.rows import utc
-from pytest_lem.store.tables import (
-    environments,
-    labels,
-    metrics,
-    records,
-    sessions,
-)
+from pytest_lem.store.tables import labels, metrics, records, sessions
 from pytest_lem.store.wanted import Found, Labelled, Value, Wanted
 
 # Parameters of one statement; SQLite takes 32766.
 _AT_ONCE = 500
+_HEX = re.compile(r"[0-9a-f]{1,16}")
+_TOLD = (
+    *(records.c[one] for one in ("id", "key", "experiment_id", "identity")),
+    *(records.c[one] for one in ("backend", "model", "precision")),
+    *(records.c[one] for one in ("engine_version", "gpu", "started_at", "cycles")),
+    *(records.c[one] for one in ("synthetic", "flags", "verdict")),
+    sessions.c.name.label("session"),
+    sessions.c.status,
+)
 
 
 def find(connection: Connection, wanted: Wanted, names: Sequence[str]) -> list[Found]:
     """The records, newest first, with the metrics of these names."""
-    told = [
-        *(records.c[one] for one in ("id", "key", "experiment_id", "identity")),
-        *(records.c[one] for one in ("backend", "model", "precision")),
-        *(records.c[one] for one in ("engine_version", "started_at", "cycles")),
-        *(records.c[one] for one in ("synthetic", "flags", "verdict")),
-        sessions.c.name.label("session"),
-        sessions.c.status,
-        environments.c.gpu,
-    ]
-    rows = connection.execute(narrowed(select(*told), wanted)).mappings().all()
-    ids = [row["id"] for row in rows]
-    named, known = _labels(connection, ids), _metrics(connection, ids, names)
-    return [
-        Found(
-            **{k: v for k, v in row.items() if k not in ("id", "flags")},
-            flags=tuple(row["flags"].split()),
-            labels=tuple(named.get(row["id"], ())),
-            metrics=known.get(row["id"], {}),
-        )
-        for row in rows
-    ]
+    return [*_found(connection, narrowed(select(*_TOLD), wanted), names).values()]
+
+
+def found_by_id(
+    connection: Connection, ids: Sequence[int], names: Sequence[str]
+) -> list[Found]:
+    """The records of these numbers, in their order."""
+    query = select(*_TOLD).select_from(records.join(sessions))
+    found = _found(connection, query.where(records.c.id.in_(ids)), names)
+    return [found[one] for one in ids]
 
 
 def narrowed(query: Select[Any], wanted: Wanted) -> Select[Any]:
@@ -51,9 +44,7 @@ def narrowed(query: Select[Any], wanted: Wanted) -> Select[Any]:
 
     Raises ConfigError for what is no date.
     """
-    query = query.select_from(records.join(sessions).join(environments))
-    for condition in _conditions(wanted):
-        query = query.where(condition)
+    query = query.select_from(records.join(sessions)).where(*conditions(wanted))
     newest = (records.c.started_at.desc(), records.c.id.desc())
     return query.order_by(*newest).limit(wanted.limit)
 
@@ -76,24 +67,51 @@ def parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield values[k : k + _AT_ONCE]
 
 
-def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+def conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    """What holds of records that are wanted; raises ConfigError for what is no date."""
     if wanted.keys:
         yield or_(*(_begins(records.c.key, one) for one in wanted.keys))
     if wanted.identity is not None:
         yield _begins(records.c.identity, wanted.identity)
-    if wanted.experiment is not None:
-        yield records.c.experiment_id == wanted.experiment
-    if wanted.backend is not None:
-        yield records.c.backend == wanted.backend
-    if wanted.model is not None:
-        yield records.c.model == wanted.model
-    if wanted.label is not None:
-        named = select(labels.c.record_id).where(labels.c.label == wanted.label)
-        yield records.c.id.in_(named)
+    for column in ("experiment_id", "backend", "model", "gpu", "verdict"):
+        value = getattr(wanted, column.removesuffix("_id"))
+        if value is not None:
+            yield records.c[column] == value
+    if wanted.flag is not None:
+        flags = literal(" ").concat(records.c.flags).concat(" ")
+        yield flags.contains(f" {wanted.flag} ", autoescape=True)
+    yield from (_holds(word) for word in (wanted.text or "").split())
+    yield from _belonging(wanted)
     if wanted.since is not None:
         yield records.c.started_at >= _moment(wanted.since, time.min)
     if wanted.until is not None:
         yield records.c.started_at <= _moment(wanted.until, time.max)
+
+
+def _belonging(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    """To what has a table of its own."""
+    if wanted.label is not None:
+        named = select(labels.c.record_id).where(labels.c.label == wanted.label)
+        yield records.c.id.in_(named)
+    if wanted.session is not None:
+        named = select(sessions.c.id).where(sessions.c.name == wanted.session)
+        yield records.c.session_id.in_(named)
+
+
+def _holds(word: str) -> ColumnElement[bool]:
+    """Whether a word stands in what a record is called, whatever the case."""
+    word = word.lower()
+
+    def told(column: ColumnElement[str]) -> ColumnElement[bool]:
+        return func.lower(column).contains(word, autoescape=True)
+
+    names = [records.c[one] for one in ("experiment_id", "model", "backend")]
+    digits = [records.c[one] for one in ("key", "identity")]
+    return or_(
+        *(told(one) for one in names),
+        *(_begins(one, word) for one in digits if _HEX.fullmatch(word)),
+        records.c.session_id.in_(select(sessions.c.id).where(told(sessions.c.name))),
+    )
 
 
 def _begins(column: ColumnElement[str], digits: str) -> ColumnElement[bool]:
@@ -114,6 +132,24 @@ def _moment(text: str, of_day: time) -> str:
         raise ConfigError(
             f"{text!r} is no date: write 2026-01-31 or 2026-01-31T12:00"
         ) from None
+
+
+def _found(
+    connection: Connection, query: Select[Any], names: Sequence[str]
+) -> dict[int, Found]:
+    """By their numbers, in the query's order."""
+    rows = connection.execute(query).mappings().all()
+    ids = [row["id"] for row in rows]
+    named, known = _labels(connection, ids), _metrics(connection, ids, names)
+    return {
+        row["id"]: Found(
+            **{k: v for k, v in row.items() if k not in ("id", "flags")},
+            flags=tuple(row["flags"].split()),
+            labels=tuple(named.get(row["id"], ())),
+            metrics=known.get(row["id"], {}),
+        )
+        for row in rows
+    }
 
 
 def _labels(connection: Connection, ids: Sequence[int]) -> dict[int, list[str]]:

@@ -18,6 +18,7 @@ class ExperimentRows:
     """One experiment's rows; `files` has the bulky arrays of its cycles by hash."""
 
     record: Row
+    document: str
     metrics: list[Row]
     cycles: list[Row]
     windows: list[Row]
@@ -44,11 +45,9 @@ def key_of(session: Mapping[str, Any], experiment_id: str) -> str:
 def environment_row(environment: Mapping[str, Any]) -> Row:
     """The row of an environment, known by its content."""
     document = as_json(environment)
-    gpus = environment.get("gpu") or [{}]
     return {
         "sha256": digest(document.encode()),
-        "gpu": gpus[0].get("name"),
-        "driver_version": gpus[0].get("driver_version"),
+        "driver_version": _gpu(environment).get("driver_version"),
         "document": document,
     }
 
@@ -67,9 +66,10 @@ def session_row(report: Mapping[str, Any]) -> Row:
 
 
 def experiment_rows(
-    session: Mapping[str, Any], experiment: dict[str, Any]
+    report: Mapping[str, Any], experiment: dict[str, Any]
 ) -> ExperimentRows:
-    """The rows of an experiment, whose JSON is taken to pieces."""
+    """The rows of an experiment of a report; its JSON is taken to pieces."""
+    session = report["session"]
     content = digest(as_json(experiment).encode())
     cycles = experiment.pop("cycles")
     done = [one for one in cycles if one["status"] == "complete"]
@@ -82,23 +82,30 @@ def experiment_rows(
         "model": (spec.get("model") or {}).get("name"),
         "precision": (spec.get("model") or {}).get("precision"),
         "engine_version": (last.get("engine") or {}).get("version"),
+        "gpu": _gpu(report["environment"]).get("name"),
         "started_at": utc((cycles[0] if cycles else session)["started_at"]),
         "cycles": len(done),
         "synthetic": experiment["synthetic"],
         "flags": " ".join(experiment["flags"]),
         "verdict": (experiment["gate"] or {}).get("verdict"),
         "sha256": content,
-        "document": as_json(experiment),
     }
     files: dict[str, bytes] = {}
     rows = [_cycle(k, one, files) for k, one in enumerate(cycles)]
     return ExperimentRows(
         record=record,
+        document=as_json(experiment),
         metrics=[_metric(name, one) for name, one in experiment["summary"].items()],
         cycles=[cycle for cycle, _ in rows],
         windows=[window for _, windows in rows for window in windows],
         files=files,
     )
+
+
+def _gpu(environment: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Facts of the first GPU; none where there is none."""
+    found: list[Mapping[str, Any]] = environment.get("gpu") or [{}]
+    return found[0]
 
 
 def _metric(name: str, one: Mapping[str, Any]) -> Row:

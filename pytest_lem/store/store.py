@@ -11,6 +11,7 @@ from pytest_lem.records.record import Record
 from pytest_lem.store.arrays import Arrays, Folder, Table
 from pytest_lem.store.database import connect, told, writing
 from pytest_lem.store.finding import find, labelled, narrowed, parts
+from pytest_lem.store.listing import choices, page
 from pytest_lem.store.migrations import bring_up
 from pytest_lem.store.place import Place
 from pytest_lem.store.rows import (
@@ -24,6 +25,7 @@ from pytest_lem.store.rows import (
 )
 from pytest_lem.store.tables import (
     cycles,
+    documents,
     environments,
     labels,
     metrics,
@@ -31,7 +33,7 @@ from pytest_lem.store.tables import (
     sessions,
     windows,
 )
-from pytest_lem.store.wanted import Found, Labelled, Wanted
+from pytest_lem.store.wanted import Choices, Found, Labelled, Page, Wanted
 
 
 @dataclass(slots=True)
@@ -75,7 +77,7 @@ class Store:
         environment = environment_row(report["environment"])
         with told(self.place):
             for position, experiment in enumerate(report["experiments"]):
-                rows = experiment_rows(report["session"], experiment)
+                rows = experiment_rows(report, experiment)
                 with writing(self._engine) as connection:
                     owner = _session(connection, session, environment)
                     stale = self._put(connection, owner, position, rows, tally)
@@ -89,6 +91,27 @@ class Store:
         """The records, newest first, with metrics of these names."""
         with told(self.place), self._engine.connect() as connection:
             return find(connection, wanted, metrics)
+
+    def page(
+        self,
+        wanted: Wanted,
+        metrics: Sequence[str] = (),
+        *,
+        sort: str = "-started_at",
+        after: str | None = None,
+    ) -> Page:
+        """Some of the records in an order, `wanted.limit` of them at most.
+
+        `sort` is `started_at`, `experiment_id` or a metric, which only those that have
+        it are sorted by; the largest come first after a minus. Raises ConfigError.
+        """
+        with told(self.place), self._engine.connect() as connection:
+            return page(connection, wanted, metrics, sort=sort, after=after)
+
+    def choices(self) -> Choices:
+        """What records can be chosen by."""
+        with told(self.place), self._engine.connect() as connection:
+            return choices(connection)
 
     def labels(self) -> list[Labelled]:
         """All labels, with how many sessions and records have each."""
@@ -156,7 +179,7 @@ class Store:
                 return stale
             tally.replaced += 1
             stale = _files(connection, [there.id])
-            for table in (metrics, windows, cycles):
+            for table in (documents, metrics, windows, cycles):
                 connection.execute(delete(table).where(table.c.record_id == there.id))
             id_ = there.id
         else:
@@ -165,6 +188,7 @@ class Store:
         for name, content in rows.files.items():
             self._arrays.keep(connection, name, content)
         for table, some in (
+            (documents, [{"document": rows.document}]),
             (metrics, rows.metrics),
             (cycles, rows.cycles),
             (windows, rows.windows),
@@ -182,8 +206,9 @@ class Store:
         told_of = connection.execute(query.where(sessions.c.id == session)).one()
         found: list[Any] = []
         for some in parts(ids):
-            query = select(records.c.id, records.c.document, records.c.position)
-            found += connection.execute(query.where(records.c.id.in_(some))).all()
+            whole = select(records.c.id, documents.c.document, records.c.position)
+            whole = whole.select_from(records.join(documents))
+            found += connection.execute(whole.where(records.c.id.in_(some))).all()
         found.sort(key=lambda one: (one.position, one.id))
         experiments = [self._experiment(connection, one) for one in found]
         return record_of(told_of[0], told_of[1], experiments)

@@ -28,7 +28,6 @@ environments = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("sha256", String(64), nullable=False, unique=True),
-    Column("gpu", Text),
     Column("driver_version", Text),
     Column("document", Text, nullable=False),
 )
@@ -66,16 +65,30 @@ records = Table(
     Column("model", Text),
     Column("precision", Text),
     Column("engine_version", Text),
+    Column("gpu", Text),
     Column("started_at", String(24), nullable=False),
     Column("cycles", Integer, nullable=False),
     Column("synthetic", Boolean, nullable=False),
     Column("flags", Text, nullable=False),
     Column("verdict", Text),
     Column("sha256", String(64), nullable=False),
-    Column("document", Text, nullable=False),
     Index("ix_lem_records_identity", "identity", "started_at"),
     Index("ix_lem_records_model", "model", "started_at"),
-    Index("ix_lem_records_started_at", "started_at"),
+    Index("ix_lem_records_backend", "backend", "started_at"),
+    Index("ix_lem_records_gpu", "gpu", "started_at"),
+    Index("ix_lem_records_verdict", "verdict", "started_at"),
+    Index("ix_lem_records_experiment_id", "experiment_id", "started_at"),
+    Index("ix_lem_records_started_at", "started_at", "id"),
+)
+
+# Apart, so that records stay narrow: thousands of them are looked through at once.
+documents = Table(
+    "lem_documents",
+    metadata,
+    Column(
+        "record_id", ForeignKey("lem_records.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("document", Text, nullable=False),
 )
 
 metrics = Table(
@@ -89,6 +102,7 @@ metrics = Table(
     Column("ci_low", Float(53)),
     Column("ci_high", Float(53)),
     Column("n", Integer, nullable=False),
+    Index("ix_lem_metrics_value", "metric", "value", "record_id"),
 )
 
 cycles = Table(

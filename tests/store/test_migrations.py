@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Column, Integer, insert, select, text
+from sqlalchemy import Column, Integer, MetaData, insert, select, text
 
 from pytest_lem.errors import StoreError
 from pytest_lem.store import migrations
@@ -13,7 +13,7 @@ from pytest_lem.store.database import connect, writing
 from pytest_lem.store.place import parse_place
 from pytest_lem.store.tables import metadata, version
 from pytest_lem.store.wanted import Wanted
-from tests.store.making import report
+from tests.store.making import cycle, report
 
 
 def test_the_tables_that_are_made_are_those_that_are_queried(store):
@@ -38,8 +38,37 @@ def test_an_older_store_is_brought_up_to_date_with_all_that_is_in_it(
         store = open_there(where, create=False)
         assert list(store.reports(Wanted())) == [report()]
         with store._engine.connect() as connection:
-            assert connection.execute(select(version.c.version)).all() == [(2,)]
+            assert connection.execute(select(version.c.version)).all() == [(3,)]
             assert connection.execute(text("SELECT later FROM lem_records")).all()
+
+
+def test_records_of_the_first_version_are_read_and_found(
+    where, open_there, tmp_path, monkeypatch
+):
+    """Their documents and GPUs, which lay elsewhere then."""
+    new = open_there(str(tmp_path / "new.db"))
+    new.put(report(cycles=[cycle(0)]))
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "STEPS", migrations.STEPS[:1])
+        old = open_there(where)
+    tables = MetaData()
+    tables.reflect(old._engine)
+    with new._engine.connect() as source, writing(old._engine) as connection:
+        rows = {
+            table.name: [dict(row) for row in source.execute(select(table)).mappings()]
+            for table in metadata.sorted_tables
+        }
+        (record,), (document,) = rows["lem_records"], rows.pop("lem_documents")
+        rows["lem_environments"][0]["gpu"] = record.pop("gpu")
+        record["document"] = document["document"]
+        for table in tables.sorted_tables:
+            if rows[table.name] and table.name != version.name:
+                connection.execute(insert(table), rows[table.name])
+    store = open_there(where, create=False)
+    assert list(store.reports(Wanted(gpu="GPU X"))) == [report(cycles=[cycle(0)])]
+    with store._engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, metadata) == []
 
 
 def test_a_step_that_fails_changes_nothing(where, open_there, monkeypatch):
@@ -66,7 +95,7 @@ def test_a_newer_store_is_refused_with_both_versions(sqlite, open_there):
     store = open_there(sqlite)
     with writing(store._engine) as connection:
         connection.execute(version.update().values(version=99))
-    with pytest.raises(StoreError, match=r"version 99 of the tables, .* knows 1: "):
+    with pytest.raises(StoreError, match=r"version 99 of the tables, .* knows 2: "):
         open_there(sqlite)
 
 

@@ -13,10 +13,10 @@ from sqlalchemy import Connection, Engine, delete, insert, inspect, select
 
 from pytest_lem.errors import StoreError
 from pytest_lem.store.database import writing
-from pytest_lem.store.migrations import first
+from pytest_lem.store.migrations import first, second
 from pytest_lem.store.tables import version
 
-STEPS: tuple[Callable[[Operations], None], ...] = (first.upgrade,)
+STEPS: tuple[Callable[[Operations], None], ...] = (first.upgrade, second.upgrade)
 
 
 def bring_up(engine: Engine, name: str, *, create: bool) -> None:

@@ -1,0 +1,1 @@
+"""A viewer of a store in the browser, which reads and never writes; extra `web`."""
