@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pytest_lem.analysis.metrics import HEADLINES, METRICS
+from pytest_lem.analysis.metrics import HEADLINES
 from pytest_lem.records.files import write_atomic
 from pytest_lem.records.record import Record
 from pytest_lem.report.html import assets
@@ -15,7 +15,7 @@ from pytest_lem.report.html.details import details
 from pytest_lem.report.html.overview import overview
 from pytest_lem.report.html.table import columns, facets, row, values
 from pytest_lem.report.html.view import Shown, Source, experiments
-from pytest_lem.report.html.words import half_width, number, short, title
+from pytest_lem.report.html.words import half_width, number, several, short
 
 TITLE = "What inference cost"
 
@@ -29,8 +29,8 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"short": short, "number": number, "metric": title}
-    found.globals |= {"half_width": half_width, "METRICS": METRICS}
+    found.filters |= {"short": short, "number": number}
+    found.globals |= {"half_width": half_width, "several": several}
     return found
 
 

@@ -11,20 +11,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pytest_lem.analysis.metrics import METRICS
-from pytest_lem.gate.side import Side, asked, is_energy, sides
+from pytest_lem.gate.side import Side, sides
 from pytest_lem.records.joining import traces_of_experiment
 from pytest_lem.records.record import Record
+from pytest_lem.report.factors import factors, level
 from pytest_lem.report.html.words import short
+from pytest_lem.report.services.figures import guess
 from pytest_lem.report.table import short_names
 
-Kind = Literal["measured", "estimated", "replayed", "synthetic"]
+Kind = str
+"""What a number rests on: `measured`, or what it was instead."""
 
 _ANCHOR = re.compile(r"[0-9A-Za-z_-]{1,64}")
-_GUESSED: Mapping[str, Kind] = {
-    "synthetic_energy": "synthetic",
-    "replayed_energy": "replayed",
-    "estimated_energy": "estimated",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +97,15 @@ class Shown:
         """Whether there is a number."""
         return metric in self.numbers
 
+    def kind(self, metric: str) -> Kind:
+        """What its number rests on; there has to be one."""
+        return self.numbers[metric].kind
+
+    def bound(self, metric: str, word: str) -> float | None:
+        """The limit or the budget of a metric, where there is one."""
+        told = (one for one in self.bounds if (one.metric, one.word) == (metric, word))
+        return next((one.value for one in told), None)
+
 
 def experiments(sources: Sequence[Source]) -> list[Shown]:
     """All experiments of the reports, by the time at which their sessions began.
@@ -126,13 +133,14 @@ def latest(shown: Iterable[Shown]) -> list[Shown]:
     return list(newest.values())
 
 
-def varying(shown: Sequence[Shown]) -> list[str]:
-    """The parameters in which these differ."""
-    keys = dict.fromkeys(key for one in shown for key in one.parameters)
+def names(shown: Sequence[Shown]) -> list[str]:
+    """What each is called among others: with its session where that is needed."""
+    counts = Counter(one.name for one in shown)
     return [
-        key
-        for key in keys
-        if len({_text(one.parameters.get(key)) for one in shown}) > 1
+        one.name
+        if counts[one.name] == 1
+        else f"{one.name}, {short(one.label or one.session, 24)}"
+        for one in shown
     ]
 
 
@@ -144,7 +152,7 @@ def alike(
     found: dict[tuple[str, ...], list[Shown]] = {}
     for one in shown:
         key = tuple(
-            f"{name}={_text(value)}"
+            f"{name}={level(value)}"
             for name, value in sorted(one.parameters.items())
             if name not in left_out and value is not None
         )
@@ -152,12 +160,19 @@ def alike(
     return found
 
 
+def told_apart(groups: Mapping[tuple[str, ...], Sequence[Shown]]) -> dict[Any, str]:
+    """Each group of those alike by what others have otherwise; one alone by names."""
+    common = set.intersection(*map(set, groups)) if groups else set()
+    found = {}
+    for told, some in groups.items():
+        own = [part for part in told if part not in common]
+        tests = dict.fromkeys(one.name.partition("[")[0] for one in some)
+        found[told] = short(", ".join(own or tests), 48)
+    return found
+
+
 def _began(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
-
-
-def _text(value: Any) -> str:
-    return str(sorted(value.items()) if isinstance(value, Mapping) else value)
 
 
 def _anchors(identities: Sequence[str]) -> list[str]:
@@ -193,7 +208,7 @@ def _shown(side: Side, name: str, source: Source, anchor: str) -> Shown:
         precision=str(model.get("precision") or model.get("dtype") or ""),
         gpu=str(gpus[0].get("name") or "") if gpus else "",
         gpus=len(worker.get("devices") or ()),
-        parameters=asked(side),
+        parameters=factors(side),
         cycles=len(side.cycles),
         failed=len(lost),
         numbers=_numbers(side),
@@ -222,19 +237,9 @@ def _numbers(side: Side) -> dict[str, Number]:
             low=summary[name].ci_low,
             high=summary[name].ci_high,
             samples=tuple(value for value in told if value is not None),
-            kind=_kind(side.experiment.flags, name),
+            kind=guess(side.experiment.flags, name) or "measured",
         )
     return found
-
-
-def _kind(flags: Sequence[str], metric: str) -> Kind:
-    if "fake_engine" in flags:
-        return "synthetic"
-    if is_energy(metric):
-        return next(
-            (kind for flag, kind in _GUESSED.items() if flag in flags), "measured"
-        )
-    return "measured"
 
 
 def _bounds(gate: Mapping[str, Any]) -> Iterable[Bound]:

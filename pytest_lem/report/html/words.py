@@ -40,6 +40,11 @@ def number(value: float | None, digits: int = 4) -> str:
     return NONE if value is None else figure(value, digits)
 
 
+def several(count: int, word: str) -> str:
+    """So many of something."""
+    return f"{count} {word}{'s' * (count != 1)}"
+
+
 def half_width(low: float | None, high: float | None) -> str:
     """± half of the interval, to two digits; nothing without one."""
     if low is None or high is None:

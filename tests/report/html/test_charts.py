@@ -1,10 +1,15 @@
 """Charts as plain figures: what is in them, and how it looks."""
 
+import pytest
+
 from pytest_lem.report.html.charts.all import charts
 from pytest_lem.report.html.charts.bars import bars
+from pytest_lem.report.html.charts.boxes import boxes
+from pytest_lem.report.html.charts.history import history
 from pytest_lem.report.html.charts.points import points
+from pytest_lem.report.html.charts.scaling import scaling
 from pytest_lem.report.html.view import experiments
-from tests.report.html.making import SPEED, experiment, source
+from tests.report.html.making import ENERGY, SPEED, experiment, source
 
 
 def shown(*made):
@@ -60,6 +65,62 @@ def test_bars_stand_together_where_all_else_was_asked_alike():
     assert [one["showlegend"] for one in chart.data] == [True, False, True]
 
 
+def test_a_front_is_of_what_rests_on_the_same():
+    """Through those that nothing beats; an estimate never beats a measurement."""
+    fast = {ENERGY: 4.0, SPEED: 90.0}
+    made = [
+        experiment("cheap", metrics={ENERGY: 1.0, SPEED: 10.0}),
+        experiment("beaten", metrics={ENERGY: 5.0, SPEED: 50.0}),
+        experiment("fast", metrics=fast),
+        experiment("guess", metrics={**fast, ENERGY: 0.1}, flags=["estimated_energy"]),
+    ]
+    front, *_ = points(shown(*made)).data
+    assert (front["name"], front["x"], front["y"]) == (
+        "Pareto front",
+        [10.0, 90.0],
+        [1.0, 4.0],
+    )
+
+
+def test_lines_go_with_a_number_all_else_being_alike():
+    """In its order, with ticks at its values; another backend is another line."""
+    made = [
+        experiment(f"{backend}{b}", batch_size=b, backend=backend, values=(1.0 / b, 1))
+        for backend in ("fake", "vllm")
+        for b in (16, 1, 4)
+    ]
+    chart = next(c for c in scaling(shown(*made)) if c.key.endswith(ENERGY))
+    assert [(one["name"], one["x"]) for one in chart.data] == [
+        ("backend=fake", [1, 4, 16]),
+        ("backend=vllm", [1, 4, 16]),
+    ]
+    assert chart.layout["xaxis"]["type"] == "log"
+    assert chart.layout["xaxis"]["tickvals"] == [1, 4, 16]
+
+
+def test_boxes_have_a_point_for_each_cycle():
+    """Of those that have several; equal names are told apart by their sessions."""
+    days = [source(experiment("a"), session=f"day {k}", day=k) for k in (1, 2)]
+    single = source(experiment("b", values=(1.0,)), session="late", day=3)
+    chart = boxes(experiments([*days, single]))[0]
+    (trace,) = chart.data
+    assert trace["x"] == [1.0, 2.0, 3.0] * 2
+    assert trace["y"] == ["a, day 1"] * 3 + ["a, day 2"] * 3
+    assert trace["meta"]["rows"] == [0, 0, 0, 1, 1, 1]
+
+
+def test_history_has_a_line_over_sessions_and_the_limits_of_its_gate():
+    """Sessions in the order in which they began; one session is no history."""
+    rules = [{"metric": ENERGY, "limit_pct": 10.0, "reference": [2.0]}]
+    judged = experiment("a", gate={"verdict": "pass", "rules": rules})
+    days = [source(judged, session="t", day=2), source(experiment("a"), day=1)]
+    values, limits = history(experiments(days))[0].data
+    assert values["x"] == sorted(values["x"])
+    assert values["meta"]["rows"] == [0, 1]
+    assert (limits["y"], limits["meta"]["rows"]) == ([pytest.approx(2.2)], [1])
+    assert history(experiments(days[:1]))[0].missing
+
+
 def test_names_are_text_to_plotly_which_knows_some_html():
     """Tags and links are shown as they stand, and what is long is cut."""
     name = "<a href='javascript:1'>x</a>" + "y" * 1000
@@ -76,7 +137,8 @@ def test_every_chart_has_a_title_units_a_sentence_and_its_data():
         assert chart.title
         assert chart.told.endswith(".")
         if chart.drawn:
-            assert "[" in chart.layout["yaxis"]["title"]["text"]
+            axes = [chart.layout[key].get("title", {}) for key in ("xaxis", "yaxis")]
+            assert any("[" in one.get("text", "") for one in axes)
             assert chart.rows
             assert {len(row) for row in chart.rows} == {len(chart.columns)}
         else:

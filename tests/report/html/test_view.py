@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_lem.report.html.overview import overview
-from pytest_lem.report.html.view import alike, experiments, latest, varying
+from pytest_lem.report.html.view import alike, experiments, latest, told_apart
 from tests.report.html.making import ENERGY, SPEED, experiment, source
 
 
@@ -58,9 +58,9 @@ def test_experiments_asked_alike_but_for_a_parameter_are_together():
         for t in (8, 16)
     ]
     shown = experiments([source(*made)])
-    assert varying(shown) == ["output_tokens", "batch_size"]
-    together = alike(shown, ["batch_size"]).values()
-    assert [[one.name for one in some] for some in together] == [
+    together = alike(shown, ["batch_size"])
+    assert [*told_apart(together).values()] == ["output_tokens=8", "output_tokens=16"]
+    assert [[one.name for one in some] for some in together.values()] == [
         ["b1-8", "b4-8"],
         ["b1-16", "b4-16"],
     ]

@@ -3,13 +3,19 @@
 from collections.abc import Callable, Sequence
 
 from pytest_lem.report.html.charts.bars import bars
+from pytest_lem.report.html.charts.boxes import boxes
 from pytest_lem.report.html.charts.figure import Chart
+from pytest_lem.report.html.charts.history import history
 from pytest_lem.report.html.charts.points import points
+from pytest_lem.report.html.charts.scaling import scaling
 from pytest_lem.report.html.view import Shown
 
 CHARTS: Sequence[Callable[[Sequence[Shown]], Sequence[Chart]]] = (
     lambda shown: [points(shown)],
     bars,
+    scaling,
+    boxes,
+    history,
 )
 
 

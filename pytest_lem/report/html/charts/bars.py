@@ -1,7 +1,8 @@
 """Experiments that were asked alike but for one parameter, side by side."""
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 
 from pytest_lem.report.html.charts.figure import (
     Cell,
@@ -16,8 +17,8 @@ from pytest_lem.report.html.charts.figure import (
     plain,
 )
 from pytest_lem.report.html.charts.points import SPEED, cost_of
-from pytest_lem.report.html.view import Kind, Shown, alike, latest, varying
-from pytest_lem.report.html.words import axis, in_order, short, title
+from pytest_lem.report.html.view import Kind, Shown, alike, latest, told_apart
+from pytest_lem.report.html.words import axis, in_order, several, short, title
 
 _KEYS = ("backend", "precision", "batch_size")
 _MOST = 60
@@ -41,15 +42,16 @@ def _chart(shown: Sequence[Shown], by: str, metric: str) -> Chart:
         why = f"No two experiments were asked alike but for their {by}."
         return nothing(key, name, why)
     among = [one for some in groups.values() for one in some]
-    labels = _labels(groups, varying(among))
+    labels = told_apart(groups)
     rows = {id(one): k for k, one in enumerate(shown)}
     return Chart(
         key=key,
         title=name,
-        told=f"{len(among)} experiments in {len(groups)} groups; those of a group were "
-        f"asked alike but for their {by}. Intervals are of 95 %.",
+        told=f"{several(len(among), 'experiment')} in {several(len(groups), 'group')}; "
+        f"those of a group were asked alike but for their {by.replace('_', ' ')}. "
+        "Intervals are of 95 %.",
         data=_series(groups, labels, by, metric, rows),
-        layout=layout("asked alike", axis(metric), barmode="group")
+        layout=layout("", axis(metric), barmode="group", bargap=_gap(groups, among))
         | {"xaxis": {"title": {"text": ""}, "type": "category", "automargin": True}},
         columns=["group", by, "experiment", metric, "ci_low", "ci_high", "kind"],
         rows=[
@@ -62,6 +64,11 @@ def _chart(shown: Sequence[Shown], by: str, metric: str) -> Chart:
     )
 
 
+def _gap(groups: Sized, among: Sized) -> float:
+    """Part of the width that is left free; a few bars are not to fill it."""
+    return max(0.2, 1 - 0.1 * len(among) / math.sqrt(len(groups)))
+
+
 def _apart(shown: Sequence[Shown], by: str) -> list[str]:
     """Each backend has a section and a default precision of its own."""
     own = {key for one in shown for key in one.parameters if "." in key}
@@ -72,18 +79,6 @@ def _value(one: Shown, by: str) -> str:
     """What it has of the parameter; of precision what that came to."""
     told = one.precision if by == "precision" else one.parameters.get(by)
     return short("unset" if told is None else told, 40)
-
-
-def _labels(
-    groups: Mapping[tuple[str, ...], Sequence[Shown]], keys: Sequence[str]
-) -> dict[tuple[str, ...], str]:
-    """A group by what others have otherwise; else by the name of its first."""
-    found = {}
-    for told, some in groups.items():
-        wanted = [part for part in told if part.partition("=")[0] in keys]
-        name = some[0].name.partition("[")[0]
-        found[told] = short(", ".join(wanted) if wanted else name, 48)
-    return found
 
 
 def _series(

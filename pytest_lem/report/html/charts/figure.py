@@ -31,7 +31,8 @@ class Chart:
     Each trace has in `meta.rows` the experiment of each of its points, by its place in
     what is shown, or one for all of them; a trace without is of no experiment alone.
     Where `missing` says why, there is nothing to draw. No more than `most` experiments
-    are drawn at a time. `wide` charts take the whole width.
+    are drawn at a time, or series of one legend group where `by_series`. `wide` charts
+    take the whole width; others are as high as their categories, each `row_px`.
     """
 
     key: str
@@ -43,6 +44,8 @@ class Chart:
     rows: Sequence[Sequence[Cell]] = ()
     missing: str | None = None
     most: int | None = None
+    by_series: bool = False
+    row_px: int | None = None
     wide: bool = False
 
     @property
@@ -60,6 +63,8 @@ class Chart:
             "columns": list(self.columns),
             "rows": [list(row) for row in self.rows],
             "most": self.most,
+            "by_series": self.by_series,
+            "row_px": self.row_px,
         }
 
 
@@ -79,7 +84,7 @@ def layout(x: str, y: str, **more: Any) -> Json:
         "xaxis": {"title": {"text": x}, "automargin": True},
         "yaxis": {"title": {"text": y}, "automargin": True},
         "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
-        "margin": {"l": 64, "r": 16, "t": 16, "b": 56},
+        "margin": {"l": 64, "r": 16, "t": 16, "b": 64},
         "hovermode": "closest",
         **more,
     }
@@ -107,11 +112,12 @@ def named(series: str, kind: Kind) -> str:
 def marker(position: int, kind: Kind) -> Json:
     """Filled where it was measured, open where it was not."""
     symbol = SYMBOLS[position % len(SYMBOLS)]
+    measured = kind == "measured"
     return {
         "color": COLOURS[position % len(COLOURS)],
-        "symbol": symbol if kind == "measured" else f"{symbol}-open",
-        "size": 10,
-        "line": {"width": 2},
+        "symbol": symbol if measured else f"{symbol}-open",
+        "size": 9,
+        "line": {"width": 0 if measured else 2},
     }
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from pytest_lem.analysis.metrics import METRICS
+from pytest_lem.analysis.pareto import front
 from pytest_lem.report.html.charts.figure import (
+    COLOURS,
     Cell,
     Chart,
     Json,
@@ -16,7 +18,7 @@ from pytest_lem.report.html.charts.figure import (
     plain,
 )
 from pytest_lem.report.html.view import Kind, Shown
-from pytest_lem.report.html.words import axis, title
+from pytest_lem.report.html.words import axis, several, title
 
 SPEED = "output_throughput_tps"
 _COSTS = ("energy_per_output_token_j", "ttft_p50_ms", "e2e_mean_ms", "e2e_p50_ms")
@@ -42,9 +44,10 @@ def points(shown: Sequence[Shown]) -> Chart:
     return Chart(
         key="points",
         title=name,
-        told=f"{len(there)} experiments, each a point with its 95 % intervals; further "
-        f"right is faster, {lower} is better.",
-        data=data,
+        told=f"{several(len(there), 'experiment')}, each a point with its 95 % "
+        f"intervals; further right is faster, {lower} is better. No other experiment "
+        "beats those on the line in both.",
+        data=[*_fronts(shown, there, cost), *data],
         layout=layout(axis(SPEED), axis(cost)),
         columns=["experiment", "session", "backend", *_columns(SPEED, cost)],
         rows=[_row(shown[k], cost) for k in there],
@@ -75,6 +78,35 @@ def _series(shown: Sequence[Shown], there: Sequence[int], cost: str) -> list[Jso
                 "hovertemplate": "%{text}<br>%{x:.4g}<br>%{y:.4g}<extra></extra>",
                 "marker": marker(colours[backend], kind),
                 "meta": {"rows": rows},
+            }
+        )
+    return data
+
+
+def _fronts(shown: Sequence[Shown], there: Sequence[int], cost: str) -> list[Json]:
+    """A line through those that nothing beats which rests on the same."""
+    data: list[Json] = []
+    for kind in dict.fromkeys(shown[k].kind(cost) for k in there):
+        some = [k for k in there if shown[k].kind(cost) == kind]
+        values = [[shown[k].numbers[m].value for m in (SPEED, cost)] for k in some]
+        on_front = front(values, ["higher", "lower"])
+        best = sorted(one for one, is_on in zip(values, on_front, strict=True) if is_on)
+        if len(best) < 2:
+            continue
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": named("Pareto front", kind),
+                "x": [x for x, _ in best],
+                "y": [y for _, y in best],
+                "hoverinfo": "skip",
+                "line": {
+                    "color": COLOURS[-1],
+                    "width": 1.4,
+                    "dash": "dot",
+                    "shape": "vh",
+                },
             }
         )
     return data

@@ -36,17 +36,29 @@
     return pick(trace);
   }
 
-  // Of all that are shown the first so many, where a chart bears no more.
+  // Of all that are shown the first so many, where a chart bears no more: experiments,
+  // or whole series.
   function among(chart) {
     if (!chart.most) return lem.shown;
-    const found = new Set();
+    const rows = new Set();
+    const series = new Set();
     for (const trace of chart.data) {
-      const rows = trace.meta && trace.meta.rows;
-      for (const row of rows === undefined ? [] : [].concat(rows)) {
-        if (found.size < chart.most && (!lem.shown || lem.shown.has(row))) found.add(row);
+      const there = [].concat(trace.meta ? trace.meta.rows : []).filter((row) => !lem.shown || lem.shown.has(row));
+      if (chart.by_series && there.length && (series.size < chart.most || series.has(trace.legendgroup))) {
+        series.add(trace.legendgroup);
+        there.forEach((row) => rows.add(row));
       }
+      if (chart.by_series) continue;
+      for (const row of there) if (rows.size < chart.most) rows.add(row);
     }
-    return found;
+    return rows;
+  }
+
+  // As high as its categories need.
+  function height(plot, chart, data) {
+    if (!chart.row_px) return;
+    const lines = new Set(data.flatMap((trace) => trace.y)).size;
+    plot.style.height = `${Math.max(lines, 2) * chart.row_px + 130}px`;
   }
 
   function layout(chart) {
@@ -71,6 +83,7 @@
     const { data, layout: look } = figure(chart);
     const first = !drawn.has(place);
     drawn.set(place, chart);
+    height(plot, chart, data);
     Plotly.react(plot, data, look, { responsive: true, displayModeBar: false });
     if (!first) return;
     plot.on("plotly_click", (event) => {
