@@ -16,6 +16,7 @@ from pytest_lem.records.journal import Journal
 from pytest_lem.records.raw.files import write_run
 from pytest_lem.records.record import Cycle, Plan, Record, Session
 from pytest_lem.records.result import Result
+from pytest_lem.records.scores import read_scores, with_scores
 from pytest_lem.records.stopping import stopping
 from pytest_lem.spec.engine import EngineSpec
 
@@ -48,6 +49,8 @@ class Findings:
         self._journal = Journal(directory)
         self._cycles: dict[str, list[Cycle]] = {}
         self._executed: list[dict[str, Any]] = []
+        path = settings["quality-file"]
+        self._scores = None if path is None else read_scores(path)
 
     def __bool__(self) -> bool:
         return bool(self._cycles)
@@ -131,7 +134,7 @@ class Findings:
         times at which the session was gone on with.
         """
         program = self._program
-        return Record(
+        record = Record(
             session=session,
             environment=dict(environment),
             plan=Plan(
@@ -158,6 +161,15 @@ class Findings:
                 if name in self._cycles and only in (None, name)
             ],
         )
+        return record if self._scores is None else with_scores(record, self._scores)
+
+    @property
+    def told(self) -> list[str]:
+        """A line on scores of experiments that the session does not have."""
+        known = self._program.identities
+        lost = self._scores.unknown({*known, *known.values()}) if self._scores else []
+        option = self._settings.says("quality-file")
+        return [f"{option}: no experiment {', '.join(map(repr, lost))}"] if lost else []
 
     def show(self, record: Record) -> None:
         """Show the record of each experiment to those who asked for it."""

@@ -251,8 +251,8 @@ class LemSession:
 
     @property
     def told(self) -> list[str]:
-        """A line for each label given or not, and for what a sweep left out."""
-        return [*self.sweeps.told, *self._storing.told]
+        """A line for each label given or not, and for what was left out or is lost."""
+        return [*self.sweeps.told, *self._storing.told, *self._findings.told]
 
     @property
     def left(self) -> str | None:

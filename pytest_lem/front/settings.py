@@ -236,6 +236,13 @@ def _bad_quality(settings: Settings) -> Iterator[str]:
     asked = "perplexity" in settings["quality"]
     if settings.origins["quality-text"] == "cli" and not asked:
         yield f"{settings.says('quality-text')}: say --lem-quality=perplexity with it"
+    if settings["quality-file"] is not None:
+        from pytest_lem.records.scores import read_scores
+
+        try:
+            read_scores(settings["quality-file"])
+        except ConfigError as error:
+            yield f"{settings.says('quality-file')}: {error}"
     if not asked:
         return
     from pytest_lem.front.conditions import held_out_of

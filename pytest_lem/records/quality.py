@@ -1,5 +1,9 @@
 """What is known of how good answers are, as the record has it."""
 
+from typing import Literal
+
+from pydantic import Field
+
 from pytest_lem.records.part import Number, Part
 
 
@@ -32,11 +36,20 @@ class CycleQuality(Part):
     output_perplexity: Perplexity | None = None
 
 
+class Score(Part):
+    """What somebody found an experiment to be worth; `sha256` is that of their file."""
+
+    value: Number
+    better: Literal["lower", "higher"] | None
+    sha256: str
+
+
 class Quality(CycleQuality):
-    """The last complete cycle's perplexities.
+    """The last complete cycle's perplexities, and the scores of users.
 
     The means over cycles are in the summary. `synthetic` says that the weights are
     random, so that a perplexity is a number and means nothing.
     """
 
     synthetic: bool | None = None
+    scores: dict[str, Score] = Field(default_factory=dict)

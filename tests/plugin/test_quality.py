@@ -50,6 +50,7 @@ def test_nobody_asked_says_why_there_is_none(run, report):
         "perplexity": None,
         "output_perplexity": None,
         "synthetic": None,
+        "scores": {},
     }
     for name in ("perplexity", "output_perplexity"):
         assert one.nulls[f"quality.{name}"] == "not_asked_for"
@@ -99,11 +100,25 @@ def test_a_budget_of_quality_stands_in_the_marker(run):
     result.stdout.fnmatch_lines(["*synthetic_perplexity*"])
 
 
+def test_scores_found_elsewhere_are_joined_to_the_report(run, report, project):
+    """By the id of an experiment; those that nobody ran are named at the end."""
+    rows = "experiment,bleu,accuracy\ntest_it.py::test_it[fake],31.5,\nold,1,1\n"
+    (project.path / "scores.csv").write_text(rows)
+    result = run(SOURCE, "--lem-quality-file=scores.csv", "--lem-json=r.json")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*--lem-quality-file: no experiment 'old'*"])
+    (one,) = report().experiments
+    assert one.quality.scores["bleu"].value == 31.5
+    assert one.quality.scores["bleu"].better == "higher"
+    assert one.nulls["quality.scores.accuracy"] == "empty_in_file"
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["--lem-quality=bleu"], "'bleu', which is none of perplexity"),
         (["--lem-quality-text=x.txt"], "say --lem-quality=perplexity with it"),
+        (["--lem-quality-file=one.txt"], "names no column 'experiment'"),
         ([ASKED[0], "--lem-quality-text=x.txt"], "file x.txt cannot be read"),
         ([ASKED[0], "--lem-quality-text=one.txt"], "has no two words"),
         ([ASKED[0], "-o", "lem_quality_stride=600"], "a stride of 600 tokens leaves"),

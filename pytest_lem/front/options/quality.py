@@ -36,6 +36,15 @@ QUALITY_OPTIONS: tuple[Option, ...] = (
         "one that ships with the plugin)",
     ),
     Option(
+        name="quality-file",
+        parse=Path,
+        default=None,
+        metavar="FILE",
+        help="scores found elsewhere (BLEU, accuracy, ...), joined to the experiments: "
+        "CSV or JSON with a column experiment, an id or identity, and one for each "
+        "score, NAME, NAME:higher or NAME:lower (default: none)",
+    ),
+    Option(
         name="quality-window",
         parse=number(int, 2),
         default=WINDOW_TOKENS,
