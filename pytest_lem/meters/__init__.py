@@ -98,3 +98,11 @@ class Telling(Protocol):
     """A meter whose telemetry can be asked for every so many seconds."""
 
     telemetry_s: float
+
+
+@runtime_checkable
+class Afar(Protocol):
+    """A meter that reads other machines, by clocks which it relates to ours."""
+
+    def residual_s(self, device: str, start_s: float, end_s: float) -> float:
+        """By how many seconds the instants of a device's readings may be wrong."""

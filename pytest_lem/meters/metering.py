@@ -11,7 +11,7 @@ from pytest_lem.errors import MeterError
 from pytest_lem.meters import Basis, Device, Meter, Reading, Telemetry
 from pytest_lem.meters.energy import EnergyReading, counts, nothing, reckon, tellers
 from pytest_lem.meters.intake import Intake, close, told_by
-from pytest_lem.meters.parts import Part, worst_basis
+from pytest_lem.meters.parts import Part, blurred, worst_basis
 from pytest_lem.meters.sampler import Sampler
 from pytest_lem.meters.telemetry import TelemetryLog
 from pytest_lem.meters.timeline import Timeline
@@ -228,11 +228,12 @@ class Metering:
             flags += ("readings_refused",)
         if device.id in self._parents.values():
             flags += ("mig_whole_gpu",)
+        meter, span = self._meters[index], self._timelines[index][device.id]
         return Part(
             device=device,
-            span=self._timelines[index][device.id].energy(start_s, end_s),
-            meter=self._meters[index].name,
-            basis=self._meters[index].basis,
+            span=blurred(meter, span.energy(start_s, end_s), device.id),
+            meter=meter.name,
+            basis=meter.basis,
             period_s=self._meter_period_s(index),
             flags=flags,
         )

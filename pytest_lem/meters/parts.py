@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot
 
-from pytest_lem.meters import Basis, Device
+from pytest_lem.meters import Afar, Basis, Device, Meter
 from pytest_lem.meters.timeline.series import Span
 
 # From the best to the worst; a sum is worth as much as its worst part.
@@ -23,6 +23,18 @@ class Part:
     basis: Basis
     period_s: float
     flags: tuple[str, ...] = ()
+
+
+def blurred(meter: Meter, span: Span, device: str) -> Span:
+    """A span as uncertain as the clock by which another machine read it.
+
+    Ends that are wrong by the residual move that much power in or out.
+    """
+    if not isinstance(meter, Afar) or span.uncertainty_j is None:
+        return span
+    residual_s = meter.residual_s(device, span.start_s, span.end_s)
+    moved_j = (span.power_w or 0.0) * residual_s
+    return replace(span, uncertainty_j=hypot(span.uncertainty_j, moved_j))
 
 
 def worst_basis(bases: Iterable[Basis]) -> Basis | None:

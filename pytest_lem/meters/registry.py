@@ -22,6 +22,7 @@ _BUILT_IN = {
     "codecarbon": "pytest_lem.meters.codecarbon:open_meter",
     "replay": "pytest_lem.meters.replay:open_meter",
     "fake": "pytest_lem.meters.fake:open_meter",
+    "cluster": "pytest_lem.cluster.meter:open_meter",
 }
 _CHOICES = (
     "auto",
@@ -31,9 +32,10 @@ _CHOICES = (
     "codecarbon",
     "replay:FILE",
     "fake[:WATTS]",
+    "cluster[:METER]",
     "none",
 )
-_WITH_ARGUMENT = ("replay", "fake")
+_WITH_ARGUMENT = ("replay", "fake", "cluster")
 
 
 class Registry:
