@@ -3,9 +3,9 @@
 import json
 from base64 import b64encode
 from dataclasses import dataclass
-from gzip import compress
 from hashlib import sha256
 from importlib.resources import files
+from math import isfinite
 from typing import Any
 
 SCRIPTS = ("start.js", "table.js", "charts.js", "details.js")
@@ -45,14 +45,24 @@ def plotly() -> Asset:
 
 def as_json(value: Any) -> str:
     """JSON that may stand between tags of a script."""
-    told = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    try:
+        told = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        told = json.dumps(plain(value), separators=(",", ":"))
     return told.translate(_SEPARATORS)
 
 
-def packed(value: Any) -> str:
-    """JSON, packed by gzip, as text; equal values give equal text."""
-    told = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return b64encode(compress(told.encode(errors="replace"), mtime=0)).decode()
+def plain(value: Any, digits: int | None = None) -> Any:
+    """The value, its numbers to so many digits; JSON has no word for what is none."""
+    if isinstance(value, float):
+        if not isfinite(value):
+            return None
+        return value if digits is None else float(f"{value:.{digits}g}")
+    if isinstance(value, dict):
+        return {key: plain(one, digits) for key, one in value.items()}
+    if isinstance(value, list):
+        return [plain(one, digits) for one in value]
+    return value
 
 
 def _static(name: str) -> Asset:

@@ -6,13 +6,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pytest_lem.analysis.metrics import HEADLINES
 from pytest_lem.records.files import write_atomic
 from pytest_lem.records.record import Record
 from pytest_lem.report.html import assets
 from pytest_lem.report.html.charts.all import charts
-from pytest_lem.report.html.details import details
 from pytest_lem.report.html.overview import overview
+from pytest_lem.report.html.packing import pack, packed
 from pytest_lem.report.html.table import columns, facets, row, values
 from pytest_lem.report.html.view import Shown, Source, experiments
 from pytest_lem.report.html.words import half_width, number, several, short
@@ -37,14 +36,16 @@ def environment() -> Environment:
 def render(sources: Sequence[Source], *, heading: str = TITLE) -> str:
     """The page of reports, whole: styles, scripts and records are in it."""
     shown = experiments(sources)
-    scripts = [assets.plotly(), *assets.scripts()]
+    scripts, library = assets.scripts(), assets.plotly()
     template = environment().get_template("report.html")
+    told = context(shown, heading=heading)
     return template.render(
-        **context(shown, heading=heading),
+        **told | {"data": pack(told["data"])},
         styles=[one.text for one in assets.styles()],
         scripts=[one.text for one in scripts],
-        script_sources=" ".join(one.source for one in scripts),
-        packed={one.anchor: assets.packed(details(one)) for one in shown},
+        script_sources=" ".join(one.source for one in [*scripts, library]),
+        library=pack(assets.as_json(library.text)),
+        packed=packed(shown),
     )
 
 
@@ -66,7 +67,6 @@ def context(shown: Sequence[Shown], *, heading: str = TITLE) -> dict[str, Any]:
         "columns": columns(shown),
         "facets": narrowed,
         "row": row,
-        "headlines": HEADLINES,
         "data": assets.as_json(data),
     }
 

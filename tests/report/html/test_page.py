@@ -11,7 +11,10 @@ from typer.testing import CliRunner
 
 from pytest_lem.cli import app
 from pytest_lem.records.export import write_json
+from pytest_lem.report.html import packing
+from pytest_lem.report.html.assets import as_json
 from pytest_lem.report.html.page import render
+from pytest_lem.report.html.view import experiments
 from tests.report.html.making import experiment, source
 
 EVIL = "</script><script>alert(1)</script>\u2028<img src=x onerror=alert(2)>"
@@ -21,10 +24,25 @@ def report(*arguments):
     return CliRunner().invoke(app, ["report", *map(str, arguments)])
 
 
+def unpacked(text):
+    return json.loads(decompress(b64decode(text)))
+
+
 def data(page):
     """What scripts read."""
-    (text,) = re.findall(r'id="lem-data">(.*?)</script>', page)
-    return json.loads(text)
+    (text,) = re.findall(r'id="lem-data" data-packed>(.*?)</script>', page)
+    return unpacked(text)
+
+
+def picked(part, k):
+    """One of several values that were packed place by place, as scripts do it."""
+    if isinstance(part, list):
+        return part[k]
+    if "=" in part:
+        return part["="]
+    if "l" in part:
+        return [picked(one, k) for one in part["l"]]
+    return {key: picked(one, k) for key, one in zip(part["k"], part["v"], strict=True)}
 
 
 def test_the_page_needs_nothing_else_and_asks_for_nothing():
@@ -49,14 +67,35 @@ def test_what_records_say_is_text():
     assert data(page)["charts"]
 
 
-def test_each_experiment_is_there_whole_behind_its_link():
-    """Its record is packed, and its row is what the link leads to."""
-    page = render([source(experiment(identity="ab12"))])
+def test_each_experiment_is_there_whole_behind_its_link(monkeypatch):
+    """Its row is what the link leads to; its record is packed with some others."""
+    monkeypatch.setattr(packing, "TOGETHER", 2)
+    odd = experiment("odd", flags=["few_cycles"], values=(1.0,), batch_size=3)
+    made = [odd, experiment("a"), experiment("b", identity="ab12")]
+    page = render([source(*made)])
     assert '<tr id="ab12"' in page
-    (text,) = re.findall(r'data-of="ab12">(.*?)</script>', page)
-    told = json.loads(decompress(b64decode(text)))
-    assert told["record"]["identity"] == "ab12"
-    assert told["sections"][0]["key"] == "metrics"
+    packs = re.findall(r'data-of="([^"]*)">(.*?)</script>', page)
+    told = [
+        picked(unpacked(text), k)
+        for anchors, text in packs
+        for k, _ in enumerate(anchors.split())
+    ]
+    assert len(packs) == 2
+    assert [one["record"] for one in told] == [
+        one.model_dump(mode="json") for one in made
+    ]
+    assert {one["digits"] for one in told} == {None}
+
+
+def test_numbers_of_very_many_experiments_have_fewer_digits(monkeypatch):
+    """And say so; none that JSON has no word for is ever there."""
+    monkeypatch.setattr(packing, "MOST_BYTES", 100)
+    shown = experiments([source(experiment(values=(1 / 3, 2 / 3)))])
+    (told,) = [picked(unpacked(text), 0) for text in packing.packed(shown).values()]
+    assert told["digits"] == 7
+    metrics = told["record"]["cycles"][0]["metrics"]
+    assert metrics["energy_per_output_token_j"] == 0.3333333
+    assert as_json([float("nan"), 1.5]) == "[null,1.5]"
 
 
 def test_records_of_equal_reports_give_equal_pages():

@@ -130,11 +130,12 @@
     { rootMargin: "400px 0px" },
   );
 
-  function begin(place) {
+  async function begin(place) {
     inView.unobserve(place);
     const chart = waiting.get(place);
-    if (!waiting.delete(place) || !place.isConnected) return;
-    draw(place, chart);
+    if (!waiting.delete(place)) return;
+    if (!window.Plotly) await lem.plotly();
+    if (place.isConnected) draw(place, chart);
   }
 
   function again() {
@@ -156,9 +157,12 @@
   });
   addEventListener("afterprint", again);
 
-  const charts = new Map(lem.data.charts.map((one) => [one.key, one]));
-  document.querySelectorAll("figure[data-chart]").forEach((place) => {
-    const chart = charts.get(place.dataset.chart);
-    if (chart) lem.chart(place, chart);
+  lem.ready.then(() => {
+    const charts = new Map(lem.data.charts.map((one) => [one.key, one]));
+    document.querySelectorAll("figure[data-chart]").forEach((place) => {
+      const chart = charts.get(place.dataset.chart);
+      if (chart) lem.chart(place, chart);
+    });
+    lem.plotly();
   });
 })();

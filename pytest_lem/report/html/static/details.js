@@ -7,10 +7,20 @@
   const sections = document.getElementById("sections");
   let open = null;
 
-  // From the page itself, or from where the server has it.
+  // One of several values that were packed place by place.
+  function picked(part, k) {
+    if (Array.isArray(part)) return part[k];
+    if ("=" in part) return part["="];
+    if ("l" in part) return part.l.map((one) => picked(one, k));
+    return Object.fromEntries(part.k.map((key, place) => [key, picked(part.v[place], k)]));
+  }
+
   async function read(anchor) {
-    const inside = [...document.querySelectorAll("script[data-of]")].find((one) => one.dataset.of === anchor);
-    return lem.unpack(inside.textContent);
+    for (const inside of document.querySelectorAll("script[data-of]")) {
+      const place = inside.dataset.of.split(" ").indexOf(anchor);
+      if (place >= 0) return picked(await lem.unpack(inside.textContent), place);
+    }
+    throw new Error(`nothing is packed of ${anchor}`);
   }
 
   function facts(pairs) {
@@ -70,14 +80,16 @@
     return [made, charts.filter(([, chart]) => !chart.missing)];
   }
 
-  function raw(record) {
+  function raw(record, digits) {
     const made = lem.element("section", null, { "aria-label": "Record" });
     const inside = lem.element("details");
     inside.append(lem.element("summary", "The record, as JSON"));
     inside.addEventListener("toggle", () => {
       if (!inside.querySelector("pre")) inside.append(lem.element("pre", JSON.stringify(record, null, 2), { tabindex: "0" }));
     });
-    made.append(lem.element("h3", "Record"), inside);
+    made.append(lem.element("h3", "Record"));
+    if (digits) made.append(lem.element("p", `Numbers have ${digits} digits on this page, which is of many experiments.`, { class: "hint" }));
+    made.append(inside);
     return made;
   }
 
@@ -100,7 +112,7 @@
     if (open !== anchor) return;
     const made = told.sections.map(section);
     heading.textContent = told.name;
-    sections.replaceChildren(...made.map(([one]) => one), raw(told.record));
+    sections.replaceChildren(...made.map(([one]) => one), raw(told.record, told.digits));
     part.hidden = false;
     made.forEach(([, charts]) => charts.forEach(([place, chart]) => lem.chart(place, chart)));
     heading.focus({ preventScroll: true });
@@ -130,6 +142,5 @@
     if (link) link.focus();
   });
   addEventListener("hashchange", show);
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", show);
-  else show();
+  lem.ready.then(show);
 })();

@@ -1,7 +1,7 @@
 "use strict";
 // What the other scripts share: the data of the page, and making of elements from text.
 const lem = {
-  data: JSON.parse(document.getElementById("lem-data").textContent),
+  data: null,
   shown: null,
 
   element(name, text, attributes) {
@@ -48,9 +48,30 @@ const lem = {
     return [columns, ...rows].map((row) => row.map(cell).join(",")).join("\n") + "\n";
   },
 
+  // The library that draws: there already, or packed in this page.
+  plotly() {
+    const inside = document.getElementById("lem-plotly");
+    if (window.Plotly || !inside) return Promise.resolve(window.Plotly);
+    lem.loading ||= lem.unpack(inside.textContent).then((text) => {
+      document.head.append(lem.element("script", text));
+      return window.Plotly;
+    });
+    return lem.loading;
+  },
+
   async unpack(text) {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return JSON.parse(await new Response(stream).text());
   },
 };
+
+// Told when the data is there and the document is whole.
+lem.ready = (async () => {
+  const inside = document.getElementById("lem-data");
+  const text = inside.textContent;
+  lem.data = "packed" in inside.dataset ? await lem.unpack(text) : JSON.parse(text);
+  if (document.readyState === "loading") {
+    await new Promise((done) => document.addEventListener("DOMContentLoaded", done));
+  }
+})();

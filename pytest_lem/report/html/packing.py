@@ -1,0 +1,83 @@
+"""The details of many experiments in little room, of which a browser reads one.
+
+Values that stand at the same place in several experiments are kept together, those that
+are equal once: gzip, which looks back 32 kB, would not find them.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from gzip import compress
+from typing import Any
+
+from pytest_lem.report.html.assets import as_json, plain
+from pytest_lem.report.html.details import details
+from pytest_lem.report.html.view import Shown
+
+TOGETHER = 50
+MOST_BYTES = 6_000_000
+FEWER_DIGITS = 7
+
+
+def packed(shown: Sequence[Shown]) -> dict[str, str]:
+    """What the browser unpacks, by the anchors of the experiments that are in it.
+
+    Numbers of many experiments, which would be too large, have fewer digits.
+    """
+    for digits in (None, FEWER_DIGITS):
+        found: dict[str, str] = {}
+        for some in _parts(shown):
+            told = [details(one) | {"digits": digits} for one in some]
+            anchors = " ".join(one.anchor for one in some)
+            found[anchors] = pack(as_json(_columns(told, digits)))
+            if digits is None and sum(map(len, found.values())) > MOST_BYTES:
+                break
+        else:
+            break
+    return found
+
+
+def pack(told: str) -> str:
+    """JSON, packed by gzip, as text; equal JSON gives equal text."""
+    return b64encode(compress(told.encode(), 6, mtime=0)).decode()
+
+
+def _parts(shown: Sequence[Shown]) -> Iterator[Sequence[Shown]]:
+    for k in range(0, len(shown), TOGETHER):
+        yield shown[k : k + TOGETHER]
+
+
+def _columns(values: Sequence[Any], digits: int | None) -> Any:
+    """The same values, place by place: `=` is equal in all, a list has one of each."""
+    first = values[0]
+    if isinstance(first, dict) and all(_has_keys(one, first) for one in values):
+        parts = [_columns([one[key] for one in values], digits) for key in first]
+        if all(_is_one(part) for part in parts):
+            return {"=": dict(zip(first, (one["="] for one in parts), strict=True))}
+        return {"k": list(first), "v": parts}
+    if isinstance(first, list) and all(_has_length(one, first) for one in values):
+        parts = [_columns(list(one), digits) for one in zip(*values, strict=True)]
+        if all(_is_one(part) for part in parts):
+            return {"=": [one["="] for one in parts]}
+        return {"l": parts}
+    told = [plain(one, digits) for one in values]
+    return {"=": told[0]} if _all_equal(told) else told
+
+
+def _all_equal(told: Sequence[Any]) -> bool:
+    """Whether one text, number or truth stands for all; 1 is none of the truths."""
+    first, kind = told[0], type(told[0])
+    if isinstance(first, dict | list):
+        return False
+    return all(type(one) is kind and one == first for one in told)
+
+
+def _has_keys(one: Any, first: dict[str, Any]) -> bool:
+    return isinstance(one, dict) and list(one) == list(first)
+
+
+def _has_length(one: Any, first: list[Any]) -> bool:
+    return isinstance(one, list) and len(one) == len(first)
+
+
+def _is_one(part: Any) -> bool:
+    return isinstance(part, dict) and "=" in part
