@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
+from pytest_lem.cli.analysing import CsvFile, told
 from pytest_lem.cli.app import app
-from pytest_lem.cli.choosing import refusing
+from pytest_lem.cli.choosing import AsJson, refusing
 from pytest_lem.cli.reading import read_report
+from pytest_lem.cli.results import width
+from pytest_lem.errors import ConfigError
 
 quality = typer.Typer(
     help="How good the answers were whose cost is on record.", no_args_is_help=True
@@ -49,4 +52,38 @@ def join(
     names = ", ".join(found.better)
     typer.echo(
         f"{out or report}: {names} of {len(found.values) - len(lost)} experiments"
+    )
+
+
+@quality.command()
+def agreement(
+    report: Report,
+    other: Annotated[
+        Path | None,
+        typer.Argument(
+            exists=True, dir_okay=False, help="Without one, within the first."
+        ),
+    ] = None,
+    *,
+    as_json: AsJson = False,
+    csv_file: CsvFile = None,
+) -> None:
+    """Tell how far experiments gave the same answers to equal prompts."""
+    from pytest_lem.records.outputs import outputs_of
+    from pytest_lem.report.agreement import lines, pairs
+
+    with refusing():
+        first = outputs_of(read_report(report), report)
+        second = outputs_of(read_report(other), other) if other else None
+        found = pairs(first, second)
+        if not found:
+            raise ConfigError(
+                "no two experiments have answers to equal prompts: measure them with "
+                "--lem-save-outputs, --lem-quality=perplexity beside it"
+            )
+    told(
+        [one.to_json() for one in found],
+        lines(found, width()),
+        csv_file,
+        as_json=as_json,
     )

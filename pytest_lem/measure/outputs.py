@@ -1,6 +1,7 @@
 """The texts that a cycle's windows made, where somebody wants to keep them."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from pytest_lem.errors import LemError
 from pytest_lem.measure.laboratory import Bench, Laboratory
 from pytest_lem.measure.notebook import Notebook
 from pytest_lem.measure.watching import profile_name
+from pytest_lem.measure.window import Pass
 
 
 def save_outputs(lab: Laboratory, notes: Notebook, bench: Bench) -> None:
@@ -52,4 +54,15 @@ def _rows(notes: Notebook, bench: Bench) -> Iterator[dict[str, Any]]:
             "outcome": one.outcome,
             "error": one.error,
             "text": text,
+            "token_ids": one.output_ids,
+            "log_probabilities": _logs(notes, run, k),
         }
+
+
+def _logs(notes: Notebook, run: Pass, request: int) -> list[float | None] | None:
+    """Of the request's tokens, where the model judged them; null for an impossible."""
+    if run is not notes.energy_passes[0] or request not in notes.log_probabilities:
+        return None
+    return [
+        one if math.isfinite(one) else None for one in notes.log_probabilities[request]
+    ]

@@ -1,11 +1,14 @@
 """`--lem-quality`, from the command line to the record."""
 
 import hashlib
+import json
 import math
 
 import pytest
+from typer.testing import CliRunner
 
 from pytest_lem.analysis.quality import stretches
+from pytest_lem.cli import app
 from pytest_lem.workload.held_out import held_out
 from pytest_lem.workload.models import resolve
 
@@ -98,6 +101,52 @@ def test_a_budget_of_quality_stands_in_the_marker(run):
     result = run(source, "--lem-quality=perplexity", "--lem-strict")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*synthetic_perplexity*"])
+
+
+TWICE = """
+import pytest
+
+@pytest.mark.lem(batch_size=2)
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("streaming_warmup_requests", [0, 1])
+def test_it(lem, seed, streaming_warmup_requests):
+    lem()
+"""
+
+
+def test_answers_to_equal_prompts_are_compared_after_the_session(run, project):
+    """Of each two experiments that have some, also where their folder has moved."""
+    kept = ("--lem-save-outputs=said", "--lem-cycles=1")
+    run(TWICE, *ASKED, *kept).assert_outcomes(passed=4)
+    (project.path / "moved").mkdir()
+    for name in ("said", "r.json"):
+        (project.path / name).rename(project.path / "moved" / name)
+    path = project.path / "moved" / "r.json"
+
+    def compared(*arguments):
+        told = CliRunner().invoke(app, ["quality", "agreement", *map(str, arguments)])
+        return told, [json.loads(row) for row in told.stdout.splitlines()]
+
+    _, rows = compared(path, "--json")
+    assert [one["requests"] for one in rows] == [2, 2]
+    for one in rows:
+        assert (one["identical"], one["match_rate"]) == (2, 1.0)
+        assert (one["compared_tokens"], one["log_probability_distance"]) == (8, 0.0)
+    told, rows = compared(path, path, "--json")
+    assert len(rows) == 8
+    (project.path / "moved" / "said").rename(project.path / "gone")
+    told, _ = compared(path)
+    assert told.exit_code == 2
+    assert "cannot be read" in told.stderr
+
+
+def test_a_report_without_answers_says_how_to_have_them(run, project):
+    """In one line."""
+    run(SOURCE, "--lem-json=r.json").assert_outcomes(passed=1)
+    path = str(project.path / "r.json")
+    told = CliRunner().invoke(app, ["quality", "agreement", path])
+    assert told.exit_code == 2
+    assert "measure them with --lem-save-outputs" in told.stderr
 
 
 def test_scores_found_elsewhere_are_joined_to_the_report(run, report, project):
