@@ -83,6 +83,7 @@ UNITS = {
     "FLOP/J": "flops_per_joule",
     "FLOP/token": ("flops_per_output_token", "flops_per_input_token"),
     "J*s": "_js",
+    "J*s2": "_js2",
     "J/token": "_j",
     "J/request": "_j",
     "MB": "_mb",
@@ -97,7 +98,7 @@ UNITS = {
     "token2/(J*s)": "token_efficiency_index",
     "token/s": "_tps",
 }
-UNIT = re.compile(r"_(j|js|s|ms|ns|w|tps|rps|mb|mhz|pct|c|g_co2e|g_per_kwh)$")
+UNIT = re.compile(r"_(j|js|js2|s|ms|ns|w|tps|rps|mb|mhz|pct|c|g_co2e|g_per_kwh)$")
 
 # Numbers without a unit: counts, ratios and ordinals.
 UNITLESS = {

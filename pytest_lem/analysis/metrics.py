@@ -35,6 +35,7 @@ METRICS: dict[str, MetricInfo] = {
     "edp_js": MetricInfo(
         "J*s", "lower", "energy per request x mean E2E of the same requests"
     ),
+    "ed2p_js2": MetricInfo("J*s2", "lower", "energy per request x mean E2E squared"),
     "token_efficiency_index": MetricInfo(
         "token2/(J*s)", "higher", "output tokens/s x output tokens/J"
     ),
@@ -275,9 +276,11 @@ def indices(
     those of one such window.
     """
     speed_tps = found["output_throughput_tps"]
+    edp_js = product(found["energy_per_request_j"], e2e_s)
     peak_gb = None if peak_mb is None else peak_mb / 1000
     return {
-        "edp_js": product(found["energy_per_request_j"], e2e_s),
+        "edp_js": edp_js,
+        "ed2p_js2": product(edp_js, e2e_s),
         "token_efficiency_index": product(speed_tps, found["tokens_per_joule"]),
         "tokens_per_gb_vram": ratio(output_tokens, peak_gb),
     }

@@ -34,6 +34,11 @@ class Limit:
         """`METRIC:5%`; raises ConfigError with what is valid."""
         name, _, limit = text.partition(":")
         judged = [key for key, info in METRICS.items() if info.better]
+        if "normalised" in name:
+            raise ConfigError(
+                f"{name} is normalised, by a convention: no limit is on what was not "
+                "measured"
+            )
         if name not in METRICS:
             raise ConfigError(unknown("metric", name, judged))
         better = METRICS[name].better

@@ -88,7 +88,7 @@ def _reasons(
         **compute_reasons(notes.nulls, energy),
         **dict.fromkeys(GOODPUT, _not_good(notes, served)),
         **{name: notes.nulls.get(f"quality.{name}") for name in QUALITIES},
-        "edp_js": energy,
+        **dict.fromkeys(("edp_js", "ed2p_js2"), energy),
         "token_efficiency_index": energy,
         "tokens_per_gb_vram": memory,
         "energy_per_output_token_net_j": net,

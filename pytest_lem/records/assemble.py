@@ -16,6 +16,7 @@ from pytest_lem.analysis.stats import (
 )
 from pytest_lem.records.extended import UNREAD, Residue, extended
 from pytest_lem.records.judged import quality_of
+from pytest_lem.records.normalised import normalised
 from pytest_lem.records.record import Cycle, ExperimentRecord, SummaryRecord
 from pytest_lem.records.search import search_flags, search_record, without_trials
 from pytest_lem.records.spread import spreads
@@ -103,6 +104,7 @@ def found_in(
         "cycles": list(everything),
         "summary": summary_records(summary, complete(cycles)),
         "quality": quality_of(complete(cycles), nulls),
+        "normalised": normalised(summary, last.effective if last else {}, nulls),
         "extended": extended(complete(cycles), nulls, residue),
         "flags": sorted(flags),
         "nulls": nulls,

@@ -197,6 +197,7 @@ def _pairs(
     for name in ("rate_rps", "failed_rps", "confirmation"):
         yield f"search_{name}", found.get(name)
     yield from ((name, _mean(experiment, name)) for name in QUALITIES)
+    yield "ed2p_js2", _mean(experiment, "ed2p_js2")
 
 
 def _what(

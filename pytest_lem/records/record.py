@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat
 
+from pytest_lem.records.normalised import Normalised
 from pytest_lem.records.part import Json, Number
 from pytest_lem.records.part import Part as _Part
 from pytest_lem.records.quality import CycleQuality, Quality
@@ -227,7 +228,8 @@ class ExperimentRecord(_Part):
     at which the cycles were measured, where one was searched for, and how sure it is.
     `stopping` says what precision was asked of the cycles and what they reached; null
     where their number was fixed. `cold` where each cycle is the first pass after a load
-    in a fresh process; `load` of a cycle has what that took.
+    in a fresh process; `load` of a cycle has what that took. `normalised` is no metric,
+    and in no gate.
     """
 
     id: str
@@ -241,6 +243,7 @@ class ExperimentRecord(_Part):
     summary: dict[str, SummaryRecord]
     extended: dict[str, Json]
     quality: Quality = Quality()
+    normalised: Normalised = Normalised()
     flags: list[str]
     nulls: dict[str, str]
     gate: Json | None

@@ -29,6 +29,7 @@ UNITS = {
     "_mb": {"MB"},
     "_g_co2e": {"g"},
     "_js": {"J*s"},
+    "_js2": {"J*s2"},
     "tokens_per_joule": {"token/J"},
     "tokens_per_gb_vram": {"token/GB"},
     "token_efficiency_index": {"token2/(J*s)"},
@@ -209,6 +210,7 @@ def test_indices_by_hand():
     found = indices(sums, e2e_s=0.4, output_tokens=100, peak_mb=2500.0)
     assert found == {
         "edp_js": pytest.approx(50.0),
+        "ed2p_js2": pytest.approx(20.0),
         "token_efficiency_index": pytest.approx(10.0),
         "tokens_per_gb_vram": 40.0,
     }

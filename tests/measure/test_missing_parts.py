@@ -152,8 +152,17 @@ def test_a_report_is_whole_whatever_is_missing(report_of, tmp_path, parts):
 
 # What a cycle's record may be without: by name, the metrics that go with it.
 CUT = {
-    "energy": ("energy_", "_j", "_w", "joule", "edp_", "token_efficiency", "emissions"),
-    "latency": ("ttft_", "tpot_", "itl_", "e2e_", "edp_"),
+    "energy": (
+        "energy_",
+        "_j",
+        "_w",
+        "joule",
+        "edp_",
+        "ed2p_",
+        "token_efficiency",
+        "emissions",
+    ),
+    "latency": ("ttft_", "tpot_", "itl_", "e2e_", "edp_", "ed2p_"),
     "phases": ("prefill", "decode"),
     "flops": ("flops", "mfu", "mbu"),
     "thermal": (),

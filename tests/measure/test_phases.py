@@ -269,6 +269,7 @@ def test_energy_windows_are_stamped_where_phases_are_wanted(
     assert cycle.metrics["decode_throughput_tps"] == pytest.approx(20.0)
     assert cycle.metrics["prefill_power_w"] == pytest.approx(100.0)
     assert cycle.metrics["edp_js"] == pytest.approx(35.0 * 0.7)
+    assert cycle.metrics["ed2p_js2"] == pytest.approx(35.0 * 0.7**2)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ percentiles_e2e_p95_high_ms percentiles_unsupported
 requests_sent requests_completed requests_timeout requests_token_timeout
 requests_early_stop requests_engine_error requests_cancelled
 search_rate_rps search_failed_rps search_confirmation
-perplexity output_perplexity
+perplexity output_perplexity ed2p_js2
 """
 
 ENVIRONMENT = {
@@ -286,7 +286,7 @@ def test_any_name_is_one_cell(cells, make_cycle):
 def test_every_column_says_its_unit_or_has_none():
     """A number in a spreadsheet says what it is counted in."""
     unit = re.compile(
-        r"_(j|s|js|ms|w|mb|pct|c|g_co2e|tps|rps|index)(_ci_(low|high))?$|_per_|_tokens$"
+        r"_(j|s|js|js2|ms|w|mb|pct|c|g_co2e|tps|rps|index)(_ci_(low|high))?$|_per_|_tokens$"
         r"|^requests_"
     )
     bare = {

@@ -4,9 +4,12 @@ from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.report.table import NONE, figure, visible
 
 MOST_LETTERS = 160
-_SUFFIXES = ("_js", "_j", "_w", "_tps", "_rps", "_ms", "_mb", "_s", "_g_co2e")
+_SUFFIXES = ("_js2", "_js", "_j", "_w", "_tps", "_rps", "_ms", "_mb", "_s", "_g_co2e")
 _CAPITALS = {
-    **{word: word.upper() for word in ("ttft", "itl", "tpot", "e2e", "edp", "cpu")},
+    **{
+        word: word.upper()
+        for word in ("ttft", "itl", "tpot", "e2e", "edp", "ed2p", "cpu")
+    },
     **{word: word.upper() for word in ("ram", "mfu", "mbu")},
     "flops": "FLOPs",
     "gb": "GB",
