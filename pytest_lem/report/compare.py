@@ -255,10 +255,10 @@ def _row(one: Comparison) -> dict[str, str]:
         cell(side.experiment.summary.get(metric), sign)
         for side, sign in zip(one.both, signs, strict=True)
     ]
-    interval, verdict = "", NONE
+    interval, told = "", NONE
     if found.low is not None and found.high is not None:
         interval = f" ({found.low:.3g} to {found.high:.3g})"
-        verdict = _verdict(found.low, found.high, METRICS[metric].better)
+        told = verdict(found.low, found.high, METRICS[metric].better)
     return {
         "experiment": visible(one.first.experiment.id),
         "first": visible(_named(one.first, one.by)),
@@ -266,12 +266,12 @@ def _row(one: Comparison) -> dict[str, str]:
         "second": visible(_named(one.second, one.by)),
         f"{unit} ": cells[1],
         "ratio": f"{signs[0] or signs[1]}{found.value:.3g}{interval}",
-        "by cycles": verdict,
+        "by cycles": told,
     }
 
 
-def _verdict(low: float, high: float, better: str | None) -> str:
-    """What the interval says of the second."""
+def verdict(low: float, high: float, better: str | None) -> str:
+    """What the interval of a ratio says of the second."""
     if low <= 1 <= high:
         return "no different"
     if better is None:

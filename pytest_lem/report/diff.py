@@ -12,7 +12,7 @@ from pytest_lem.gate.side import Side, same, sides
 from pytest_lem.records.record import Record
 from pytest_lem.report.table import visible
 
-_TITLES = {
+TITLES = {
     "asked": "asked for",
     "ran": "what ran",
     "machine": "the machine",
@@ -59,7 +59,7 @@ def lines(found: Diff) -> Iterator[str]:
         ends = "" if one.low is None else f" ({one.low:.3g} to {one.high:.3g})"
         yield f"  {name}: second over first {one.value:.3g}{ends}"
     for group, those in groupby(found.apart, key=lambda one: one.group):
-        yield f"  {_TITLES[group]}:"
+        yield f"  {TITLES[group]}:"
         yield from (f"    {visible(str(one))}" for one in those)
     if not found.apart:
         yield "  nothing else differs that the reports know of"

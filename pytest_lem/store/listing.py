@@ -14,8 +14,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tu
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.errors import ConfigError
 from pytest_lem.spec.nearest import unknown
-from pytest_lem.store.finding import conditions, found_by_id
-from pytest_lem.store.tables import labels, metrics, records
+from pytest_lem.store.finding import conditions, found_by_id, parts
+from pytest_lem.store.tables import documents, labels, metrics, records
 from pytest_lem.store.wanted import Choices, Page, Wanted
 
 PAGE = 50
@@ -60,6 +60,19 @@ def page(
         count=min(count, _COUNTED),
         uncounted=count > _COUNTED,
     )
+
+
+def gates(connection: Connection, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What stands in the documents of those that were judged."""
+    found = {}
+    for some in parts(keys):
+        query = select(records.c.key, documents.c.document)
+        query = query.select_from(records.join(documents)).where(
+            records.c.key.in_(some), records.c.verdict.is_not(None)
+        )
+        for key, document in connection.execute(query):
+            found[key] = json.loads(document)["gate"]
+    return found
 
 
 def choices(connection: Connection) -> Choices:

@@ -11,7 +11,7 @@ from pytest_lem.records.record import Record
 from pytest_lem.store.arrays import Arrays, Folder, Table
 from pytest_lem.store.database import connect, told, writing
 from pytest_lem.store.finding import find, labelled, narrowed, parts
-from pytest_lem.store.listing import choices, page
+from pytest_lem.store.listing import choices, gates, page
 from pytest_lem.store.migrations import bring_up
 from pytest_lem.store.place import Place
 from pytest_lem.store.rows import (
@@ -107,6 +107,11 @@ class Store:
         """
         with told(self.place), self._engine.connect() as connection:
             return page(connection, wanted, metrics, sort=sort, after=after)
+
+    def gates(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """By key the verdicts, rule by rule, of records that were judged."""
+        with told(self.place), self._engine.connect() as connection:
+            return gates(connection, keys)
 
     def choices(self) -> Choices:
         """What records can be chosen by."""

@@ -11,6 +11,7 @@ from pytest_lem.store.store import Store
 from pytest_lem.store.wanted import Choices, Labelled, Page
 from pytest_lem.web.asked import Listed
 from pytest_lem.web.picking import Compared, against, picked, read_one
+from pytest_lem.web.trends import Point, trends
 
 api = APIRouter(prefix="/api")
 
@@ -65,3 +66,14 @@ def compare(store: There, key: Keys, metric: Metrics = HEADLINES) -> Sequence[Co
     check_metrics(metric)
     first, *others = picked(store, key).items()
     return [against(first, one, metric) for one in others]
+
+
+@api.get("/trends")
+def trend(
+    store: There,
+    identity: Annotated[Sequence[str], Query(min_length=1, max_length=10)],
+    metric: str = HEADLINES[0],
+) -> Sequence[Point]:
+    """A metric over the sessions of experiments, with the limits of their gates."""
+    check_metrics([metric])
+    return trends(store, identity, metric)

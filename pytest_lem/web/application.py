@@ -6,14 +6,18 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
 
 import pytest_lem
 from pytest_lem.errors import ConfigError, LemError
 from pytest_lem.store.store import Store
 from pytest_lem.web.api import api
 from pytest_lem.web.guard import COOKIE, HEADERS, Guard
+from pytest_lem.web.pages import pages
+from pytest_lem.web.rendering import page
 
 _LEAST_BYTES = 1000
 _PACKING = 5
@@ -33,7 +37,9 @@ def application(store: Store, guard: Guard) -> FastAPI:
     app.state.store = store
     app.state.guard = guard
     app.include_router(api)
-    app.add_exception_handler(LemError, _told)
+    app.include_router(pages)
+    for kind in (LemError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _told)
     # The last one added is asked first.
     app.middleware("http")(unchanged)
     app.add_middleware(
@@ -97,7 +103,17 @@ def _has(known: str, tag: str) -> bool:
     return tag.removeprefix("W/") in told or "*" in told
 
 
-def _told(_: Request, error: Exception) -> Response:
-    """What is wrong with a request is a line; with the store, that it is not there."""
-    status = 400 if isinstance(error, ConfigError) else 503
-    return JSONResponse({"detail": str(error)}, status)
+async def _told(request: Request, error: Exception) -> Response:
+    """What is wrong, in one line; a store that is gone is the fault of the server."""
+    if isinstance(error, HTTPException):
+        return _answer(request, error.status_code, str(error.detail))
+    if isinstance(error, RequestValidationError):
+        told = [f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()]
+        return _answer(request, 422, "; ".join(told))
+    return _answer(request, 400 if isinstance(error, ConfigError) else 503, str(error))
+
+
+def _answer(request: Request, status: int, reason: str) -> Response:
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"detail": reason}, status)
+    return page("error.html", status=status, heading="Not shown", reason=reason)

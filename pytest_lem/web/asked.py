@@ -46,6 +46,12 @@ class Chosen(BaseModel):
         return Wanted(**{name: getattr(self, name) for name in names}, limit=limit)
 
 
+class Picked(Chosen):
+    """Those that are chosen of the keys, or of all."""
+
+    key: Annotated[list[str], Field(max_length=MOST)] = []
+
+
 class Listed(Chosen):
     """Some of the records that are chosen, in an order."""
 

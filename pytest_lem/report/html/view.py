@@ -58,40 +58,18 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """One experiment of one session.
+class Measured:
+    """Numbers of one experiment of one session, and the lines that its gate drew."""
 
-    `anchor` is what links to it end with. `parameters` are those that were asked for,
-    by the names that users write. `nulls` say why a metric has no number. `traces`
-    names the files of its meters' readings, relative to `folder`.
-    """
-
-    anchor: str
     name: str
     experiment_id: str
     identity: str
     session: str
     label: str | None
     started_at: str
-    backend: str
-    engine: str
-    model: str
-    precision: str
-    gpu: str
-    gpus: int
-    parameters: Mapping[str, Any]
-    cycles: int
-    failed: int
     numbers: Mapping[str, Number]
-    nulls: Mapping[str, str]
-    flags: tuple[str, ...]
-    verdict: str | None
     bounds: tuple[Bound, ...]
-    synthetic: bool
-    synthetic_weights: bool
-    side: Side
-    folder: Path | None
-    traces: Mapping[str, Any] | None
+    verdict: str | None
 
     def has(self, metric: str) -> bool:
         """Whether there is a number."""
@@ -105,6 +83,34 @@ class Shown:
         """The limit or the budget of a metric, where there is one."""
         told = (one for one in self.bounds if (one.metric, one.word) == (metric, word))
         return next((one.value for one in told), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown(Measured):
+    """One experiment of one session.
+
+    `anchor` is what links to it end with. `parameters` are those that were asked for,
+    by the names that users write. `nulls` say why a metric has no number. `traces`
+    names the files of its meters' readings, relative to `folder`.
+    """
+
+    anchor: str
+    backend: str
+    engine: str
+    model: str
+    precision: str
+    gpu: str
+    gpus: int
+    parameters: Mapping[str, Any]
+    cycles: int
+    failed: int
+    nulls: Mapping[str, str]
+    flags: tuple[str, ...]
+    synthetic: bool
+    synthetic_weights: bool
+    side: Side
+    folder: Path | None
+    traces: Mapping[str, Any] | None
 
 
 def experiments(sources: Sequence[Source]) -> list[Shown]:
@@ -215,7 +221,7 @@ def _shown(side: Side, name: str, source: Source, anchor: str) -> Shown:
         nulls=one.nulls,
         flags=tuple(one.flags),
         verdict=(one.gate or {}).get("verdict"),
-        bounds=tuple(_bounds(one.gate or {})),
+        bounds=tuple(bounds(one.gate or {})),
         synthetic=one.synthetic,
         synthetic_weights=one.synthetic_weights,
         side=side,
@@ -242,7 +248,8 @@ def _numbers(side: Side) -> dict[str, Number]:
     return found
 
 
-def _bounds(gate: Mapping[str, Any]) -> Iterable[Bound]:
+def bounds(gate: Mapping[str, Any]) -> Iterable[Bound]:
+    """Where the rules of a record's gate drew their lines."""
     for rule in gate.get("rules") or ():
         metric = rule["metric"]
         if "budget" in rule:

@@ -15,7 +15,7 @@ from pytest_lem.report.html.charts.figure import (
     plain,
 )
 from pytest_lem.report.html.charts.points import SPEED, cost_of
-from pytest_lem.report.html.view import Shown
+from pytest_lem.report.html.view import Measured, Shown
 from pytest_lem.report.html.words import axis, several, title
 
 _MOST = 8
@@ -23,10 +23,11 @@ _MOST = 8
 
 def history(shown: Sequence[Shown]) -> list[Chart]:
     """A chart of the cost, and one of the throughput."""
-    return [_chart(shown, metric) for metric in dict.fromkeys((cost_of(shown), SPEED))]
+    return [chart(shown, metric) for metric in dict.fromkeys((cost_of(shown), SPEED))]
 
 
-def _chart(shown: Sequence[Shown], metric: str) -> Chart:
+def chart(shown: Sequence[Measured], metric: str) -> Chart:
+    """Of each experiment that was measured in several sessions, those of one metric."""
     key, name = f"history-{metric}", f"{title(metric)} over sessions"
     found: dict[tuple[str, str], list[int]] = {}
     for k, one in enumerate(shown):
@@ -59,7 +60,7 @@ def _chart(shown: Sequence[Shown], metric: str) -> Chart:
 
 
 def _line(
-    shown: Sequence[Shown], rows: Sequence[int], metric: str, number: int
+    shown: Sequence[Measured], rows: Sequence[int], metric: str, number: int
 ) -> Iterator[Json]:
     """The values of an experiment, and its bounds below or above them."""
     some = [shown[k] for k in rows]
@@ -100,7 +101,7 @@ def _line(
             }
 
 
-def _row(one: Shown, metric: str) -> list[Cell]:
+def _row(one: Measured, metric: str) -> list[Cell]:
     found = one.numbers[metric]
     return [
         *(one.name, one.session, one.started_at, found.value, found.low, found.high),
