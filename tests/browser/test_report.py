@@ -1,7 +1,9 @@
 """The HTML report of a real run, opened from the disk in a real browser."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +91,10 @@ def test_details_have_every_section(report, open_page):
     )
     page.locator("summary", has_text="The record, as JSON").click()
     assert '"identity"' in page.locator("#sections pre").text_content()
+    with page.expect_download() as waiting:
+        page.get_by_label("Save the record as JSON").click()
+    told = json.loads(Path(waiting.value.path()).read_text())
+    assert told["id"].endswith("test_traffic[transformers]")
 
 
 def test_text_and_facts_narrow_the_table_and_the_charts(report, open_page):

@@ -78,7 +78,8 @@ def cycles(shown: Shown) -> Section:
 
 def missing(shown: Shown) -> Section:
     """Values that do not exist, each with the reason."""
-    rows = [[key, short(why, _MOST)] for key, why in sorted(shown.nulls.items())]
+    found = sorted(shown.nulls.items())
+    rows = [[short(key), short(why, _MOST)] for key, why in found]
     if not rows:
         text = "Every value exists."
         return Section(key="missing", title="What is null, and why", missing=text)

@@ -80,15 +80,28 @@
     return [made, charts.filter(([, chart]) => !chart.missing)];
   }
 
-  function raw(record, digits) {
+  // What is longer is saved, since no reader and not every browser gets to its end.
+  const MOST = 200000;
+
+  function raw(told) {
     const made = lem.element("section", null, { "aria-label": "Record" });
+    const head = lem.element("div", null, { class: "chart-head" });
+    const button = lem.element("button", "JSON", { type: "button", "aria-label": "Save the record as JSON" });
+    const text = () => JSON.stringify(told.record, null, 2);
+    button.addEventListener("click", () => lem.save(text(), "application/json", `${told.anchor}.json`));
+    const buttons = lem.element("div", null, { class: "buttons" });
+    buttons.append(button);
+    head.append(lem.element("h3", "Record"), buttons);
     const inside = lem.element("details");
     inside.append(lem.element("summary", "The record, as JSON"));
     inside.addEventListener("toggle", () => {
-      if (!inside.querySelector("pre")) inside.append(lem.element("pre", JSON.stringify(record, null, 2), { tabindex: "0" }));
+      if (inside.querySelector("pre")) return;
+      const whole = text();
+      inside.append(lem.element("pre", whole.slice(0, MOST), { tabindex: "0" }));
+      if (whole.length > MOST) inside.append(lem.element("p", "That is its beginning: save it to have all.", { class: "hint" }));
     });
-    made.append(lem.element("h3", "Record"));
-    if (digits) made.append(lem.element("p", `Numbers have ${digits} digits on this page, which is of many experiments.`, { class: "hint" }));
+    made.append(head);
+    if (told.digits) made.append(lem.element("p", `Numbers have ${told.digits} digits on this page, which is of many experiments.`, { class: "hint" }));
     made.append(inside);
     return made;
   }
@@ -112,7 +125,7 @@
     if (open !== anchor) return;
     const made = told.sections.map(section);
     heading.textContent = told.name;
-    sections.replaceChildren(...made.map(([one]) => one), raw(told.record, told.digits));
+    sections.replaceChildren(...made.map(([one]) => one), raw(told));
     part.hidden = false;
     made.forEach(([, charts]) => charts.forEach(([place, chart]) => lem.chart(place, chart)));
     heading.focus({ preventScroll: true });
