@@ -4,46 +4,48 @@ Values that stand at the same place in several experiments are kept together, th
 are equal once: gzip, which looks back 32 kB, would not find them.
 """
 
+import json
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from gzip import compress
+from itertools import chain
 from typing import Any
 
-from pytest_lem.report.html.assets import as_json, plain
+from pytest_lem.report.html.assets import plain
 from pytest_lem.report.html.details import details
 from pytest_lem.report.html.view import Shown
 
-TOGETHER = 50
-MOST_BYTES = 6_000_000
-FEWER_DIGITS = 7
+TOGETHER = 100
+MOST_BYTES = 8_000_000
+FEWER_DIGITS = 6
 
 
 def packed(shown: Sequence[Shown]) -> dict[str, str]:
     """What the browser unpacks, by the anchors of the experiments that are in it.
 
-    Numbers of many experiments, which would be too large, have fewer digits.
+    Where it would be too large, numbers have fewer digits; where it still would be,
+    records are left out, and what is told of them stays.
     """
-    for digits in (None, FEWER_DIGITS):
-        found: dict[str, str] = {}
-        for some in _parts(shown):
-            told = [details(one) | {"digits": digits} for one in some]
-            anchors = " ".join(one.anchor for one in some)
-            found[anchors] = pack(as_json(_columns(told, digits)))
-            if digits is None and sum(map(len, found.values())) > MOST_BYTES:
-                break
-        else:
+    parts = [shown[k : k + TOGETHER] for k in range(0, len(shown), TOGETHER)]
+    for digits, whole in ((None, True), (FEWER_DIGITS, True), (FEWER_DIGITS, False)):
+        first = _packed(parts[0], digits, whole=whole) if parts else ""
+        if len(first) * len(parts) <= MOST_BYTES:
             break
-    return found
+    anchors = [" ".join(one.anchor for one in some) for some in parts]
+    rest = (_packed(some, digits, whole=whole) for some in parts[1:])
+    return dict(zip(anchors, chain([first], rest), strict=False))
+
+
+def _packed(some: Sequence[Shown], digits: int | None, *, whole: bool) -> str:
+    told = [details(one) | {"digits": digits} for one in some]
+    if not whole:
+        told = [one | {"record": None} for one in told]
+    return pack(json.dumps(_columns(told, digits), separators=(",", ":")))
 
 
 def pack(told: str) -> str:
     """JSON, packed by gzip, as text; equal JSON gives equal text."""
     return b64encode(compress(told.encode(), 6, mtime=0)).decode()
-
-
-def _parts(shown: Sequence[Shown]) -> Iterator[Sequence[Shown]]:
-    for k in range(0, len(shown), TOGETHER):
-        yield shown[k : k + TOGETHER]
 
 
 def _columns(values: Sequence[Any], digits: int | None) -> Any:

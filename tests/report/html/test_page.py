@@ -88,14 +88,28 @@ def test_each_experiment_is_there_whole_behind_its_link(monkeypatch):
 
 
 def test_numbers_of_very_many_experiments_have_fewer_digits(monkeypatch):
-    """And say so; none that JSON has no word for is ever there."""
-    monkeypatch.setattr(packing, "MOST_BYTES", 100)
+    """And say so; of still more of them the records are left out."""
     shown = experiments([source(experiment(values=(1 / 3, 2 / 3)))])
-    (told,) = [picked(unpacked(text), 0) for text in packing.packed(shown).values()]
-    assert told["digits"] == 7
-    metrics = told["record"]["cycles"][0]["metrics"]
-    assert metrics["energy_per_output_token_j"] == 0.3333333
-    assert as_json([float("nan"), 1.5]) == "[null,1.5]"
+
+    def told(most):
+        monkeypatch.setattr(packing, "MOST_BYTES", most)
+        (text,) = packing.packed(shown).values()
+        return len(text), picked(unpacked(text), 0)
+
+    size, whole = told(10**6)
+    assert whole["digits"] is None
+    size, fewer = told(size - 1)
+    assert fewer["digits"] == 6
+    metrics = fewer["record"]["cycles"][0]["metrics"]
+    assert metrics["energy_per_output_token_j"] == 0.333333
+    _, without = told(size - 1)
+    assert without["record"] is None
+    assert without["sections"] == fewer["sections"]
+
+
+def test_what_is_no_number_is_null():
+    """JSON has no word for it, and browsers read none."""
+    assert as_json([float("nan"), {"a": float("inf")}]) == '[null,{"a":null}]'
 
 
 def test_records_of_equal_reports_give_equal_pages():

@@ -102,7 +102,8 @@
     });
     made.append(head);
     if (told.digits) made.append(lem.element("p", `Numbers have ${told.digits} digits on this page, which is of many experiments.`, { class: "hint" }));
-    made.append(inside);
+    if (told.record) made.append(inside);
+    else made.append(lem.element("p", "Left out of this page, which is of too many experiments; the report has it.", { class: "hint" }));
     return made;
   }
 
