@@ -88,6 +88,7 @@
     const head = lem.element("div", null, { class: "chart-head" });
     const button = lem.element("button", "JSON", { type: "button", "aria-label": "Save the record as JSON" });
     const text = () => JSON.stringify(told.record, null, 2);
+    button.disabled = !told.record;
     button.addEventListener("click", () => lem.save(text(), "application/json", `${told.anchor}.json`));
     const buttons = lem.element("div", null, { class: "buttons" });
     buttons.append(button);
