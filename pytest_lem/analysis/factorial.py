@@ -19,9 +19,10 @@ class Design:
     """The levels of each experiment by factor, and how many values each has.
 
     Factors of one level are none, and those that only change together are one, by the
-    name of the first; `together` has the others. Experiments of equal levels are one
-    cell, and repetitions of each other. The same design serves all metrics that the
-    same cycles have.
+    name of the first; `together` has the others. `follows` has those nested in one
+    factor that follow from it and another: they are that pair. Experiments of equal
+    levels are one cell, and repetitions of each other. The same design serves all
+    metrics that the same cycles have.
     """
 
     def __init__(
@@ -31,6 +32,8 @@ class Design:
         told = {name: one for name, one in columns.items() if len({*one}) > 1}
         self.together = _merged(told)
         told = {name: told[name] for name in self.together}
+        self.follows = _followers(told)
+        told = {name: one for name, one in told.items() if name not in self.follows}
         points = list(zip(*told.values(), strict=True)) or [()] * len(counts)
         cells = {one: k for k, one in enumerate(dict.fromkeys(points))}
         self.cell_of_value = np.repeat([cells[one] for one in points], counts)
@@ -137,7 +140,21 @@ def _merged(columns: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     return found
 
 
-def _decides(one: Sequence[str], other: Sequence[str]) -> bool:
+def _followers(columns: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str]]:
+    """Factors that decide a second one, and are decided by it and a third together."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, one in columns.items():
+        others = [k for k in columns if k != name and k not in found]
+        outer = [k for k in others if _decides(one, columns[k])]
+        for first, second in product(outer, others):
+            both = list(zip(columns[first], columns[second], strict=True))
+            if second not in outer and _decides(both, one):
+                found[name] = (first, second)
+                break
+    return found
+
+
+def _decides(one: Sequence[object], other: Sequence[object]) -> bool:
     """Whether each level of the one goes with a single level of the other."""
     return len({*zip(one, other, strict=True)}) == len({*one})
 

@@ -96,6 +96,16 @@ def partition(
         return None
     terms = [*design.factors, *(design.pairs if pairs else ())]
     sources = [_source(design, term, found) for term in terms]
+    sources += [
+        Source(
+            term=(name,),
+            degrees=0,
+            share=None,
+            p=None,
+            reason=f"follows from {one} and {other}",
+        )
+        for name, (one, other) in design.follows.items()
+    ]
     return Partition(
         sources=[one for one in sources if len(one.term) == 1 or one.degrees],
         noise=found.inside / found.total if found.free else None,

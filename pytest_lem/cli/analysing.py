@@ -43,7 +43,8 @@ def pareto(
         str | None,
         typer.Option(
             metavar="METRIC,...",
-            help="Two or more; METRIC:lower or :higher where none is known "
+            help="Two or more, scores of users too; METRIC:lower or :higher where no "
+            "direction is known "
             "(default: energy_per_output_token_j,output_throughput_tps).",
         ),
     ] = None,
@@ -61,11 +62,12 @@ def pareto(
     """Tell which experiments no other beats in all metrics at once, and how surely."""
     from pytest_lem.report import pareto
 
+    records = records_of(reports, wanted, store)
     with refusing("--metrics"):
-        names = metrics.split(",") if metrics else ()
-        axes = [pareto.Axis.parse(one) for one in names] or pareto.HEADLINE_AXES
+        names = metrics.split(",") if metrics else HEADLINES
+        axes = [pareto.Axis.parse(one, records) for one in names]
     with refusing():
-        found = pareto.pareto(records_of(reports, wanted, store), axes, by)
+        found = pareto.pareto(records, axes, by)
     lines = pareto.lines(found, width()) if found else []
     told([one.to_json() for one in found], lines, csv_file, as_json=as_json)
 

@@ -5,40 +5,65 @@ from dataclasses import dataclass
 from typing import Any, Self, get_args
 
 from pytest_lem.analysis.gating import Direction
-from pytest_lem.analysis.metrics import HEADLINES, METRICS
+from pytest_lem.analysis.metrics import HEADLINES, METRICS, QUALITIES
 from pytest_lem.analysis.pareto import Standing, standings
 from pytest_lem.analysis.stats import FEW_FOR_BOOTSTRAP, STANDARD
 from pytest_lem.errors import ConfigError
 from pytest_lem.gate.side import Side
-from pytest_lem.records.record import Record
-from pytest_lem.report.factors import all_sides, grouped, guesses
+from pytest_lem.records.record import Cycle, Record
+from pytest_lem.report.factors import all_sides, grouped, unmeasured
 from pytest_lem.report.services.figures import guess
-from pytest_lem.report.table import NONE, cell, table, visible
+from pytest_lem.report.table import NONE, cell, number, table, visible
 from pytest_lem.spec.nearest import unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """A metric, and which way of it is better."""
+    """A metric or a score of users, its unit, and which way of it is better."""
 
-    metric: str
+    name: str
+    unit: str
     better: Direction
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """`METRIC`, or `METRIC:lower` and `:higher`; raises ConfigError."""
+    def parse(cls, text: str, records: Iterable[Record] = ()) -> Self:
+        """`NAME`, or `NAME:lower` and `:higher`; raises ConfigError.
+
+        A name is a metric's, or that of a score which an experiment of the records has.
+        """
         name, colon, way = text.strip().partition(":")
-        if name not in METRICS:
-            raise ConfigError(unknown("metric", name, METRICS))
+        scores = {
+            key: score
+            for record in records
+            for one in record.experiments
+            for key, score in one.quality.scores.items()
+        }
+        if name not in METRICS and name not in scores:
+            raise ConfigError(unknown("metric", name, [*METRICS, *scores]))
         if colon and way not in get_args(Direction):
             raise ConfigError(unknown("direction", way, get_args(Direction)))
         better = next((one for one in get_args(Direction) if one == way), None)
-        better = better or METRICS[name].better
+        known = METRICS[name] if name in METRICS else scores[name]
+        better = better or known.better
         if better is None:
             raise ConfigError(
                 f"{name} is neither better high nor low: say {name}:lower or :higher"
             )
-        return cls(metric=name, better=better)
+        unit = METRICS[name].unit if name in METRICS else ""
+        return cls(name=name, unit=unit, better=better)
+
+    def value(self, side: Side, cycle: Cycle) -> float | None:
+        """Of a cycle; a score is the same in all of its experiment's."""
+        if self.name in METRICS:
+            return cycle.metrics.get(self.name)
+        score = side.experiment.quality.scores.get(self.name)
+        return score.value if score else None
+
+    def guess(self, side: Side) -> str | None:
+        """What its value is where nothing measured it."""
+        if self.name in METRICS:
+            return guess(side.experiment.flags, self.name)
+        return None
 
 
 HEADLINE_AXES = tuple(map(Axis.parse, HEADLINES))
@@ -60,21 +85,19 @@ class Candidate:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        names = [axis.metric for axis in self.axes]
+        names = [axis.name for axis in self.axes]
+        guesses = {axis.name: axis.guess(self.side) for axis in self.axes}
         return {
             "experiment": self.side.experiment.id,
             "identity": self.side.experiment.identity,
             "session": self.side.session.id,
             "group": self.group,
             **dict(zip(names, self.values, strict=True)),
-            "guesses": {name: self._guess(name) for name in names if self._guess(name)},
+            "guesses": {name: word for name, word in guesses.items() if word},
             "on_front": self.standing.on_front,
             "front_share": self.standing.share,
             "beaten_by": self.beaten_by and self.beaten_by.experiment.id,
         }
-
-    def _guess(self, metric: str) -> str | None:
-        return guess(self.side.experiment.flags, metric)
 
 
 def pareto(
@@ -130,7 +153,7 @@ def _standing(
 def _cycles(side: Side, axes: Sequence[Axis]) -> Iterator[list[float]]:
     """The values of each cycle that has all of them."""
     for cycle in side.cycles:
-        told = [cycle.metrics.get(axis.metric) for axis in axes]
+        told = [axis.value(side, cycle) for axis in axes]
         values = [one for one in told if one is not None]
         if len(values) == len(axes):
             yield values
@@ -144,7 +167,7 @@ def _place(one: Candidate) -> tuple[Any, ...]:
 
 
 def _caption(axes: Sequence[Axis]) -> str:
-    told = [f"{axis.metric} ({axis.better} is better)" for axis in axes]
+    told = [f"{axis.name} ({axis.better} is better)" for axis in axes]
     return (
         f"Pareto front of {' and '.join(told)}: nobody beats those on it. Means, "
         "± half of the 95 % interval; resamples: the share of draws of all cycles in "
@@ -155,10 +178,11 @@ def _caption(axes: Sequence[Axis]) -> str:
 def _row(one: Candidate, *, sessions: int) -> dict[str, str]:
     experiment, session, standing = one.side.experiment, one.side.session, one.standing
     cells = {}
-    for axis in one.axes:
-        sign = "~" if guess(experiment.flags, axis.metric) else ""
-        title = f"{axis.metric} {METRICS[axis.metric].unit}"
-        cells[title] = cell(experiment.summary.get(axis.metric), sign)
+    for axis, value in zip(one.axes, one.values, strict=True):
+        sign = "~" if axis.guess(one.side) else ""
+        summary = experiment.summary.get(axis.name)
+        told = cell(summary, sign) if summary else number(value)
+        cells[f"{axis.name} {axis.unit}".rstrip()] = told
     beaten = one.beaten_by and (one.beaten_by.experiment.id.partition("::")[2])
     return {
         "experiment": visible(experiment.id.partition("::")[2] or experiment.id),
@@ -185,4 +209,8 @@ def _doubts(found: Sequence[Candidate]) -> Iterator[str]:
         )
     if counts and max(counts) > 1 and min(counts) < FEW_FOR_BOOTSTRAP:
         yield f"fewer than {FEW_FOR_BOOTSTRAP} cycles: resamples look too sure"
-    yield from guesses((one.side, axis.metric) for one in found for axis in one.axes)
+    words = {axis.guess(one.side) for one in found for axis in one.axes}
+    yield from unmeasured(sorted(word for word in words if word))
+    random = sum(one.side.experiment.synthetic_weights for one in found)
+    if random and any(axis.name in QUALITIES for axis in found[0].axes):
+        yield f"{random} of {len(found)} have random weights: no quality means anything"

@@ -157,6 +157,22 @@ def test_a_setting_that_one_backend_alone_has_leaves_the_backends_comparable():
     assert effects(design, ("backend",), values)[0].value == pytest.approx(3.0)
 
 
+def test_a_setting_that_follows_from_the_batch_within_a_backend_is_no_effect():
+    """As many sequences as the batch has: what is left is how backends differ in it."""
+    columns = {
+        "backend": ["a", "a", "b", "b"],
+        "batch": ["1", "8", "1", "8"],
+        "b.most": ["default", "default", "1", "8"],
+    }
+    found = partition(Design(columns, [1] * 4), [[4.0], [2.0], [3.0], [0.5]])
+    assert [(one.term, one.reason) for one in found.sources] == [
+        (("backend",), None),
+        (("batch",), None),
+        (("backend", "batch"), None),
+        (("b.most",), "follows from backend and batch"),
+    ]
+
+
 def test_without_repetitions_noise_is_not_known():
     """There are shares, and neither p nor intervals."""
     design, values = grid(lambda b, n: b * n, cycles=1)

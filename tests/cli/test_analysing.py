@@ -84,6 +84,27 @@ def test_a_front_for_each_value_of_a_key(report, tmp_path):
     assert float(rows[0]["energy_gross_j"]) == found[0]["energy_gross_j"]
 
 
+def test_quality_that_users_found_stands_against_energy(report):
+    """A score that was joined is named as a metric is; its direction may be told."""
+    scores = report.with_name("scores.csv")
+    names = [one["id"] for one in json.loads(report.read_bytes())["experiments"]]
+    rows = [f"{name},{k}" for k, name in enumerate(names[:3])]
+    scores.write_text(
+        "\n".join(["experiment,accuracy,style", *(f"{r},1" for r in rows)])
+    )
+    assert lem("quality", "join", report, scores)[0] == 0
+    _, output, _ = lem(
+        "pareto", report, "--metrics=accuracy,tokens_per_joule", "--json"
+    )
+    found = [json.loads(line) for line in output.splitlines()]
+    assert [one["accuracy"] for one in found] == [0, 1, 2, None]
+    assert [one["on_front"] for one in found] == [False, True, True, None]
+    status, _, errors = lem("pareto", report, "--metrics=style,edp_js")
+    assert (status, errors.count("say style:lower or :higher")) == (2, 1)
+    _, output, _ = lem("pareto", report, "--metrics=style:higher,edp_js")
+    assert "1 of 4 have not all metrics: they are no part of it" in output
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
