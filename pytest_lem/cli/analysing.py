@@ -12,18 +12,17 @@ from pytest_lem.cli.app import app
 from pytest_lem.cli.choosing import (
     DEFAULT_STORE,
     AsJson,
+    CsvFile,
     Reports,
     Where,
     chosen_by_options,
     records_of,
     refusing,
+    write_csv,
 )
 from pytest_lem.cli.results import nothing, width
 from pytest_lem.store.wanted import Wanted
 
-CsvFile = Annotated[
-    Path | None, typer.Option("--csv", metavar="FILE", help="Also as a table, to FILE.")
-]
 Metrics = Annotated[
     str | None,
     typer.Option(
@@ -148,16 +147,9 @@ def told(
     as_json: bool,
 ) -> None:
     """Print the lines, or an object for each row; write the rows, if that is wanted."""
-    from pytest_lem.records.export import write_table
-
     if not found:
         nothing()
-    if csv_file is not None:
-        try:
-            write_table(found, csv_file)
-        except OSError as error:
-            typer.echo(f"not written: {error}", err=True)
-            raise typer.Exit(2) from error
+    write_csv(found, csv_file)
     with refusing():
         for line in [json.dumps(one) for one in found] if as_json else lines:
             typer.echo(line)

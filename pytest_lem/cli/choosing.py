@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -41,6 +41,9 @@ Reports = Annotated[
         metavar="[REPORT]...",
         help="JSON reports; without any, what the store has.",
     ),
+]
+CsvFile = Annotated[
+    Path | None, typer.Option("--csv", metavar="FILE", help="Also as a table, to FILE.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
@@ -113,6 +116,19 @@ def records_of(
         return [read_report(path) for path in reports]
     with opened(where) as there:
         return list(there.reports(wanted))
+
+
+def write_csv(rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
+    """Write what was found as a table, where a file is named for it."""
+    from pytest_lem.records.export import write_table
+
+    if path is None:
+        return
+    try:
+        write_table(rows, path)
+    except OSError as error:
+        typer.echo(f"not written: {error}", err=True)
+        raise typer.Exit(2) from error
 
 
 @contextmanager

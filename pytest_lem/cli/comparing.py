@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pytest_lem.cli.app import app
-from pytest_lem.cli.choosing import DEFAULT_STORE, Where, refusing
+from pytest_lem.cli.choosing import DEFAULT_STORE, CsvFile, Where, refusing, write_csv
 from pytest_lem.cli.judging import (
     AsJson,
     Fail,
@@ -50,6 +50,7 @@ def compare(
         str, typer.Option(metavar="METRIC", help="What is compared.")
     ] = _METRIC,
     as_json: AsJson = False,
+    csv_file: CsvFile = None,
 ) -> None:
     """Hold experiments of equal work against each other; else tell what differs."""
     from pytest_lem.report import compare
@@ -65,6 +66,7 @@ def compare(
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
+    write_csv([one.to_row() for one in found], csv_file)
     told = [json.dumps(one.to_json()) for one in found]
     for line in told if as_json else compare.lines(found, _width()):
         typer.echo(line)

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pytest_lem.cli.analysing import CsvFile, told
+from pytest_lem.cli.analysing import told
 from pytest_lem.cli.app import app
-from pytest_lem.cli.choosing import AsJson, refusing
+from pytest_lem.cli.choosing import AsJson, CsvFile, refusing
 from pytest_lem.cli.reading import read_report
 from pytest_lem.cli.results import width
 from pytest_lem.errors import ConfigError

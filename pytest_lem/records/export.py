@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ def write_cycles(record: Record, path: Path) -> None:
     _write([*columns(), *CYCLE_COLUMNS], rows, path)
 
 
-def write_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
+def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write rows of any keys: those of all rows, in the order they come.
 
     What is neither a number nor text stands as JSON in its cell.

@@ -1,7 +1,7 @@
 """Experiments against each other: a cost, its ratio, and whether work was equal."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import combinations, product
 from typing import Any
 
@@ -15,6 +15,7 @@ from pytest_lem.report.table import NONE, cell, mark, table, visible
 from pytest_lem.spec.nearest import unknown
 
 METRIC = "energy_per_output_token_j"
+_PRODUCTS = {"edp_js": "EDP", "ed2p_js2": "ED2P"}
 _OF_MODEL = ("model", "revision", "adapter")
 
 
@@ -22,8 +23,9 @@ _OF_MODEL = ("model", "revision", "adapter")
 class Comparison:
     """Two experiments that differ in one key, or in none: their ratio, or what else.
 
-    `ratio` is None where `differences` are there. Without a key, `others` has all that
-    differs and does not stand in the way.
+    `ratio` is None where `differences` are there. Beside energy per output token,
+    `products` has the ratios of EDP and ED2P where both have them. Without a key,
+    `others` has all that differs and does not stand in the way.
     """
 
     first: Side
@@ -33,6 +35,7 @@ class Comparison:
     differences: Sequence[str]
     others: Sequence[Apart]
     ratio: Ratio | None
+    products: Mapping[str, Ratio] = field(default_factory=dict)
 
     @property
     def both(self) -> tuple[Side, Side]:
@@ -49,9 +52,22 @@ class Comparison:
             "experiments": [one.experiment.id for one in self.both],
             "values": [one.values(self.metric) for one in self.both],
             "ratio": asdict(self.ratio) if self.ratio else None,
+            "products": {name: asdict(one) for name, one in self.products.items()},
             "differences": list(self.differences),
             "others": [one.to_json() for one in self.others],
         }
+
+    def to_row(self) -> dict[str, Any]:
+        """The same as one row of a table: a column for each end of each ratio."""
+        found = {"ratio": self.ratio}
+        found |= {f"{name}_ratio": self.products.get(name) for name in _PRODUCTS}
+        ends = {
+            f"{name}_{end}".removesuffix("_value"): one and getattr(one, end)
+            for name, one in found.items()
+            for end in ("value", "low", "high")
+        }
+        rest = self.to_json()
+        return {k: v for k, v in rest.items() if k not in ("ratio", "products")} | ends
 
 
 def compare(
@@ -132,6 +148,8 @@ def _comparison(
     first: Side, second: Side, by: str | None, metric: str, differences: Sequence[str]
 ) -> Comparison:
     values = [one.values(metric) for one in (first, second)]
+    names = () if differences or metric != METRIC else _PRODUCTS
+    sides_of = {name: (first.values(name), second.values(name)) for name in names}
     return Comparison(
         first=first,
         second=second,
@@ -140,6 +158,7 @@ def _comparison(
         differences=differences,
         others=apart(first, second) if by is None else (),
         ratio=None if differences else ratio(*values),
+        products={name: ratio(*both) for name, both in sides_of.items() if all(both)},
     )
 
 
@@ -259,14 +278,22 @@ def _row(one: Comparison) -> dict[str, str]:
     if found.low is not None and found.high is not None:
         interval = f" ({found.low:.3g} to {found.high:.3g})"
         told = verdict(found.low, found.high, METRICS[metric].better)
+    sign = signs[0] or signs[1]
+    products = {
+        f"{title} ratio": f"{sign}{one.products[name].value:.3g}"
+        if name in one.products
+        else NONE
+        for name, title in _PRODUCTS.items()
+    }
     return {
         "experiment": visible(one.first.experiment.id),
         "first": visible(_named(one.first, one.by)),
         unit: cells[0],
         "second": visible(_named(one.second, one.by)),
         f"{unit} ": cells[1],
-        "ratio": f"{signs[0] or signs[1]}{found.value:.3g}{interval}",
+        "ratio": f"{sign}{found.value:.3g}{interval}",
         "by cycles": told,
+        **products,
     }
 
 

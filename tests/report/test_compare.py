@@ -1,5 +1,6 @@
 """`lem compare`: equal work side by side, or what differs."""
 
+import csv
 import json
 
 import pytest
@@ -93,6 +94,10 @@ def test_equal_work_is_compared_lengths_apart(reports, names):
     assert [one["backends"] for one in found] == [["fake", "double"]] * 2
     assert [one["ratio"]["value"] for one in found] == pytest.approx([2.0, 2.0])
     assert [len(values) for values in found[0]["values"]] == [2, 2]
+    products = [found[0]["products"][name]["value"] for name in ("edp_js", "ed2p_js2")]
+    assert products == pytest.approx([4.0, 8.0])
+    header = done.stdout.splitlines()[2]
+    assert header.endswith("EDP ratio   ED2P ratio")
 
 
 def _prompts(one):
@@ -207,6 +212,17 @@ def test_any_metric_may_be_compared(reports):
     assert done.stdout.count("worse") == 2
     wrong = CliRunner().invoke(app, ["compare", *paths, "--metric=joules"])
     assert (wrong.exit_code, wrong.stderr[:24]) == (2, "metric 'joules' is unkno")
+
+
+def test_a_comparison_is_a_row_of_a_spreadsheet(reports):
+    """With the ends of each ratio, and what differs where there is none."""
+    file = reports / "both.csv"
+    asked = ["compare", str(reports / "both.json"), "--by=backend", f"--csv={file}"]
+    assert CliRunner().invoke(app, asked).exit_code == 0
+    rows = list(csv.DictReader(file.open()))
+    assert [float(row["ratio"]) for row in rows] == pytest.approx([2.0, 2.0])
+    assert float(rows[0]["ed2p_js2_ratio"]) == pytest.approx(8.0)
+    assert float(rows[0]["ratio_high"]) >= float(rows[0]["ratio_low"])
 
 
 def test_without_a_key_each_experiment_is_held_against_itself(reports, change):
