@@ -4,16 +4,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_lem.analysis.metrics import METRICS, MetricInfo
+from pytest_lem.analysis.metrics import METRICS, QUALITIES, MetricInfo
 from pytest_lem.gate.side import is_energy
 from pytest_lem.records.record import ExperimentRecord, Record, SummaryRecord
 
-# What nothing measured, by its flag: of energy, and of anything.
+# What nothing measured, by its flag: of energy, of answers, and of anything.
 _ENERGY = {
     "estimated_energy": "estimated",
     "replayed_energy": "replayed",
     "synthetic_energy": "synthetic",
 }
+_ANSWERS = {"synthetic_perplexity": "synthetic"}
 _ANYTHING = {"fake_engine": "synthetic"}
 
 
@@ -51,6 +52,7 @@ def prefixed(name: str, guess: str | None) -> str:
 def guess(flags: Sequence[str], metric: str) -> str | None:
     """What a value is where nothing measured it; None where something did."""
     names = _ANYTHING | (_ENERGY if is_energy(metric) else {})
+    names |= _ANSWERS if metric in QUALITIES else {}
     return next((word for flag, word in names.items() if flag in flags), None)
 
 

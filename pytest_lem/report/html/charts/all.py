@@ -7,11 +7,13 @@ from pytest_lem.report.html.charts.boxes import boxes
 from pytest_lem.report.html.charts.figure import Chart
 from pytest_lem.report.html.charts.history import history
 from pytest_lem.report.html.charts.points import points
+from pytest_lem.report.html.charts.quality import quality
 from pytest_lem.report.html.charts.scaling import scaling
 from pytest_lem.report.html.view import Shown
 
 CHARTS: Sequence[Callable[[Sequence[Shown]], Sequence[Chart]]] = (
     lambda shown: [points(shown)],
+    quality,
     bars,
     scaling,
     boxes,

@@ -1,7 +1,8 @@
 """Every experiment as a point: what it costs against how fast it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from pytest_lem.analysis.gating import Direction
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.analysis.pareto import front
 from pytest_lem.report.html.charts.figure import (
@@ -17,9 +18,13 @@ from pytest_lem.report.html.charts.figure import (
     places,
     plain,
 )
-from pytest_lem.report.html.view import Kind, Shown
+from pytest_lem.report.html.view import Kind, Number, Shown
 from pytest_lem.report.html.words import axis, several, title
 
+Pair = tuple[Number, Number]
+"""A point: what is across, and what it costs."""
+
+FIRST_COLUMNS = ("experiment", "session", "backend")
 SPEED = "output_throughput_tps"
 _COSTS = ("energy_per_output_token_j", "ttft_p50_ms", "e2e_mean_ms", "e2e_p50_ms")
 
@@ -36,10 +41,13 @@ def points(shown: Sequence[Shown]) -> Chart:
     """What an output token costs, or how long one waits, against throughput."""
     cost = cost_of(shown)
     name = f"{title(cost)} against {title(SPEED)[0].lower()}{title(SPEED)[1:]}"
-    there = [k for k, one in enumerate(shown) if one.has(cost) and one.has(SPEED)]
+    there = {
+        k: (one.numbers[SPEED], one.numbers[cost])
+        for k, one in enumerate(shown)
+        if one.has(cost) and one.has(SPEED)
+    }
     if not there:
         return nothing("points", name, "No experiment has both throughput and a cost.")
-    data = _series(shown, there, cost)
     lower = "lower" if METRICS[cost].better == "lower" else "higher"
     return Chart(
         key="points",
@@ -47,33 +55,32 @@ def points(shown: Sequence[Shown]) -> Chart:
         told=f"{several(len(there), 'experiment')}, each a point with its 95 % "
         f"intervals; further right is faster, {lower} is better. No other experiment "
         "beats those on the line in both.",
-        data=[*_fronts(shown, there, cost), *data],
+        data=[*fronts(there, ("higher", "lower")), *series(shown, there)],
         layout=layout(axis(SPEED), axis(cost)),
-        columns=["experiment", "session", "backend", *_columns(SPEED, cost)],
-        rows=[_row(shown[k], cost) for k in there],
+        columns=[*FIRST_COLUMNS, *columns_of(SPEED, cost)],
+        rows=[row_of(shown[k], pair) for k, pair in there.items()],
         wide=True,
     )
 
 
-def _series(shown: Sequence[Shown], there: Sequence[int], cost: str) -> list[Json]:
-    """One for each backend and for what its energy rests on."""
+def series(shown: Sequence[Shown], there: Mapping[int, Pair]) -> list[Json]:
+    """One for each backend and for what a point rests on."""
     colours = places([shown[k].backend for k in there])
     groups: dict[tuple[str, Kind], list[int]] = {}
-    for k in there:
-        groups.setdefault((shown[k].backend, shown[k].numbers[cost].kind), []).append(k)
+    for k, pair in there.items():
+        groups.setdefault((shown[k].backend, kind_of(pair)), []).append(k)
     data = []
     for (backend, kind), rows in groups.items():
-        fast = [shown[k].numbers[SPEED] for k in rows]
-        costs = [shown[k].numbers[cost] for k in rows]
+        right, up = zip(*(there[k] for k in rows), strict=True)
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": named(backend, kind),
-                "x": [one.value for one in fast],
-                "y": [one.value for one in costs],
-                "error_x": errors(fast),
-                "error_y": errors(costs),
+                "x": [one.value for one in right],
+                "y": [one.value for one in up],
+                "error_x": errors(right),
+                "error_y": errors(up),
                 "text": [plain(shown[k].name) for k in rows],
                 "hovertemplate": "%{text}<br>%{x:.4g}<br>%{y:.4g}<extra></extra>",
                 "marker": marker(colours[backend], kind),
@@ -83,13 +90,15 @@ def _series(shown: Sequence[Shown], there: Sequence[int], cost: str) -> list[Jso
     return data
 
 
-def _fronts(shown: Sequence[Shown], there: Sequence[int], cost: str) -> list[Json]:
+def fronts(
+    there: Mapping[int, Pair], better: tuple[Direction, Direction]
+) -> list[Json]:
     """A line through those that nothing beats which rests on the same."""
     data: list[Json] = []
-    for kind in dict.fromkeys(shown[k].kind(cost) for k in there):
-        some = [k for k in there if shown[k].kind(cost) == kind]
-        values = [[shown[k].numbers[m].value for m in (SPEED, cost)] for k in some]
-        on_front = front(values, ["higher", "lower"])
+    for kind in dict.fromkeys(map(kind_of, there.values())):
+        some = [pair for pair in there.values() if kind_of(pair) == kind]
+        values = [[one.value for one in pair] for pair in some]
+        on_front = front(values, better)
         best = sorted(one for one, is_on in zip(values, on_front, strict=True) if is_on)
         if len(best) < 2:
             continue
@@ -105,22 +114,29 @@ def _fronts(shown: Sequence[Shown], there: Sequence[int], cost: str) -> list[Jso
                     "color": COLOURS[-1],
                     "width": 1.4,
                     "dash": "dot",
-                    "shape": "vh",
+                    "shape": "vh" if better[0] == "higher" else "hv",
                 },
             }
         )
     return data
 
 
-def _columns(*metrics: str) -> list[str]:
+def kind_of(pair: Pair) -> Kind:
+    """What a point rests on, as its cost does; if that was measured, as the other."""
+    across, up = pair
+    return across.kind if up.kind == "measured" else up.kind
+
+
+def columns_of(*metrics: str) -> list[str]:
+    """What `row_of` has."""
     return [
         f"{name}{end}" for name in metrics for end in ("", "_ci_low", "_ci_high")
     ] + ["kind"]
 
 
-def _row(one: Shown, cost: str) -> list[Cell]:
+def row_of(one: Shown, pair: Pair) -> list[Cell]:
+    """A point's numbers, as its chart's table has them."""
     row: list[Cell] = [one.name, one.session, one.backend]
-    for metric in (SPEED, cost):
-        number = one.numbers[metric]
+    for number in pair:
         row += [number.value, number.low, number.high]
-    return [*row, one.numbers[cost].kind]
+    return [*row, kind_of(pair)]
