@@ -282,7 +282,7 @@ def test_an_engine_needs_its_library_and_nothing_that_this_package_depends_on():
     """Beside an engine `pip install --no-deps` suffices; libraries bring numpy."""
     engines = [module for module in MODULES if module.startswith(DRIVERS)]
     assert engines
-    beside = {"huggingface_hub", "numpy", "peft", "torchao"}
+    beside = {"huggingface_hub", "numpy", "peft", "ray", "torchao"}
     assert not strangers(engines, known=ENGINE_LIBRARIES | beside)
 
 

@@ -364,7 +364,12 @@ class Laboratory:
         }
 
     def _metered(self, used: Sequence[str]) -> frozenset[str]:
-        """Whose energy counts: the GPUs of the run, or none if the CPU does it all."""
+        """Whose energy counts: the GPUs of the run, or none if the CPU does it all.
+
+        An engine that runs on other nodes as well names its GPUs by UUID.
+        """
+        if named := {one for one in used if one.startswith(("GPU-", "MIG-"))}:
+            return frozenset(named)
         if all(device.startswith("cpu") for device in used):
             return frozenset({"cpu"})
         return frozenset(self.conditions.gpus)

@@ -1,12 +1,18 @@
 """What parameters of TensorRT-LLM and the workload cannot be together."""
 
 from collections.abc import Iterator, Mapping
+from math import prod
 from typing import Any
 
 from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.spec.parameters.tensorrt import TensorrtParameters
 from pytest_lem.spec.workload import Workload
 
+_SHARED_BY = (
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "context_parallel_size",
+)
 _OF_LORA = ("max_lora_rank", "max_loras", "max_cpu_loras", "peft_cache_config")
 _OF_BEAMS = ("length_penalty", "early_stopping", "beam_search_diversity_rate")
 
@@ -17,6 +23,7 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
     yield from _sizes(section, workload)
     yield from _texts(section, workload)
     yield from _adapters(spec)
+    yield from _over_nodes(section)
     for name in ("stop", "stop_token_ids"):
         if workload.forced and section.get(name) is not None:
             yield f"tensorrt.{name} means nothing without min_output_tokens=0"
@@ -31,6 +38,19 @@ def conflicts(spec: EngineSpec, workload: Workload) -> Iterator[str]:
                 "tensorrt.speculative_config and compiled engines exclude each other: "
                 "leave out what is about builds"
             )
+
+
+def _over_nodes(section: Mapping[str, Any]) -> Iterator[str]:
+    """More ranks than a machine has GPUs are started by TensorRT-LLM's own launcher."""
+    each, names = section.get("gpus_per_node"), _SHARED_BY
+    ranks = prod(section.get(name) or 1 for name in names)
+    if each is not None and ranks > each:
+        yield (
+            f"tensorrt.gpus_per_node={each} is below the {ranks} ranks of "
+            f"{' x '.join(names)}: over several nodes TensorRT-LLM is started by a "
+            "launcher of its own (trtllm-llmapi-launch below srun or mpirun), which "
+            "pytest-lem does not run; stay within a node, or take vLLM by Ray"
+        )
 
 
 def _sizes(section: Mapping[str, Any], workload: Workload) -> Iterator[str]:

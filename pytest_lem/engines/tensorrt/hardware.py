@@ -77,7 +77,8 @@ def check(
     if ranks > len(found):
         msg = (
             "tensorrt.tensor_parallel_size x pipeline_parallel_size x "
-            f"context_parallel_size is {ranks} and the run has {len(found)} GPUs"
+            f"context_parallel_size is {ranks} and the run has {len(found)} GPUs; over "
+            "several nodes it needs a launcher of its own, which is not run here"
         )
         raise ConfigError(msg)
     return ["gpus_unused"] if ranks < len(found) else []

