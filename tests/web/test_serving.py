@@ -4,13 +4,13 @@ import json
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from urllib.request import urlopen
 
 import pytest
 from typer.testing import CliRunner
 
 from pytest_lem.cli import app
+from tests.web.serving import served
 
 
 @pytest.fixture
@@ -27,21 +27,6 @@ def refused(monkeypatch):
         return line
 
     return refused
-
-
-@contextmanager
-def served(*arguments):
-    """A process of it, and where it says that it is."""
-    command = [sys.executable, "-m", "pytest_lem.cli", "serve", "--port=0", *arguments]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        place, _, told = process.stdout.readline().partition(" at ")
-        yield process, place, told.removesuffix(" (Ctrl-C ends)\n")
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_what_cannot_be_served_is_told_in_one_line(refused, store, tmp_path):
