@@ -3,9 +3,9 @@
     python benchmarks/perf/perf_serve.py [--records 100000] [--json FILE]
 
 Fills a new store in a temporary folder, starts the real server, and times what users of
-a browser wait for, one request after another: lists, by filters and in orders, and
-searches by words, some of which no record has. PostgreSQL is timed as well, if it is
-installed: a server in a temporary folder, without a port.
+a browser wait for, one request after another, as pages and as JSON: lists, by filters
+and in orders, and searches by words, some of which no record has. PostgreSQL is timed
+as well, if it is installed: a server in a temporary folder, without a port.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from stored import BACKENDS, COST, GPUS, IDENTITIES, MODELS, SPEED, fill, identi
 
 LIMIT_MS = 200.0
 ASKED = 200
+_WAYS = ("/", "/api/records")
 _ORDERS = ("-started_at", "started_at", "experiment_id", COST, f"-{SPEED}")
 
 
@@ -95,13 +96,14 @@ def judged(kind: str, where: str) -> tuple[list[Verdict], dict[str, list[float]]
     """The figures of one database."""
     verdicts, samples = [], {}
     with served(where) as connection:
-        timed_ms(connection, "/api/records")
+        for way in _WAYS:
+            timed_ms(connection, way)
         for name, drawn in (("list", lists), ("search", searches)):
             draw = random.Random(0)  # noqa: S311 - repeatable, no secret
             wait_for_calm()
             connection.close()  # the server did meanwhile; a request opens it again
             found = [
-                timed_ms(connection, f"/api/records?{urlencode(drawn(draw))}")
+                timed_ms(connection, f"{draw.choice(_WAYS)}?{urlencode(drawn(draw))}")
                 for _ in range(ASKED)
             ]
             title = f"{kind}: {name}, 95th percentile"

@@ -5,7 +5,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal, or_, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Select,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.store.rows import utc
@@ -14,7 +26,7 @@ from pytest_lem.store.wanted import Found, Labelled, Value, Wanted
 
 # Parameters of one statement; SQLite takes 32766.
 _AT_ONCE = 500
-_HEX = re.compile(r"[0-9a-f]{1,16}")
+_HEX = re.compile(r"[0-9a-fA-F]{1,16}")
 _TOLD = (
     *(records.c[one] for one in ("id", "key", "experiment_id", "identity")),
     *(records.c[one] for one in ("backend", "model", "precision")),
@@ -23,6 +35,21 @@ _TOLD = (
     sessions.c.name.label("session"),
     sessions.c.status,
 )
+
+
+class _Alike(FunctionElement[bool]):
+    """LIKE, whatever the case: SQLite's own is, and takes half as long as `lower`."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(_Alike)
+def _alike(element: _Alike, compiler: SQLCompiler, **given: Any) -> str:
+    """`/` stands before a letter that is meant as it is."""
+    like = "LIKE" if compiler.dialect.name == "sqlite" else "ILIKE"
+    column, within = (compiler.process(one, **given) for one in element.clauses)
+    return f"{column} {like} {within} ESCAPE '/'"
 
 
 def find(connection: Connection, wanted: Wanted, names: Sequence[str]) -> list[Found]:
@@ -100,17 +127,15 @@ def _belonging(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
 
 def _holds(word: str) -> ColumnElement[bool]:
     """Whether a word stands in what a record is called, whatever the case."""
-    word = word.lower()
-
-    def told(column: ColumnElement[str]) -> ColumnElement[bool]:
-        return func.lower(column).contains(word, autoescape=True)
-
+    escaped = re.sub(r"([/%_])", r"/\1", word)
+    within = literal(f"%{escaped}%")
     names = [records.c[one] for one in ("experiment_id", "model", "backend")]
     digits = [records.c[one] for one in ("key", "identity")]
+    some = select(sessions.c.id).where(_Alike(sessions.c.name, within))
     return or_(
-        *(told(one) for one in names),
+        *(_Alike(one, within) for one in names),
         *(_begins(one, word) for one in digits if _HEX.fullmatch(word)),
-        records.c.session_id.in_(select(sessions.c.id).where(told(sessions.c.name))),
+        records.c.session_id.in_(some),
     )
 
 

@@ -35,25 +35,22 @@ def page(
     size = wanted.limit or PAGE
     name = sort.removeprefix("-")
     query, order = _sorted(name)
-    query = query.where(*conditions(wanted))
     down = sort != name
-    place = query
-    if after is not None:
-        kind = str if name in _COLUMNS else float
-        reached = tuple_(*order)
-        place = query.where(
-            reached < _place(after, kind) if down else reached > _place(after, kind)
-        )
-    place = place.order_by(*(one.desc() if down else one.asc() for one in order))
-    rows = connection.execute(place.limit(size + 1)).all()
-    more = len(rows) > size
-    rows = rows[:size]
-    count = len(rows)
-    if after is not None or more:
-        counted = query.limit(_COUNTED + 1).subquery()
+    query = query.where(*conditions(wanted))
+    query = query.order_by(*(one.desc() if down else one.asc() for one in order))
+    if after is None:
+        # What a search looks through is looked through once.
+        found = connection.execute(query.limit(_COUNTED + 1)).all()
+        rows, count = found[: size + 1], len(found)
+    else:
+        place = _place(after, str if name in _COLUMNS else float)
+        reached = tuple_(*order) < place if down else tuple_(*order) > place
+        rows = connection.execute(query.where(reached).limit(size + 1)).all()
+        counted = query.order_by(None).limit(_COUNTED + 1).subquery()
         count = connection.execute(
             select(func.count()).select_from(counted)
         ).scalar_one()
+    more, rows = len(rows) > size, rows[:size]
     return Page(
         records=found_by_id(connection, [row.id for row in rows], names),
         after=_text(rows[-1]) if more else None,

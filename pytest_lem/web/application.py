@@ -16,6 +16,7 @@ from pytest_lem.errors import ConfigError, LemError
 from pytest_lem.store.store import Store
 from pytest_lem.web.api import api
 from pytest_lem.web.guard import COOKIE, HEADERS, Guard
+from pytest_lem.web.lately import Lately
 from pytest_lem.web.pages import pages
 from pytest_lem.web.rendering import page
 
@@ -36,6 +37,7 @@ def application(store: Store, guard: Guard) -> FastAPI:
     )
     app.state.store = store
     app.state.guard = guard
+    app.state.lately = Lately(store)
     app.include_router(api)
     app.include_router(pages)
     for kind in (LemError, HTTPException, RequestValidationError):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from pytest_lem.analysis.metrics import HEADLINES, METRICS
@@ -33,7 +33,9 @@ Keys = Annotated[Sequence[str], Query(max_length=20)]
 
 
 @pages.get("/")
-def listed(store: There, asked: Annotated[Listed, Query()]) -> HTMLResponse:
+def listed(
+    request: Request, store: There, asked: Annotated[Listed, Query()]
+) -> HTMLResponse:
     """The records, page by page."""
     check_metrics(asked.metric)
     found = store.page(
@@ -57,7 +59,7 @@ def listed(store: There, asked: Annotated[Listed, Query()]) -> HTMLResponse:
         found=found,
         asked=asked,
         chosen=chosen,
-        choices=store.choices(),
+        choices=request.app.state.lately.choices,
         metrics=asked.metric,
         link=link,
     )
