@@ -148,14 +148,18 @@ def heatmap(
     records: Iterable[Record], metrics: Sequence[str] = tuple(METRICS)
 ) -> Heatmap:
     """The shares of settings alone in all metrics that vary over the experiments."""
-    there = all_sides(records)
+    return shares(all_sides(records), metrics)
+
+
+def shares(there: Sequence[Side], metrics: Sequence[str]) -> Heatmap:
+    """The same of these experiments."""
     told = columns(there)
 
     @cache
     def design(counts: tuple[int, ...]) -> Design:
         return _design(told, counts)
 
-    shares: dict[str, dict[str, float | None]] = {}
+    of_metric: dict[str, dict[str, float | None]] = {}
     for metric in metrics:
         values = [_values(side, metric) for side in there]
         counts = tuple(map(len, values))
@@ -163,15 +167,15 @@ def heatmap(
             found = partition(design(counts), [*filter(None, values)], pairs=False)
             if found is not None:
                 names = design(counts).together
-                shares[metric] = {
+                of_metric[metric] = {
                     "+".join([one.term[0], *names[one.term[0]]]): one.share
                     for one in found.sources
                 }
-    settings = list(dict.fromkeys(name for one in shares.values() for name in one))
+    settings = list(dict.fromkeys(name for one in of_metric.values() for name in one))
     return Heatmap(
         settings=settings,
-        metrics=list(shares),
-        shares=[[one.get(name) for one in shares.values()] for name in settings],
+        metrics=list(of_metric),
+        shares=[[one.get(name) for one in of_metric.values()] for name in settings],
     )
 
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pytest_lem.analysis.metrics import HEADLINES, METRICS
 from pytest_lem.gate.side import Side
@@ -18,18 +17,22 @@ MOST_NAMES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionShown:
-    """A session, the machine that it ran on, and what was read there."""
+    """A session that ran some experiments."""
 
-    id: str
-    label: str | None
+    name: str
     started_at: str
     status: str
     command: str
     commit: str | None
-    version: str
     experiments: int
-    machine: Mapping[str, str]
-    meters: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A machine by what people call its parts, its meters, and what it ran."""
+
+    facts: Mapping[str, str]
+    sessions: Sequence[SessionShown]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,8 @@ class Overview:
     `kinds` counts experiments by what their energy rests on.
     """
 
-    sessions: Sequence[SessionShown]
+    machines: Sequence[Machine]
+    sessions: int
     experiments: int
     cycles: int
     failed: int
@@ -78,9 +82,11 @@ class Overview:
 def overview(shown: Sequence[Shown]) -> Overview:
     """What a page says first."""
     energy = HEADLINES[0]
-    kinds = Counter(one.numbers[energy].kind for one in shown if one.has(energy))
+    told = {(one.experiment_id, one.kind(energy)) for one in shown if one.has(energy)}
+    kinds = Counter(kind for _, kind in told)
     return Overview(
-        sessions=_sessions(shown),
+        machines=(machines := _machines(shown)),
+        sessions=sum(len(one.sessions) for one in machines),
         experiments=len({one.experiment_id for one in shown}),
         cycles=sum(one.cycles for one in shown),
         failed=sum(one.failed for one in shown),
@@ -95,11 +101,19 @@ def overview(shown: Sequence[Shown]) -> Overview:
     )
 
 
-def _sessions(shown: Sequence[Shown]) -> list[SessionShown]:
-    found: dict[tuple[str, str], list[Shown]] = {}
+def _machines(shown: Sequence[Shown]) -> list[Machine]:
+    """In the order in which they began, each with its sessions, the newest first."""
+    found: dict[tuple[tuple[str, str], ...], dict[tuple[str, str], list[Side]]] = {}
     for one in shown:
-        found.setdefault((one.session, one.started_at), []).append(one)
-    return [_session(some[0].side, len(some)) for some in found.values()]
+        sessions = found.setdefault(tuple(_machine(one.side)), {})
+        sessions.setdefault((one.session, one.started_at), []).append(one.side)
+    return [
+        Machine(
+            facts=dict(facts),
+            sessions=[_session(some[0], len(some)) for some in sessions.values()][::-1],
+        )
+        for facts, sessions in found.items()
+    ]
 
 
 def _session(side: Side, count: int) -> SessionShown:
@@ -107,21 +121,18 @@ def _session(side: Side, count: int) -> SessionShown:
     commit = (session.git or {}).get("commit")
     dirty = " with changes" if (session.git or {}).get("dirty") else ""
     return SessionShown(
-        id=session.id,
-        label=session.label,
+        name=session.label or session.id,
         started_at=session.started_at,
         status=session.status,
         command=" ".join(session.command),
         commit=f"{str(commit)[:12]}{dirty}" if commit else None,
-        version=session.plugin_version,
         experiments=count,
-        machine=dict(_machine(side.environment)),
-        meters=[f"{m.get('name')} ({m.get('basis')})" for m in session.meters],
     )
 
 
-def _machine(environment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _machine(side: Side) -> Iterator[tuple[str, str]]:
     """What there is of it, by what people call it."""
+    environment = side.environment
     gpus = environment.get("gpu") or ()
     names = Counter(str(gpu.get("name")) for gpu in gpus)
     told = [f"{n} x {name}" if n > 1 else name for name, n in names.items()]
@@ -141,6 +152,8 @@ def _machine(environment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     container = environment.get("container") or {}
     if container.get("detected"):
         yield "container", str(container.get("kind") or "yes")
+    told = [f"{one.get('name')} ({one.get('basis')})" for one in side.session.meters]
+    yield "meters", ", ".join(told) or "none"
 
 
 def _best(shown: Sequence[Shown]) -> Iterator[Best]:

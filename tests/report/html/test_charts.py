@@ -8,6 +8,7 @@ from pytest_lem.report.html.charts.boxes import boxes
 from pytest_lem.report.html.charts.history import history
 from pytest_lem.report.html.charts.points import points
 from pytest_lem.report.html.charts.scaling import scaling
+from pytest_lem.report.html.charts.shares import heatmap
 from pytest_lem.report.html.view import experiments
 from tests.report.html.making import ENERGY, SPEED, experiment, source
 
@@ -119,6 +120,22 @@ def test_history_has_a_line_over_sessions_and_the_limits_of_its_gate():
     assert values["meta"]["rows"] == [0, 1]
     assert (limits["y"], limits["meta"]["rows"]) == ([pytest.approx(2.2)], [1])
     assert history(experiments(days[:1]))[0].missing
+
+
+def test_a_heatmap_tells_what_drives_each_metric():
+    """All of the variance is that of the one setting that matters."""
+    made = [
+        experiment(f"{b}-{t}", batch_size=b, output_tokens=t, values=(b / 1.0,) * 3)
+        for b in (1, 4)
+        for t in (8, 16)
+    ]
+    chart = heatmap(shown(*made))
+    shares = {row[0]: row[1] for row in chart.rows}
+    assert shares == {
+        "batch_size": pytest.approx(1.0),
+        "output_tokens": pytest.approx(0.0, abs=1e-9),
+    }
+    assert heatmap(shown(*made[:2])).missing
 
 
 def test_names_are_text_to_plotly_which_knows_some_html():

@@ -93,8 +93,8 @@ def test_the_top_says_what_ran_what_is_doubtful_and_why_there_is_no_energy():
     ]
     environment = {"gpu": [{"name": "H100"}, {"name": "H100"}], "cpu": {"model": "X"}}
     found = overview(experiments([source(*made, environment=environment)]))
-    assert (found.experiments, found.cycles, len(found.sessions)) == (3, 7, 1)
-    assert found.sessions[0].machine["GPU"] == "2 x H100"
+    assert (found.experiments, found.cycles, found.sessions) == (3, 7, 1)
+    assert found.machines[0].facts["GPU"] == "2 x H100"
     assert [(one.metric, one.name) for one in found.best] == [
         (ENERGY, "a"),
         (SPEED, "b"),

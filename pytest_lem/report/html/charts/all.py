@@ -9,6 +9,7 @@ from pytest_lem.report.html.charts.history import history
 from pytest_lem.report.html.charts.points import points
 from pytest_lem.report.html.charts.quality import quality
 from pytest_lem.report.html.charts.scaling import scaling
+from pytest_lem.report.html.charts.shares import heatmap
 from pytest_lem.report.html.view import Shown
 
 CHARTS: Sequence[Callable[[Sequence[Shown]], Sequence[Chart]]] = (
@@ -17,6 +18,7 @@ CHARTS: Sequence[Callable[[Sequence[Shown]], Sequence[Chart]]] = (
     bars,
     scaling,
     boxes,
+    lambda shown: [heatmap(shown)],
     history,
 )
 
