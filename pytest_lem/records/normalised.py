@@ -33,7 +33,8 @@ def normalised(
     summary: Mapping[str, Summary], effective: Mapping[str, Any], nulls: dict[str, str]
 ) -> Normalised:
     """By the precision that was loaded; why a value is null goes to `nulls`."""
-    precision = effective.get("precision") or {}
+    precisions = effective.get("precision")
+    precision = precisions if isinstance(precisions, Mapping) else {}
     bits, reason = _weight_bits(precision)
     factor = ratio(bits, FULL_BITS)
     values = {name: one.value for name, one in summary.items()}
