@@ -54,6 +54,8 @@ def table(
 
 def visible(text: str) -> str:
     """Text in which nothing acts on the terminal: what does not print is escaped."""
+    if text.isprintable():
+        return text
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
