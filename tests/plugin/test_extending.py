@@ -43,12 +43,14 @@ def test_an_installed_package_s_backend_and_meter_are_used_by_name(
     """Nothing else is told; its section and its argument reach it."""
     project.makepyfile(test_it=SOURCE)
     options = ("--lem-backend=parrot", "--lem-meter=cpuload:8", "--lem-json=r.json")
+    options = (*options, "--lem-quality=perplexity")
     done = project.runpytest_subprocess("-v", "-o", "lem_set=output_tokens=8", *options)
     done.assert_outcomes(passed=1)
     (one,) = report().experiments
     cycle = one.cycles[0]
     assert cycle.engine == {"name": "parrot", "version": "0.3.1"}
     assert cycle.effective["pause_s"] == 0.01
+    assert one.nulls["quality.perplexity"] == "engine_tells_no_likelihood"
     (meter,) = report().session.meters
     assert (meter["name"], meter["facts"]) == ("cpuload", {"watts_per_core": 8.0})
     assert cycle.windows[0].energy.basis == "estimated"

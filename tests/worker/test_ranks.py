@@ -282,3 +282,19 @@ def test_a_rank_that_hangs_is_named_with_its_stacks(start):
     with pytest.raises(Timeout, match=r"rank 0, .* limit of 1 s") as caught:
         crew.generate([[1]], OPTIONS)
     assert "_hang" in caught.value.detail
+
+
+@pytest.mark.parametrize("kind", ["copies", "shards"])
+def test_likelihoods_are_told_once_for_all_ranks(start, engine_module, tmp_path, kind):
+    """Copies hold the same weights, so one is asked; shards compute them together."""
+    body = ODD + (
+        "    def log_probabilities(self, rows):\n"
+        "        pathlib.Path(__file__).with_name(f'told{self.rank}').touch()\n"
+        "        return [[-1.0] * (len(row) - 1) for row in rows]\n"
+    )
+    target = engine_module(body)
+    client = start(target, ranks=ranks(kind))
+    client.load({"engine": {}})
+    assert client.log_probabilities([[1, 2, 3], [4, 5]]) == [[-1.0, -1.0], [-1.0]]
+    asked = sorted(path.name for path in tmp_path.glob("told*"))
+    assert asked == (["told0"] if kind == "copies" else ["told0", "told1"])

@@ -1,6 +1,7 @@
 """Passes that an engine watches itself: its FLOP counter and its profiler."""
 
 import json
+import math
 
 import pytest
 
@@ -67,3 +68,19 @@ def test_an_engine_without_counter_or_profiler_says_so(start, tmp_path):
     assert client.count_flops([[1]], OPTIONS, limit_s=7) is None
     assert client.profile([[1]], OPTIONS, tmp_path / "profile.json") is None
     assert client.usable
+
+
+def test_likelihoods_come_row_by_row_also_those_of_nothing(start, engine_module):
+    """JSON has no infinity, so it travels as null; an engine may not tell at all."""
+    body = """
+class Odd(FakeEngine):
+    def log_probabilities(self, rows):
+        return [[-1.5, float("-inf")] if len(row) == 3 else [] for row in rows]
+"""
+    client = start(engine_module(body))
+    client.load({})
+    assert client.log_probabilities([[1, 2, 3], [4]]) == [[-1.5, -math.inf], []]
+    silent = "class Odd(FakeEngine):\n    log_probabilities = None\n"
+    other = start(engine_module(silent, name="silent_engine"))
+    other.load({})
+    assert other.log_probabilities([[1, 2, 3]]) is None

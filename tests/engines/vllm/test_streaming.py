@@ -165,3 +165,11 @@ def test_published_latency_comes_from_the_asynchronous_engine(served, ask, rows,
     assert got["completions"][2].sent_ns >= min(
         one.ended_ns for one in got["completions"][:2]
     )
+
+
+def test_likelihoods_come_through_the_asynchronous_engine_too(served, rows, directly):
+    """As the library alone tells them."""
+    engine, _ = served
+    prompts = rows(9, 40, 5)
+    for row, logs in zip(prompts, engine.log_probabilities(prompts), strict=True):
+        assert logs == pytest.approx(directly(row), abs=1e-4)
