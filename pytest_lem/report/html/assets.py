@@ -61,7 +61,10 @@ def plain(value: Any, digits: int | None = None) -> Any:
     if isinstance(value, dict):
         return {key: plain(one, digits) for key, one in value.items()}
     if isinstance(value, list):
-        return [plain(one, digits) for one in value]
+        return [
+            plain(one, digits) if isinstance(one, float | dict | list) else one
+            for one in value
+        ]
     return value
 
 

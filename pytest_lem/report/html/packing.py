@@ -61,7 +61,7 @@ def _columns(values: Sequence[Any], digits: int | None) -> Any:
         if all(_is_one(part) for part in parts):
             return {"=": [one["="] for one in parts]}
         return {"l": parts}
-    told = [plain(one, digits) for one in values]
+    told = plain(list(values), digits)
     return {"=": told[0]} if _all_equal(told) else told
 
 

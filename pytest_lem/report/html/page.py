@@ -10,8 +10,9 @@ from pytest_lem.records.files import write_atomic
 from pytest_lem.records.record import Record
 from pytest_lem.report.html import assets
 from pytest_lem.report.html.charts.all import charts
+from pytest_lem.report.html.charts.figure import Chart
 from pytest_lem.report.html.overview import overview
-from pytest_lem.report.html.packing import pack, packed
+from pytest_lem.report.html.packing import FEWER_DIGITS, pack, packed
 from pytest_lem.report.html.table import columns, facets, row, values
 from pytest_lem.report.html.view import Shown, Source, experiments
 from pytest_lem.report.html.words import half_width, number, several, short
@@ -52,7 +53,7 @@ def render(sources: Sequence[Source], *, heading: str = TITLE) -> str:
 def context(shown: Sequence[Shown], *, heading: str = TITLE) -> dict[str, Any]:
     """What the templates show of experiments, however assets come."""
     drawn = charts(shown)
-    told = [one.to_json() for one in drawn if one.drawn]
+    told = [_drawn(one) for one in drawn if one.drawn]
     narrowed = facets(shown)
     data = {
         "charts": told,
@@ -69,6 +70,12 @@ def context(shown: Sequence[Shown], *, heading: str = TITLE) -> dict[str, Any]:
         "row": row,
         "data": assets.as_json(data),
     }
+
+
+def _drawn(chart: Chart) -> dict[str, Any]:
+    """The chart, whose table has all digits of what is drawn with fewer."""
+    told = chart.to_json()
+    return told | {"data": assets.plain(told["data"], FEWER_DIGITS)}
 
 
 def write(sources: Sequence[Source], path: Path) -> None:

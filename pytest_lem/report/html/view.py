@@ -145,7 +145,7 @@ def names(shown: Sequence[Shown]) -> list[str]:
     return [
         one.name
         if counts[one.name] == 1
-        else f"{one.name}, {short(one.label or one.session, 24)}"
+        else f"{one.name}, {short(one.label or _day(one.started_at), 24)}"
         for one in shown
     ]
 
@@ -175,6 +175,11 @@ def told_apart(groups: Mapping[tuple[str, ...], Sequence[Shown]]) -> dict[Any, s
         tests = dict.fromkeys(one.name.partition("[")[0] for one in some)
         found[told] = short(", ".join(own or tests), 48)
     return found
+
+
+def _day(moment: str) -> str:
+    """Day and minute of a time, as it was told."""
+    return moment[5:16].replace("T", " ")
 
 
 def _began(moment: str) -> float:

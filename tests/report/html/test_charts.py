@@ -106,7 +106,7 @@ def test_boxes_have_a_point_for_each_cycle():
     chart = boxes(experiments([*days, single]))[0]
     (trace,) = chart.data
     assert trace["x"] == [1.0, 2.0, 3.0] * 2
-    assert trace["y"] == ["a, day 1"] * 3 + ["a, day 2"] * 3
+    assert trace["y"] == ["a, 01-01 00:00"] * 3 + ["a, 01-02 00:00"] * 3
     assert trace["meta"]["rows"] == [0, 0, 0, 1, 1, 1]
 
 

@@ -42,7 +42,15 @@ def _chart(shown: Sequence[Shown], metric: str) -> Chart:
         f"third quartile of its cycles, which are its points{of_most}.",
         data=_series(shown, repeated, called, metric),
         layout=layout(axis(metric), "")
-        | {"yaxis": {"autorange": "reversed", "type": "category", "automargin": True}},
+        | {
+            "yaxis": {
+                "autorange": "reversed",
+                "type": "category",
+                "automargin": True,
+                "dtick": 1,
+                "tickfont": {"size": 11},
+            }
+        },
         columns=["experiment", "session", "cycle", metric, "kind"],
         rows=[
             [shown[k].name, shown[k].session, number, value, shown[k].kind(metric)]
@@ -50,7 +58,7 @@ def _chart(shown: Sequence[Shown], metric: str) -> Chart:
             for number, value in enumerate(shown[k].numbers[metric].samples)
         ],
         most=_MOST,
-        row_px=30,
+        row_px=24,
     )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_lem.report.html.assets import plain as plain_numbers
 from pytest_lem.report.html.view import Kind, Number
 from pytest_lem.report.html.words import short
 
@@ -23,8 +22,6 @@ SYMBOLS = (
 )
 HATCH = "/"
 MOST_LETTERS = 48
-# Of what is drawn; tables have all.
-DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +58,7 @@ class Chart:
         return {
             "key": self.key,
             "title": self.title,
-            "data": plain_numbers(list(self.data), DIGITS),
+            "data": list(self.data),
             "layout": self.layout,
             "columns": list(self.columns),
             "rows": [list(row) for row in self.rows],
