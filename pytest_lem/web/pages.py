@@ -135,9 +135,13 @@ def labels(store: There) -> HTMLResponse:
 
 
 @pages.get("/assets/{name}")
-def asset(name: str) -> Response:
+def asset(request: Request, name: str) -> Response:
     """A style or script."""
-    if name not in fetched():
+    found = fetched().get(name)
+    if found is None:
         raise HTTPException(404, f"no asset is called {name!r}")
-    text, kind = fetched()[name]
-    return Response(text, media_type=kind)
+    headers = {"Vary": "Accept-Encoding"}
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return Response(found.content, headers=headers, media_type=found.kind)
+    headers["Content-Encoding"] = "gzip"
+    return Response(found.packed, headers=headers, media_type=found.kind)

@@ -1,7 +1,9 @@
 """Templates of the pages, and what the browser fetches for them from here."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
+from gzip import compress
 from importlib.resources import files
 from typing import Any
 
@@ -17,6 +19,15 @@ from pytest_lem.report.services.figures import guess
 
 _OWN = ("serve.css", "serve.js")
 _KINDS = {"css": "text/css", "js": "text/javascript"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A style or script, and the same packed by gzip: one of them is large."""
+
+    kind: str
+    content: bytes
+    packed: bytes
 
 
 @cache
@@ -40,12 +51,17 @@ def page(template: str, *, status: int = 200, **told: Any) -> HTMLResponse:
 
 
 @cache
-def fetched() -> Mapping[str, tuple[str, str]]:
-    """(text, media type) of each style and script by its name, in order."""
+def fetched() -> Mapping[str, Fetched]:
+    """Each style and script by its name, in the order of use."""
     found = [assets.plotly(), *assets.styles(), *assets.scripts()]
     texts = {one.name: one.text for one in found}
     own = files("pytest_lem.web") / "static"
     texts |= {name: (own / name).read_text(encoding="utf-8") for name in _OWN}
     return {
-        name: (text, _KINDS[name.rpartition(".")[2]]) for name, text in texts.items()
+        name: Fetched(
+            kind=_KINDS[name.rpartition(".")[2]],
+            content=text.encode(),
+            packed=compress(text.encode(), mtime=0),
+        )
+        for name, text in texts.items()
     }

@@ -1,5 +1,6 @@
 """A real `lem serve`."""
 
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -9,9 +10,9 @@ from contextlib import contextmanager
 def served(*arguments):
     """A process of it, and where it says that it is."""
     command = [sys.executable, "-m", "pytest_lem.cli", "serve", "--port=0", *arguments]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    mine = {k: v for k, v in os.environ.items() if not k.startswith("LEM_")}
+    process = subprocess.Popen(command, text=True, env=mine, **pipes)
     try:
         place, _, told = process.stdout.readline().partition(" at ")
         yield process, place, told.removesuffix(" (Ctrl-C ends)\n")
