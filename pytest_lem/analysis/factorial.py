@@ -117,14 +117,24 @@ class Design:
 
     def _basis_of(self, terms: Collection[Term]) -> Matrix:
         matrix = self.matrix(sorted(terms))
-        left, scale, _ = np.linalg.svd(matrix, full_matrices=False)
-        return np.asarray(left[:, scale > TINY * scale[0]])
+        scale, vectors = rows_told(matrix)
+        return np.asarray(matrix @ vectors / np.sqrt(scale))
 
     def _rank(self, terms: Iterable[Term]) -> int:
         return int(self._basis(frozenset(terms)).shape[1])
 
     def _decides(self, one: str, other: str) -> bool:
         return _decides(self._columns[one], self._columns[other])
+
+
+def rows_told(matrix: Matrix) -> tuple[Matrix, Matrix]:
+    """Eigenvalues and vectors of its columns' products, without those that are 0.
+
+    Columns of levels are well conditioned, and far fewer than experiments can be.
+    """
+    scale, vectors = np.linalg.eigh(matrix.T @ matrix)
+    there = scale > TINY * scale[-1]
+    return scale[there], vectors[:, there]
 
 
 def _merged(columns: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

@@ -41,7 +41,7 @@ def front(
     whole = [k for k, one in enumerate(points) if None not in one]
     found: list[bool | None] = [None] * len(points)
     if whole:
-        places = _unbeaten(_costs([points[k] for k in whole], better))
+        (places,) = _on_front(_costs([points[k] for k in whole], better)[None])
         for k, place in zip(whole, places, strict=True):
             found[k] = bool(place)
     return found
@@ -63,13 +63,14 @@ def standings(
     places = front(means, better)
     shares = _shares([one for one in points if len(one)], better, resamples, seed)
     share_of = iter(shares)
+    beaten = _beaten_by(means, places, better)
     return [
         Standing(
             on_front=place,
             share=next(share_of) if len(cycles) else None,
-            beaten_by=_beaten_by(k, means, places, better) if place is False else None,
+            beaten_by=by,
         )
-        for k, (cycles, place) in enumerate(zip(points, places, strict=True))
+        for cycles, place, by in zip(points, places, beaten, strict=True)
     ]
 
 
@@ -91,7 +92,7 @@ def _shares(
         costs = _costs(cycles, better)
         chosen = draws.integers(len(costs), size=(resamples, len(costs)))
         means[:, k] = costs[chosen].mean(axis=1)
-    times = np.sum([_unbeaten(one) for one in means], axis=0)
+    times = _on_front(means).sum(axis=0)
     return [
         float(count) / resamples if len(cycles) > 1 else None
         for count, cycles in zip(times, points, strict=True)
@@ -99,15 +100,22 @@ def _shares(
 
 
 def _beaten_by(
-    k: int,
     points: Sequence[Sequence[float | None]],
     places: Sequence[bool | None],
     better: Sequence[Direction],
-) -> int | None:
-    for other, place in enumerate(places):
-        if place and front([points[other], points[k]], better) == [True, False]:
-            return other
-    return None
+) -> list[int | None]:
+    """The first on the front that beats each point that is not on it."""
+    first = [k for k, place in enumerate(places) if place]
+    there = _costs([points[k] for k in first], better)
+    found: list[int | None] = []
+    for point, place in zip(points, places, strict=True):
+        if place is not False:
+            found.append(None)
+            continue
+        (cost,) = _costs([point], better)
+        beats = (there <= cost).all(axis=1) & (there < cost).any(axis=1)
+        found.append(first[int(beats.argmax())])
+    return found
 
 
 def _costs(
@@ -115,7 +123,34 @@ def _costs(
 ) -> NDArray[np.float64]:
     """Values of which less is always better."""
     signs = [-1.0 if one == "higher" else 1.0 for one in better]
-    return np.asarray(points, dtype=float) * signs
+    return np.asarray(points, dtype=float).reshape(-1, len(signs)) * signs
+
+
+def _on_front(draws: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which points of each draw nobody beats; axes are draws, points and costs."""
+    if draws.shape[2] == 2:
+        return _of_two(draws[..., 0], draws[..., 1])
+    return np.array([_unbeaten(one) for one in draws])
+
+
+def _of_two(
+    first: NDArray[np.float64], second: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """By the first cost in order, who is below all before him in the second.
+
+    Equal points stand side by side in that order, and share the place of the first.
+    """
+    order = np.lexsort((second, first))
+    first, second = (np.take_along_axis(one, order, 1) for one in (first, second))
+    before = np.minimum.accumulate(second, axis=1)
+    before = np.insert(before[:, :-1], 0, np.inf, axis=1)
+    new = np.ones(first.shape, dtype=bool)
+    new[:, 1:] = (np.diff(first, axis=1) != 0) | (np.diff(second, axis=1) != 0)
+    leader = np.maximum.accumulate(np.where(new, np.arange(first.shape[1]), 0), axis=1)
+    places = np.take_along_axis(second < before, leader, 1)
+    found = np.empty_like(places)
+    np.put_along_axis(found, order, places, 1)
+    return found
 
 
 def _unbeaten(costs: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from pytest_lem.analysis.factorial import TINY, Design, Matrix, Term
+from pytest_lem.analysis.factorial import TINY, Design, Matrix, Term, rows_told
 from pytest_lem.analysis.stats import CI_LEVEL, t_quantile
 
 # How far rounding may take a contrast from what the grid tells.
@@ -122,9 +122,9 @@ def effects(design: Design, term: Term, values: Values) -> list[Effect]:
     """
     found = _sums(design, values)
     matrix = design.matrix([*design.beside(term), term])
-    inverse = np.linalg.pinv(matrix, rcond=TINY)
-    solved = inverse @ (found.means * np.sqrt(design.sizes))
-    spread, estimable = inverse @ inverse.T, inverse @ matrix
+    scale, vectors = rows_told(matrix)
+    spread, estimable = (vectors / scale) @ vectors.T, vectors @ vectors.T
+    solved = spread @ (matrix.T @ (found.means * np.sqrt(design.sizes)))
     there = design.combinations(term)
     for first in there:
         told = []

@@ -1,6 +1,6 @@
 """What drives a metric: shares of its variance by setting, and what settings change."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import compress
@@ -138,27 +138,16 @@ def sensitivity(
     """
     groups = grouped(all_sides(records), by)
     return [
-        _whole(metric, group, there, logs=logs)
+        _whole(metric, group, there, design, logs=logs)
         for group, there in groups.items()
+        for design in [_designs(there)]
         for metric in metrics
     ]
 
 
-def heatmap(
-    records: Iterable[Record], metrics: Sequence[str] = tuple(METRICS)
-) -> Heatmap:
-    """The shares of settings alone in all metrics that vary over the experiments."""
-    return shares(all_sides(records), metrics)
-
-
 def shares(there: Sequence[Side], metrics: Sequence[str]) -> Heatmap:
-    """The same of these experiments."""
-    told = columns(there)
-
-    @cache
-    def design(counts: tuple[int, ...]) -> Design:
-        return _design(told, counts)
-
+    """Of settings alone in all those metrics that vary over the experiments."""
+    design = _designs(there)
     of_metric: dict[str, dict[str, float | None]] = {}
     for metric in metrics:
         values = [_values(side, metric) for side in there]
@@ -187,7 +176,12 @@ def lines(found: Sequence[Sensitivity], width: int) -> list[str]:
 
 
 def _whole(
-    metric: str, group: str | None, there: Sequence[Side], *, logs: bool
+    metric: str,
+    group: str | None,
+    there: Sequence[Side],
+    design_of: Callable[[tuple[int, ...]], Design],
+    *,
+    logs: bool,
 ) -> Sensitivity:
     values = [_values(side, metric) for side in there]
     sides = list(compress(there, values))
@@ -203,7 +197,7 @@ def _whole(
     if logs and min(map(min, filter(None, values))) <= 0:
         return none("values of 0 or below have no logarithm")
     kept = [[log(v) if logs else v for v in one] for one in values if one]
-    design = _design(columns(there), [len(one) for one in values])
+    design = design_of(tuple(map(len, values)))
     if not design.levels:
         return none("all settings are the same")
     found = partition(design, kept)
@@ -222,10 +216,16 @@ def _whole(
     )
 
 
-def _design(told: dict[str, list[str]], counts: Sequence[int]) -> Design:
-    """Of the experiments that have values."""
-    left = {name: list(compress(one, counts)) for name, one in told.items()}
-    return Design(left, [one for one in counts if one])
+def _designs(there: Sequence[Side]) -> Callable[[tuple[int, ...]], Design]:
+    """The design of those experiments that have values, by how many each has."""
+    told = columns(there)
+
+    @cache
+    def design(counts: tuple[int, ...]) -> Design:
+        left = {name: list(compress(one, counts)) for name, one in told.items()}
+        return Design(left, [one for one in counts if one])
+
+    return design
 
 
 def _values(side: Side, metric: str) -> list[float]:

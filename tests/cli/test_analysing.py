@@ -6,9 +6,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.cli import app
 from pytest_lem.records.export import read_json
-from pytest_lem.report.sensitivity import heatmap
+from pytest_lem.report.factors import all_sides
+from pytest_lem.report.sensitivity import shares
 
 SOURCE = """
 import pytest
@@ -170,7 +172,7 @@ def test_what_has_no_spread_is_said_to_have_none(report):
 
 def test_shares_of_all_metrics_stand_in_a_heatmap(report):
     """A row for each setting that varies, a column for each metric that does."""
-    found = heatmap([read_json(report)])
+    found = shares(all_sides([read_json(report)]), [*METRICS])
     assert sorted(found.settings) == ["batch_size", "output_tokens"]
     column = found.metrics.index("energy_per_output_token_j")
     assert {len(row) for row in found.shares} == {len(found.metrics)}
