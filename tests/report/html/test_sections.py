@@ -133,11 +133,11 @@ def test_memory_has_bars_of_what_is_known_and_reasons_of_the_rest(show):
 
 
 def test_settings_have_what_was_asked_what_ran_and_who_said_so(show):
-    """Leaves of groups one by one; the rest of what ran below."""
+    """Leaves of groups one by one; what nobody said apart, the rest of what ran last."""
     one = changed(cycle(), effective={"seed": 7, "dtype": "float32", "padding": None})
-    asked, ran = settings(show(one)).tables
-    rows = {row[0]: row[1:] for row in asked.rows}
-    assert rows["backend"] == ["fake", "", "cli"]
+    said, defaults, ran = settings(show(one)).tables
+    assert said.rows == [["backend", "fake", "", "cli"]]
+    rows = {row[0]: row[1:] for row in defaults.rows}
     assert rows["seed"] == ["42", "7", "default"]
     assert rows["slo"] == ["unset", "", "default"]
     assert rows["cycles"][0] == "3"

@@ -30,12 +30,15 @@ def settings(shown: Shown) -> Section:
     asked |= _groups(shown.parameters)
     ran = dict(_leaves(one.effective))
     rows = [_setting(key, value, ran, one.provenance) for key, value in asked.items()]
+    said = [row for row in rows if row[-1] != "default"]
+    defaults = [row for row in rows if row[-1] == "default"]
     rest = [[key, _text(value)] for key, value in ran.items() if value is not None]
     return Section(
         key="settings",
         title="Settings",
         tables=[
-            Table(told="Requested, effective, origin", columns=_SETTINGS, rows=rows),
+            Table(told="What somebody said", columns=_SETTINGS, rows=said),
+            Table(told="Defaults", columns=_SETTINGS, rows=defaults, folded=True),
             Table(told="As it ran", columns=("key", "value"), rows=rest, folded=True),
         ],
     )

@@ -17,6 +17,7 @@ from pytest_lem.report.html.sections.readings import Line, Readings, readings
 from pytest_lem.report.html.sections.section import Section
 from pytest_lem.report.html.sections.thinning import BUCKETS, thinned
 from pytest_lem.report.html.view import Kind, Shown
+from pytest_lem.report.html.words import several
 
 KEY, TITLE = "power", "Power over time"
 NOT_KEPT = "The readings of the meters were not kept: --lem-traces DIR keeps them."
@@ -65,7 +66,11 @@ def _kept(shown: Shown, cycle: Cycle) -> Readings | None:
 def _of_readings(shown: Shown, cycle: Cycle, found: Readings) -> Chart:
     """Lines above, and below them a lane for each kind of span."""
     zero_s, kind = found.start_s, _kind(shown)
-    lines = [_line(k, one, zero_s, kind) for k, one in enumerate(found.lines)]
+    names = _names(shown)
+    lines = [
+        _line(k, one, names.get(one.device, one.device), zero_s, kind)
+        for k, one in enumerate(found.lines)
+    ]
     lanes = [
         _lane(name, colour, spans, zero_s) for name, colour, spans in _lanes(found)
     ]
@@ -82,18 +87,27 @@ def _of_readings(shown: Shown, cycle: Cycle, found: Readings) -> Chart:
     )
 
 
+def _names(shown: Shown) -> dict[str, str]:
+    """What people call the GPUs of the machine, by their ids."""
+    gpus = shown.side.environment.get("gpu") or []
+    return {
+        str(one.get("uuid")): f"GPU {one.get('index', place)}, {one.get('name')}"
+        for place, one in enumerate(gpus)
+    }
+
+
 def _told(found: Readings, cycle: Cycle, most: float) -> str:
     """One sentence; how lines were thinned is in it, where they were."""
     thin = any(len(one.times_s) > 2 * BUCKETS for one in found.lines)
     kept = " Of each stretch its least and most are drawn." if thin else ""
-    count = len(found.spans.get("window", ()))
+    windows = several(len(found.spans.get("window", ())), "window")
     return (
-        f"Power of {len(found.lines)} devices in cycle {cycle.index}, at most "
-        f"{most:.4g} W, with {count} windows marked below.{kept}"
+        f"Power of {several(len(found.lines), 'device')} in cycle {cycle.index}, at "
+        f"most {most:.4g} W, with {windows} marked below.{kept}"
     )
 
 
-def _line(position: int, line: Line, zero_s: float, kind: Kind) -> Json:
+def _line(position: int, line: Line, name: str, zero_s: float, kind: Kind) -> Json:
     kept = thinned(line.times_s, line.power_w)
     times = [line.times_s[k] - zero_s for k in kept]
     watts = [line.power_w[k] for k in kept]
@@ -103,7 +117,7 @@ def _line(position: int, line: Line, zero_s: float, kind: Kind) -> Json:
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": named(f"{line.device}, {line.source}", kind),
+        "name": named(f"{name}, {line.source}", kind),
         "x": [round(float(one), 4) for one in times],
         "y": [round(float(one), 3) for one in watts],
         "line": {
@@ -196,7 +210,7 @@ def _of_windows(shown: Shown, cycle: Cycle, why: str) -> Chart:
     return Chart(
         key=key,
         title=title,
-        told=f"Mean power of {len(told)} windows. {why}",
+        told=f"Mean power of {several(len(told), 'window')}. {why}",
         data=data,
         layout=made,
         columns=_COLUMNS,

@@ -15,7 +15,10 @@ const lem = {
     const table = lem.element("table");
     if (caption) table.append(lem.element("caption", caption));
     const head = table.createTHead().insertRow();
-    columns.forEach((name) => head.append(lem.element("th", name, { scope: "col" })));
+    columns.forEach((name, k) => {
+      const kind = rows.length && typeof rows[0][k] === "number" ? { class: "num" } : {};
+      head.append(lem.element("th", name, { scope: "col", ...kind }));
+    });
     const body = table.createTBody();
     for (const row of rows) {
       const line = body.insertRow();
