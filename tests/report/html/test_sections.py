@@ -133,7 +133,7 @@ def test_memory_has_bars_of_what_is_known_and_reasons_of_the_rest(show):
 
 
 def test_settings_have_what_was_asked_what_ran_and_who_said_so(show):
-    """Leaves of groups one by one; what nobody said apart, the rest of what ran last."""
+    """Leaves of groups one by one; what nobody said apart, what else ran last."""
     one = changed(cycle(), effective={"seed": 7, "dtype": "float32", "padding": None})
     said, defaults, ran = settings(show(one)).tables
     assert said.rows == [["backend", "fake", "", "cli"]]
