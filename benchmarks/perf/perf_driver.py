@@ -1,0 +1,118 @@
+"""What a driver pays for a result: reading it, keeping it, and the reports at the end.
+
+    python benchmarks/perf/perf_driver.py [--cycles 10000] [--json FILE]
+
+A session with the fake engine gives one cycle as a real one writes it. So many copies
+are read as they come from a node, put into a journal that is flushed to the disk each
+time, and written as JSON and CSV; the peak of memory is told. docs/scale.md reads the
+figures to a thousand GPUs.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from paired import machine
+
+from pytest_lem.records.export import read_json, write_csv, write_json
+from pytest_lem.records.journal import Journal
+from pytest_lem.records.record import Cycle, Record
+
+TEST = """
+import pytest
+
+@pytest.mark.lem(input_tokens=8, output_tokens=8, batch_size=4, requests=16)
+def test_it(lem):
+    lem()
+"""
+EACH = 5
+
+
+def one_session(folder: Path) -> Record:
+    """The report of a session of one experiment."""
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "test_it.py").write_text(TEST)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += ["--lem-backend=fake", "--lem-meter=fake", "--lem-warmup=fixed:3"]
+    command += [
+        "--lem-idle=off",
+        "--lem-windows=3",
+        f"--lem-cycles={EACH}",
+        "--lem-json=r.json",
+    ]
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return read_json(folder / "r.json")
+
+
+def many(record: Record, cycles: int) -> Record:
+    """The same with so many cycles, in experiments of other names."""
+    (one,) = record.experiments
+    copies = [
+        one.model_copy(update={"id": f"test_it.py::test_it[{k}]"})
+        for k in range(cycles // EACH)
+    ]
+    return record.model_copy(update={"experiments": copies})
+
+
+def timed(work: object, times: int) -> float:
+    """Milliseconds for each of so many calls."""
+    assert callable(work)
+    start_s = time.perf_counter()
+    for _ in range(times):
+        work()
+    return 1e3 * (time.perf_counter() - start_s) / times
+
+
+def peak_mb() -> float:
+    """The most memory that this process had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cycles", type=int, default=10_000, help="default: 10000")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        record = one_session(folder)
+        cycle = record.experiments[0].cycles[0]
+        text = cycle.model_dump_json()
+        journal = Journal(folder / "journal")
+        before_mb = peak_mb()
+        kept = [Cycle.model_validate_json(text) for _ in range(1000)]
+        kept_kb = 1024 * (peak_mb() - before_mb) / len(kept)
+        few = 300
+        found = {
+            "cycle_bytes": len(text),
+            "read_ms": timed(lambda: Cycle.model_validate_json(text), few),
+            "journal_ms": timed(lambda: journal.append("t", "0" * 16, cycle), few),
+            "kept_kb": kept_kb,
+        }
+        whole = many(record, asked.cycles)
+        for kind, write in (("json", write_json), ("csv", write_csv)):
+            path = folder / f"report.{kind}"
+            start_s = time.perf_counter()
+            write(whole, path)
+            found[f"{kind}_s"] = time.perf_counter() - start_s
+            found[f"{kind}_mb"] = path.stat().st_size / 1e6
+        start_s = time.perf_counter()
+        os.sync()
+        found |= {"sync_s": time.perf_counter() - start_s, "peak_mb": peak_mb()}
+    told = {**machine(), "cycles": asked.cycles, **found}
+    for key, value in told.items():
+        print(f"{key}: {value:.3f}" if isinstance(value, float) else f"{key}: {value}")
+    if asked.json is not None:
+        asked.json.write_text(json.dumps(told, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
