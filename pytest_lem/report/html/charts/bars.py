@@ -52,7 +52,10 @@ def _chart(shown: Sequence[Shown], by: str, metric: str) -> Chart:
         "Intervals are of 95 %.",
         data=_series(groups, labels, by, metric, rows),
         layout=layout("", axis(metric), barmode="group", bargap=_gap(groups, among))
-        | {"xaxis": {"title": {"text": ""}, "type": "category", "automargin": True}},
+        | {
+            "xaxis": {"type": "category", "automargin": True},
+            "margin": {"l": 64, "r": 16, "t": 16, "b": 32},
+        },
         columns=["group", by, "experiment", metric, "ci_low", "ci_high", "kind"],
         rows=[
             _row(labels[told], one, by, metric)

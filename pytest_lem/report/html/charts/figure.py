@@ -83,9 +83,10 @@ def layout(x: str, y: str, **more: Any) -> Json:
     return {
         "xaxis": {"title": {"text": x}, "automargin": True},
         "yaxis": {"title": {"text": y}, "automargin": True},
-        "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "margin": {"l": 64, "r": 16, "t": 16, "b": 64},
         "hovermode": "closest",
+        "showlegend": True,
         **more,
     }
 

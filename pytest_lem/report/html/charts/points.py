@@ -48,14 +48,15 @@ def points(shown: Sequence[Shown]) -> Chart:
     }
     if not there:
         return nothing("points", name, "No experiment has both throughput and a cost.")
+    lines = fronts(there, ("higher", "lower"))
+    on_line = " No experiment beats those on the line in both." if lines else ""
     lower = "lower" if METRICS[cost].better == "lower" else "higher"
     return Chart(
         key="points",
         title=name,
         told=f"{several(len(there), 'experiment')}, each a point with its 95 % "
-        f"intervals; further right is faster, {lower} is better. No other experiment "
-        "beats those on the line in both.",
-        data=[*fronts(there, ("higher", "lower")), *series(shown, there)],
+        f"intervals; further right is faster, {lower} is better.{on_line}",
+        data=[*lines, *series(shown, there)],
         layout=layout(axis(SPEED), axis(cost)),
         columns=[*FIRST_COLUMNS, *columns_of(SPEED, cost)],
         rows=[row_of(shown[k], pair) for k, pair in there.items()],
