@@ -109,6 +109,13 @@ class NotExclusive(LemError):
     transient = True
 
 
+class NodeLost(LemError):
+    """A node of a cluster, or the session on it, ended or fell silent."""
+
+    kind = "node_lost"
+    transient = True
+
+
 class ImpossibleNumber(LemError):
     """What was measured breaks a law: a fault of meter or engine, not a result."""
 
@@ -152,6 +159,7 @@ _KINDS: dict[str, type[LemError]] = {
         IdleError,
         Throttled,
         NotExclusive,
+        NodeLost,
         ImpossibleNumber,
         NullMetricError,
         StoreError,

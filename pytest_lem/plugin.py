@@ -18,6 +18,7 @@ from pytest_lem.front.items import (
     stray_markers,
     takes_backend,
 )
+from pytest_lem.front.launching import check_launch
 from pytest_lem.front.loop import (
     interruptible,
     note_fate,
@@ -84,6 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if replaying.asked(config):
         config.pluginmanager.register(replaying.Replay(config), "lem-replay")
     check(config, config.stash[SETTINGS])
+    check_launch(config)
     check_backends(config)
     take_part(config)
 
@@ -163,9 +165,9 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         return None
     if config.stash[SETTINGS]["plan"]:
         return _print_plan(config, state)
-    from pytest_lem.front.planning import run_plan
+    from pytest_lem.front.running import run_plan
 
-    run_plan(session, state.planning, state.over)
+    run_plan(session, state)
     return True
 
 
@@ -177,7 +179,7 @@ def pytest_runtest_protocol(
     state = item.config.stash.get(SESSION, None)
     if state is not None and _leaves_out(item, state):
         return None
-    if state is not None and state.share is not None:
+    if state is not None and state.share is not None and not state.share.remote:
         return _run_beside_others(item, nextitem, state)
     if not item.stash.get(SILENT, False):
         return None
@@ -227,8 +229,7 @@ def pytest_runtest_makereport(
             item.stash[SILENT] = False
         if not item.stash.get(SILENT, False):
             setattr(report, HEADLINE, _conclude(item))
-            if report.passed and not hasattr(report, "wasxfail"):
-                _judge(item, report)
+            item.config.stash[SESSION].judge(item, report)
     return report
 
 
@@ -309,6 +310,8 @@ def _leaves_out(item: pytest.Item, state: "LemSession") -> bool:
     """Have pytest skip an experiment that a rule keeps from beginning."""
     if item.stash.get(CYCLE, 0) or item.nodeid not in state.program.entries:
         return False
+    if state.share is not None and state.share.remote:
+        return False  # the driver knows what others measured, and says so
     reason = state.sweeps.reason(item)
     if reason is not None:
         item.add_marker(pytest.mark.skip(reason=reason))
@@ -359,18 +362,6 @@ def _may_change(call: pytest.CallInfo[None]) -> bool:
 def _enough(item: pytest.Item) -> bool:
     """Whether this cycle is the last after all."""
     return bool(item.config.stash[SESSION].enough(item.nodeid))
-
-
-def _judge(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Let a test fail whose experiment is worse than its reference."""
-    verdict, found = item.config.stash[SESSION].judge(item.nodeid)
-    if verdict is not None:
-        item.user_properties.append(("lem_verdict", verdict))
-    if found:
-        from pytest_lem.report.gate import failure
-
-        report.outcome = "failed"
-        report.longrepr = failure(found)
 
 
 def _conclude(item: pytest.Item) -> str | None:

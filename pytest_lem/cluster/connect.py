@@ -7,22 +7,26 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pytest_lem.errors import ConfigError
 
 NAMESPACE = "pytest-lem"
+LEFT_HERE = [".git", ".lem", ".pytest_cache", "__pycache__", "*.pyc"]
+"""What is not sent to nodes of the files below a folder."""
+
 _REACHED_S = 5.0
 
 
 @contextmanager
-def connected(address: str = "auto") -> Iterator[Any]:
+def connected(address: str = "auto", ship: Path | None = None) -> Iterator[Any]:
     """The `ray` module, connected; what was connected before stays so afterwards.
 
     `address` is as `ray.init` takes it: `auto` (RAY_ADDRESS, else the cluster that
     this machine is part of), `HOST:PORT`, or `ray://HOST:PORT` of Ray's client server.
-    ConfigError where ray is not installed, where nothing answers, and where versions
-    differ.
+    With `ship` Ray sends the files below that folder to the nodes. ConfigError where
+    ray is not installed, where nothing answers, and where versions differ.
     """
     try:
         import ray
@@ -34,14 +38,16 @@ def connected(address: str = "auto") -> Iterator[Any]:
         return
     address = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
     _reach(address)
+    sent = {"working_dir": str(ship), "excludes": LEFT_HERE} if ship else None
     try:
         ray.init(
             address=address,
             namespace=NAMESPACE,
             log_to_driver=False,
             logging_level=logging.ERROR,
+            runtime_env=sent,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, ImportError, RuntimeError, ValueError) as error:
         raise ConfigError(_in_words(address, error)) from error
     try:
         yield ray

@@ -35,15 +35,18 @@ from pytest_lem.workload.held_out import HeldOut, held_out
 
 
 def select_gpus(
-    settings: Settings, program: Program, place: tuple[int, int] | None = None
+    settings: Settings,
+    program: Program,
+    place: tuple[int, int] | None = None,
+    most: int = 1,
 ) -> list[gpu.Gpu]:
-    """The GPUs of the run: those asked for, else the first visible one.
+    """The GPUs of the run: those asked for, else the first visible one, or `most`.
 
     With a `place` among several sessions side by side, its share of those asked for,
     else of all visible ones.
     """
     there = {one.uuid: one for one in gpu.discover()}
-    on_cpu = [_cpu_asked(one) for one in program.experiments.values()]
+    on_cpu = [runs_on_cpu(one) for one in program.experiments.values()]
     cpu_asked = bool(on_cpu) and all(on_cpu)
     if not there and not cpu_asked and (problem := gpu.refusal()):
         raise ConfigError(f"{problem}; `lem doctor` helps, or ask for the CPU")
@@ -57,7 +60,7 @@ def select_gpus(
         _refuse_parts_of_one([there[uuid] for uuid in chosen])
         chosen = share(chosen, place, settings["gpus-per-worker"])
     found = [there[uuid] for uuid in chosen]
-    return found if settings["gpus"] or place else found[:1]
+    return found if settings["gpus"] or place else found[:most]
 
 
 def _refuse_parts_of_one(gpus: list[gpu.Gpu]) -> None:
@@ -86,7 +89,8 @@ def check_ranks(program: Program, registry: Registry, gpus: list[gpu.Gpu]) -> No
             environment_for(uuids)
 
 
-def _cpu_asked(experiment: Experiment) -> bool:
+def runs_on_cpu(experiment: Experiment) -> bool:
+    """Whether an experiment runs on the CPU wherever it is."""
     spec = experiment.spec
     return spec.backend == "fake" or spec.engine.get("device") == "cpu"
 

@@ -1,5 +1,6 @@
 """An earlier session that is gone on with: its plan, its cycles, its tests' ends."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,20 +70,25 @@ def read_earlier(
 
 def retell(item: pytest.Item, reports: list[dict[str, Any]]) -> None:
     """Report a test as the earlier session did, and say so."""
-    config = item.config
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for told in reports:
-        report = config.hook.pytest_report_from_serializable(
-            config=config, data=dict(told)
-        )
-        # JSON knows no tuples, and pytest asks for one where a test was skipped.
-        if isinstance(report.longrepr, list):
-            report.longrepr = tuple(report.longrepr)
+        report = read_report(item.config, told)
         if number := getattr(report, HEADLINE, None):
             setattr(report, HEADLINE, f"{number}, from the earlier session")
         report.sections.append(("lem", "told from the earlier session, not run again"))
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+
+def read_report(config: pytest.Config, told: Mapping[str, Any]) -> pytest.TestReport:
+    """A report as another process wrote it."""
+    report: pytest.TestReport = config.hook.pytest_report_from_serializable(
+        config=config, data=dict(told)
+    )
+    # JSON knows no tuples, and pytest asks for one where a test was skipped.
+    if isinstance(report.longrepr, list):
+        report.longrepr = tuple(report.longrepr)
+    return report
 
 
 def _refuse_another(plan: PlanFile, fresh: PlanFile) -> None:

@@ -79,6 +79,20 @@ class Findings:
                 told["status"] = "interrupted"
             self._executed += [told] if name in known else []
 
+    def take_over(self, item_id: str, cycles: Sequence[Cycle]) -> None:
+        """Take in what was measured of an experiment elsewhere, and nothing else."""
+        if cycles:
+            self._cycles[item_id] = [*cycles]
+        else:
+            self._cycles.pop(item_id, None)
+
+    def lose(self, item_id: str) -> None:
+        """Count no more of what was measured of an experiment: all of it runs again."""
+        self._cycles.pop(item_id, None)
+        for one in self._executed:
+            if one["experiment_id"] == item_id and one["status"] == "complete":
+                one["status"] = "rerun"
+
     @property
     def names(self) -> list[str]:
         """The experiments that have begun, in the order they did."""

@@ -72,6 +72,18 @@ def run_turns(
             raise session.Interrupted(session.shouldstop)
 
 
+def run_turn(
+    session: pytest.Session, turn: Turn, following: pytest.Item | None
+) -> None:
+    """Run an item that somebody else chose, who may choose another one to follow.
+
+    What is still set up and it does not share is torn down before. Where nobody knows
+    what follows, fixtures of its module stay up.
+    """
+    session._setupstate.teardown_exact(turn.item)
+    _run(turn, following or turn.item)
+
+
 def run_silently(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Run one cycle without a report.
 

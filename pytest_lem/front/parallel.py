@@ -15,8 +15,9 @@ import pytest
 
 from pytest_lem.errors import ConfigError, LemError
 from pytest_lem.front.loop import interruptible
+from pytest_lem.front.options.cluster import LOCAL
 from pytest_lem.front.settings import SETTINGS, Settings
-from pytest_lem.front.stash import SESSION
+from pytest_lem.front.stash import SESSION, SHARE
 
 if TYPE_CHECKING:
     from pytest_lem.front.gating import Gating
@@ -32,8 +33,10 @@ _UNREAL = ("none", "fake", "replay")
 class Share:
     """A worker's place among those of its session, and what they have in common.
 
-    `place` is which of them it is, from 0, and how many there are. `problems` has a
-    line for each thing that stands against measuring side by side at all.
+    `place` is which of them it is, from 0, and how many there are on this machine.
+    `problems` has a line for each thing that stands against measuring side by side at
+    all. One that is `remote` runs what a driver on another machine tells it, on the
+    GPUs it was given, of which it uses `gpus`.
     """
 
     session: str
@@ -42,12 +45,21 @@ class Share:
     worker: str
     place: tuple[int, int]
     problems: list[str]
+    remote: bool = False
+    gpus: int = 0
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other session measures on this machine."""
+        return self.place[1] == 1
 
     def meters(self, settings: Settings, gpus: int) -> None:
         """Raise ConfigError where what is measured cannot be told apart."""
         kinds = [name.partition(":")[0] for name in settings["meter"]]
         option = f"{settings.says('meter')}={','.join(settings['meter'])}"
         count = self.place[1]
+        if self.alone:
+            return
         bad = [kind for kind in kinds if kind in _UNDIVIDED]
         if bad:
             raise ConfigError(
@@ -66,7 +78,7 @@ def share_of(config: pytest.Config) -> Share | None:
     """The share of this process; None where it is no worker of xdist."""
     given = getattr(config, "workerinput", {}).get(_KEY)
     if given is None:
-        return None
+        return config.stash.get(SHARE, None)
     return Share(**{**given, "place": tuple(given["place"])})
 
 
@@ -223,9 +235,16 @@ def take_part(config: pytest.Config) -> None:
     if distributes(config):
         config.pluginmanager.register(Joint(config), "lem-joint")
     elif settings.origins["gpus-per-worker"] == "cli" and not (
-        hasattr(config, "workerinput") or config.option.collectonly
+        shares(config) or config.option.collectonly or settings["launch"] != LOCAL
     ):
-        raise pytest.UsageError("--lem-gpus-per-worker: say pytest -n N with it")
+        raise pytest.UsageError(
+            "--lem-gpus-per-worker: say pytest -n N or --lem-launch=ray with it"
+        )
+
+
+def shares(config: pytest.Config) -> bool:
+    """Whether this process measures a part of another's session."""
+    return hasattr(config, "workerinput") or SHARE in config.stash
 
 
 def distributes(config: pytest.Config) -> bool:
@@ -243,6 +262,8 @@ def _against(config: pytest.Config) -> Iterator[str]:
     elsewhere = [spec for spec in config.getoption("tx") if "popen" not in spec]
     if elsewhere:
         yield f"--tx={elsewhere[0]}: measured is this machine; say pytest -n"
+    if settings["launch"] != LOCAL:
+        yield f"{settings.says('launch')}: nodes measure side by side: leave out -n"
     if settings["plan"]:
         yield f"{settings.says('plan')}: the plan is that of one process: leave out -n"
     if settings["resume"] is not None:

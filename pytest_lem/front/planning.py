@@ -1,7 +1,7 @@
 """The plan file of a session: written as cycles run, read where one is gone on with."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import pytest_lem
-from pytest_lem.errors import StoreError
-from pytest_lem.front.earlier import Earlier, read_earlier, retell
-from pytest_lem.front.loop import interruptible, run_turns, turns
+from pytest_lem.errors import LemError, StoreError
+from pytest_lem.front.earlier import Earlier, read_earlier
 from pytest_lem.front.premises import Premises
 from pytest_lem.front.program import Program
+from pytest_lem.front.remote.cluster import Cluster
 from pytest_lem.front.settings import SETTINGS
 from pytest_lem.front.stash import ENDED, FATES
 from pytest_lem.measure.notebook import now
@@ -71,7 +71,7 @@ class Planning:
         self._plan: PlanFile | None = None
         self._at: dict[tuple[str, int], int] = {}
         self._place: dict[str, int] = {}
-        self._now: _Now | None = None
+        self._now: dict[str, _Now] = {}
         self._estimate: Estimate | None = None
         self._broken = self._begun = False
 
@@ -162,44 +162,65 @@ class Planning:
     @contextmanager
     def running(self, item: pytest.Item, cycle: int | None) -> Iterator[None]:
         """Note that a cycle runs, and afterwards what became of it."""
-        at = self._at.get((item.nodeid, -1 if cycle is None else cycle))
-        if at is None or self._plan is None:
-            yield
-            return
-        item.stash[FATES] = set()
-        self._now = _Now(at=at, began_s=time.monotonic())
-        tries = self._plan.steps[at].tries + 1
-        self._note("step", at, status="running", tries=tries, started_at=now())
+        self.begins(item, cycle)
         try:
             yield
         except BaseException:
-            self._end(item, "interrupted")
+            self.ends(item, "interrupted")
             raise
         else:
-            self._end(item, _status(item.stash[FATES], self._now.last))
-        finally:
-            self._now = None
+            self.ends(item)
 
-    def kept(self, digest: str, cycle: Cycle) -> None:
-        """Take in a cycle that is in the journal, by the hash of its line."""
-        if self._now is None:
+    def begins(self, item: pytest.Item, cycle: int | None) -> None:
+        """Note that a cycle runs; nothing of what is no step of the plan."""
+        at = self._at.get((item.nodeid, -1 if cycle is None else cycle))
+        if at is None or self._plan is None:
             return
-        self._now.last = cycle
+        item.stash[FATES] = set()
+        self._now[item.nodeid] = _Now(at=at, began_s=time.monotonic())
+        tries = self._plan.steps[at].tries + 1
+        self._note("step", at, status="running", tries=tries, started_at=now())
+
+    def ends(
+        self,
+        item: pytest.Item,
+        status: Status | None = None,
+        error: LemError | None = None,
+    ) -> None:
+        """Note what became of it: by its reports and cycles, or as it is said here."""
+        done = self._now.pop(item.nodeid, None)
+        if done is not None:
+            status = status or _status(item.stash[FATES], done.last)
+            told = None
+            if error is not None:
+                told = {"kind": error.kind, "message": error.message}
+            self._end(item, done, status, told)
+
+    def again(self, name: str) -> None:
+        """Note that all of an experiment is to be run again, where it can be pooled."""
+        assert self._plan is not None
+        for at, step in enumerate(self._plan.steps):
+            if step.experiment_id == name and step.status == "completed":
+                self._note("step", at, status="pending", results=[])
+
+    def kept(self, name: str, digest: str, cycle: Cycle) -> None:
+        """Take in a cycle that is in the journal, by the hash of its line."""
+        if (done := self._now.get(name)) is None:
+            return
+        done.last = cycle
         if cycle.status in COUNTED:
-            self._now.results.append(digest)
-        self._now.gap_s += cycle.timing.get("gap_s") or 0.0
+            done.results.append(digest)
+        done.gap_s += cycle.timing.get("gap_s") or 0.0
         if (energy_j := _energy_j(cycle)) is not None:
-            self._now.energy_j = (self._now.energy_j or 0.0) + energy_j
+            done.energy_j = (done.energy_j or 0.0) + energy_j
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in a report of the test that runs, for who goes on with this session."""
-        if self._now is None or self._plan is None:
-            return
-        if report.nodeid == self._plan.steps[self._now.at].experiment_id:
+        """Take in a report of a test that runs, for who goes on with this session."""
+        if (done := self._now.get(report.nodeid)) is not None:
             told = self._config.hook.pytest_report_to_serializable(
                 config=self._config, report=report
             )
-            self._now.reports.append(told)
+            done.reports.append(told)
 
     def end(self) -> None:
         """Write the plan as a whole, and let go of it."""
@@ -222,19 +243,18 @@ class Planning:
                 f"{error.message}; `--lem-resume` goes on from what is there"
             )
 
-    def _end(self, item: pytest.Item, status: Status) -> None:
+    def _end(
+        self, item: pytest.Item, done: _Now, status: Status, told: dict[str, str] | None
+    ) -> None:
         assert self._plan is not None
-        assert self._now is not None
-        done, last = self._now, self._now.last
         place = self._place[item.nodeid]
         changes = self._found(item.nodeid)
         if done.reports and status != "interrupted":
             changes["reports"] = done.reports
         if changes:
             self._note("experiment", place, **changes)
-        error = (self._left_out(item) if status == "skipped" else None) or _error(
-            status, last
-        )
+        error = told or (self._left_out(item) if status == "skipped" else None)
+        error = error or _error(status, done.last)
         self._note(
             "step",
             done.at,
@@ -269,30 +289,9 @@ class Planning:
         return {"found": identity, "workload": workload.model_dump(mode="json")}
 
 
-def run_plan(
-    session: pytest.Session, planning: Planning, over: Callable[[], str | None]
-) -> None:
-    """Tell what an earlier session ended, and run what is left of the plan."""
-    try:
-        planning.begin()
-    except StoreError as error:
-        raise pytest.UsageError(error.message) from error
-    session.config.pluginmanager.register(planning, "lem-planning")
-    by_id = {item.nodeid: item for item in session.items}
-    told = planning.told()
-    for name, reports in told.items():
-        retell(by_id[name], reports)
-    if session.shouldfail:
-        raise session.Failed(session.shouldfail)
-    items = [item for item in session.items if item.nodeid not in told]
-    steps = [(by_id[name], cycle) for name, cycle in planning.steps()]
-    with interruptible():
-        run_turns(session, turns(items, steps), over, planning.running)
-
-
 def plan_file(
     program: Program,
-    premises: Premises,
+    premises: Premises | Cluster,
     session: str,
     started_at: str,
     *,
@@ -302,7 +301,6 @@ def plan_file(
 
     Settings are in it where they are `told`: of 10 000 experiments that takes seconds.
     """
-    metering = premises.metering
     members = {name: program.experiments[name] for name in program.entries}
     backends = {one.spec.backend for one in members.values()}
     where = {name: premises.with_version(name) for name in backends}
@@ -314,8 +312,7 @@ def plan_file(
             "order": program.order,
             "seed": program.seed,
             "isolation": program.isolation,
-            "meters": [*metering.names] if metering else [],
-            "gpus": [one.name for one in premises.gpus],
+            **premises.conditions(),
         },
         experiments=[
             PlannedExperiment(

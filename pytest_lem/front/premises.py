@@ -8,6 +8,7 @@ import pytest
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.front.conditions import (
+    carbon_factors,
     check_ranks,
     conditions_of,
     containers_for,
@@ -28,6 +29,8 @@ from pytest_lem.machine.processes import Tenancy
 from pytest_lem.measure.laboratory import Laboratory, Progress
 from pytest_lem.meters.metering import Metering
 from pytest_lem.meters.opening import open_meters
+from pytest_lem.records.extended import UNREAD, Residue
+from pytest_lem.spec.engine import EngineSpec
 from pytest_lem.worker.launch.image import Image
 from pytest_lem.worker.launch.interpreter import Interpreter
 
@@ -51,6 +54,7 @@ class Premises:
         self.gpus: list[gpu.Gpu] = []
         self.environment: dict[str, Any] = {}
         self.laboratory: Laboratory | None = None
+        self.told: list[str] = []
         self._config = config
         self._settings = config.stash[SETTINGS]
         self._program = program
@@ -61,13 +65,18 @@ class Premises:
         self._tenancies: dict[str, Tenancy] = {}
         self._locks = GpuLocks()
 
-    def open(self) -> Laboratory:
-        """The laboratory, ready; raises ConfigError, MeterError at the first time."""
+    def open(self) -> Metering:
+        """Make the laboratory ready, once; its meters. ConfigError, MeterError."""
         if self.laboratory is None:
             settings = self._settings
             share = self._share
-            place = share.place if share else None
-            self.gpus = select_gpus(settings, self._program, place)
+            remote = share is not None and share.remote
+            self.gpus = select_gpus(
+                settings,
+                self._program,
+                share.place if share and not remote else None,
+                share.gpus if share and remote else 1,
+            )
             if share:
                 share.meters(settings, len(self.gpus))
             check_ranks(self._program, registry_of(self._config), self.gpus)
@@ -78,7 +87,7 @@ class Premises:
                 gpus=self.gpus,
                 registry=meters_of(self._config),
                 telemetry_s=settings["sample-interval"],
-                shared=share is not None,
+                shared=share is not None and not share.alone,
             )
             self._reserve(metering)
             others = self._others().items()
@@ -107,11 +116,12 @@ class Premises:
                 ),
             )
             self.laboratory.check_thermal()
-        return self.laboratory
+        return self.laboratory.metering
 
     def measuring(self) -> Laboratory:
         """The laboratory, with the facts of the machine taken down before."""
-        laboratory = self.open()
+        self.open()
+        assert self.laboratory is not None
         if not self.environment:
             self._progress.phase("environment")
             found = environment.collect()
@@ -121,7 +131,33 @@ class Premises:
             ]
             self._config.hook.pytest_lem_environment(environment=found)
             self.environment = found
-        return laboratory
+        return self.laboratory
+
+    def conditions(self) -> dict[str, Any]:
+        """What must hold for all cycles of a plan."""
+        return {
+            "meters": [*self.metering.names] if self.metering else [],
+            "gpus": [one.name for one in self.gpus],
+        }
+
+    @property
+    def meters(self) -> list[dict[str, Any]]:
+        """What the meters say of themselves."""
+        return self.metering.describe() if self.metering else []
+
+    @property
+    def carbon(self) -> dict[str, Any]:
+        """What the emissions are made with."""
+        return carbon_factors(self._settings, self.laboratory)
+
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong while engines were closed."""
+        return self.laboratory.problems if self.laboratory else []
+
+    def residue(self, spec: EngineSpec) -> Residue:
+        """What engines of a spec left in the memory of GPUs."""
+        return self.laboratory.residue(spec) if self.laboratory else UNREAD
 
     @property
     def metering(self) -> Metering | None:

@@ -96,12 +96,24 @@ class Program:
     def restore(self, plan: PlanFile) -> None:
         """Take in the work that only tests' bodies knew, from an earlier session."""
         for one in plan.experiments:
-            if one.found is None or one.experiment_id not in self.experiments:
-                continue
-            name, workload = one.experiment_id, Workload.model_validate(one.workload)
-            self.experiments[name] = self.experiments[name].with_workload(workload)
-            self.identities[name] = one.found
-            self._restored.add(name)
+            if one.found is not None and one.experiment_id in self.experiments:
+                self.take_over(one.experiment_id, one.found, one.workload)
+
+    def take_over(
+        self, name: str, identity: str, workload: dict[str, Any] | None
+    ) -> None:
+        """Take in the work that the body of a test was found to do elsewhere."""
+        found = Workload.model_validate(workload)
+        self.experiments[name] = self.experiments[name].with_workload(found)
+        self.identities[name] = identity
+        self._restored.add(name)
+
+    def found(self, name: str) -> tuple[str, dict[str, Any]] | None:
+        """Identity and work where only the body of a test says them; else None."""
+        if self.identities.get(name) == self._collected.get(name):
+            return None
+        workload = self.experiments[name].workload
+        return self.identities[name], workload.model_dump(mode="json")
 
     def late(self, item_id: str, workload: Workload, cycle: int) -> Experiment:
         """The experiment with the workload that the test's body gave it."""

@@ -9,15 +9,17 @@ import pytest
 
 import pytest_lem
 from pytest_lem.errors import ConfigError, LemError, StoreError
-from pytest_lem.front.conditions import carbon_factors, gaps_of, idle_policy
 from pytest_lem.front.findings import Findings
-from pytest_lem.front.gating import Gating, Judged
+from pytest_lem.front.gating import Gating
 from pytest_lem.front.live import progress_of
-from pytest_lem.front.options.results import REPORTS
+from pytest_lem.front.options.cluster import LOCAL
+from pytest_lem.front.outlining import outline
 from pytest_lem.front.parallel import Parts, share_of, tell_controller
 from pytest_lem.front.planning import Planning, plan_file
 from pytest_lem.front.premises import Premises
 from pytest_lem.front.program import Program
+from pytest_lem.front.remote.cluster import Cluster
+from pytest_lem.front.remote.exchange import residues
 from pytest_lem.front.searching import Searches
 from pytest_lem.front.settings import SETTINGS, Settings
 from pytest_lem.front.stash import SESSION
@@ -27,16 +29,15 @@ from pytest_lem.front.sweeps import Sweeps
 from pytest_lem.front.traces import Traces
 from pytest_lem.machine import environment
 from pytest_lem.measure.custom import CustomCycle
-from pytest_lem.measure.laboratory import Bench, Progress
+from pytest_lem.measure.laboratory import Bench, Laboratory, Progress
 from pytest_lem.measure.retrying import try_cycle
 from pytest_lem.meters.metering import Metering
 from pytest_lem.records.extended import UNREAD
 from pytest_lem.records.record import Cycle, Record, Session
 from pytest_lem.records.result import Result
-from pytest_lem.report.meters import named
+from pytest_lem.report.gate import failure
 from pytest_lem.report.terminal import Outline, duration
 from pytest_lem.schedule.resuming import choose
-from pytest_lem.spec.gaps import NO_GAPS
 from pytest_lem.spec.workload import Workload
 from pytest_lem.store.place import Place
 
@@ -61,7 +62,7 @@ class LemSession:
             search=settings["search"],
             isolation=settings["isolation"],
         )
-        self._searches = Searches(settings["search"])
+        self.searches = Searches(settings["search"])
         self.ready = False
         self.final: Record | None = None
         self.problems: list[str] = []
@@ -81,24 +82,28 @@ class LemSession:
             here = f"{self._id}-{here}"
         self._parts = Parts(directory)
         self._traces = Traces(settings, here, directory / f"trace-{here}")
-        self._findings = Findings(self.program, settings, directory)
-        self.sweeps = Sweeps(settings, self.program, self._findings)
+        self.findings = Findings(self.program, settings, directory)
+        self.sweeps = Sweeps(settings, self.program, self.findings)
         self.gating = Gating(settings, config.rootpath, self.program)
         self.streak = Streak(settings)
         self.planning = Planning(config, self.program, directory)
         self._storing = Storing(settings, config.rootpath)
-        self._premises = Premises(
-            config, self.program, self._traces, directory, progress, self.share
-        )
+        self.premises: Premises | Cluster
+        if settings["launch"] == LOCAL:
+            self.premises = Premises(
+                config, self.program, self._traces, directory, progress, self.share
+            )
+        else:
+            self.premises = Cluster(config, self.program, self._id, self._started_at)
 
     def open(self) -> list[str]:
-        """Make the laboratory ready; a line for each thing that stands against it."""
+        """Make all ready to measure; a line for each thing that stands against it."""
         try:
             self._storing.open()
             self.gating.open()
             self.sweeps.check(
-                metered=bool(self._premises.open().metering.names),
-                shared=self.share is not None,
+                metered=bool(self.premises.open().names),
+                shared=self.share is not None and not self.share.remote,
             )
         except LemError as error:
             return str(error).splitlines()
@@ -115,7 +120,7 @@ class LemSession:
             look_only = self.settings["plan"]
             fresh = plan_file(
                 self.program,
-                self._premises,
+                self.premises,
                 self._id,
                 self._started_at,
                 told=not look_only or self.settings["resume"] is not None,
@@ -124,8 +129,8 @@ class LemSession:
             if earlier is not None and not look_only:
                 self._started_at = earlier.plan.started_at
                 self.program.restore(earlier.plan)
-                self._findings.restore(earlier)
-                self._searches.restore(earlier.cycles)
+                self.findings.restore(earlier)
+                self.searches.restore(earlier.cycles)
         except LemError as error:
             return str(error).splitlines()
         return []
@@ -141,68 +146,44 @@ class LemSession:
 
     def describe(self) -> Outline:
         """What this session is about to do."""
-        settings, program = self.settings, self.program
-        backends = sorted({one.spec.backend for one in program.experiments.values()})
-        reports = [settings[name] for name in (*REPORTS, "traces")]
-        reports.append(self._storing.place)
-        idle, gaps = idle_policy(settings), gaps_of(settings)
-        waits_s = (idle.before_s, idle.after_s, settings["thermal-floor"])
-        guess_s, known = program.estimate_s(*waits_s, gaps), None
-        if settings["plan"]:
-            known = self.planning.estimate(program.estimate_s(*waits_s, NO_GAPS), gaps)
-        return Outline(
-            version=pytest_lem.__version__,
-            backends=[self._premises.with_version(name) for name in backends],
-            meter=named(self._premises.metering),
-            gpus=[one.name for one in self._premises.gpus],
-            resumed=self.planning.describe(),
-            experiments=len(program.entries),
-            steps=len(program.steps),
-            left_out=len(program.left_out),
-            open_ended=any(
-                one.effort.cycles == "auto" for one in program.experiments.values()
-            ),
-            estimate_s=known.duration_s if known else guess_s,
-            estimate_j=known.energy_j if known else None,
-            pilots=(known.timed, known.metered) if known else (0, 0),
-            gaps=str(gaps),
-            profile=settings["profile"] or "",
-            order=program.order,
-            seed=program.seed,
-            search=str(settings["search"] or ""),
-            reports=[str(path) for path in reports if path],
-            references=[str(one) for one in self.gating.references],
-        )
+        return outline(self)
 
     @property
     def metering(self) -> Metering:
         """The meters of the session; raises MeterError, ConfigError at first use."""
-        return self._premises.open().metering
+        assert isinstance(self.premises, Premises)
+        return self.premises.open()
 
     @property
     def unwritten(self) -> list[str]:
         """A line for each report, record or trace that could not be written."""
         problem = self._traces.problem
         found = [one for one in (problem, self.planning.problem) if one]
-        found += self._findings.unwritten
+        found += self.findings.unwritten
         return found + self._storing.problems
+
+    @property
+    def _laboratory(self) -> Laboratory:
+        """Where this process measures; the driver of a cluster does not."""
+        assert isinstance(self.premises, Premises)
+        return self.premises.measuring()
 
     def bench(self, item_id: str, turn: int) -> Bench:
         """The engine of an experiment, loaded."""
         experiment = self.program.experiments[item_id]
-        return self._premises.measuring().bench(experiment, turn)
+        return self._laboratory.bench(experiment, turn)
 
     def measure(self, item_id: str, cycle: int, workload: Workload | None) -> Result:
         """Run one cycle of an experiment and pool it with those before."""
         experiment = self.program.experiments[item_id]
         if workload is not None:
             experiment = self.program.late(item_id, workload, cycle)
-        laboratory = self._premises.measuring()
+        laboratory = self._laboratory
 
         def keep(one: Cycle) -> None:
             self._keep(item_id, one)
 
-        experiment = self._searches.at_found(laboratory, experiment, cycle, keep)
+        experiment = self.searches.at_found(laboratory, experiment, cycle, keep)
         retries = self.settings["retries"]
         try_cycle(laboratory, experiment, cycle, keep, retries=retries)
         return self.result(item_id)
@@ -217,7 +198,7 @@ class LemSession:
                     "says itself when it sends"
                 )
         return CustomCycle(
-            self._premises.measuring(),
+            self._laboratory,
             self.program.experiments[item_id],
             cycle,
             identify=lambda work: self.program.counted(item_id, work, cycle),
@@ -226,23 +207,29 @@ class LemSession:
 
     def result(self, item_id: str) -> Result:
         """The cycles of an experiment so far."""
-        return self._findings.result(item_id)
+        return self.findings.result(item_id)
 
     def enough(self, item_id: str) -> bool:
         """Whether an experiment is done before its plan is, being precise enough."""
-        return self._findings.enough(item_id)
+        return self.findings.enough(item_id)
 
     def conclude(self, item_id: str) -> Result:
         """The cycles of a finished experiment, whose record goes to the store."""
-        if self._storing.place is not None and self._findings.has(item_id):
+        if self._storing.place is not None and self.findings.has(item_id):
             self._storing.put(lambda: self._so_far(item_id))
         return self.result(item_id)
 
-    def judge(self, item_id: str) -> tuple[str | None, list[Judged]]:
-        """The verdict on a finished experiment, if any, and what fails its test."""
-        if not (self._findings.has(item_id) and self.gating.judges(item_id)):
-            return None, []
-        return self.gating.judge(self._so_far(item_id))
+    def judge(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Let a test fail whose experiment is worse than its reference."""
+        name = item.nodeid
+        if not report.passed or hasattr(report, "wasxfail"):
+            return
+        if self.findings.has(name) and self.gating.judges(name):
+            verdict, found = self.gating.judge(self._so_far(name))
+            if verdict is not None:
+                item.user_properties.append(("lem_verdict", verdict))
+            if found:
+                report.outcome, report.longrepr = "failed", failure(found)
 
     @property
     def store(self) -> Place | None:
@@ -252,7 +239,8 @@ class LemSession:
     @property
     def told(self) -> list[str]:
         """A line for each label given or not, and for what was left out or is lost."""
-        return [*self.sweeps.told, *self._storing.told, *self._findings.told]
+        told = [*self.sweeps.told, *self._storing.told, *self.findings.told]
+        return [*told, *self.premises.told]
 
     @property
     def left(self) -> str | None:
@@ -263,7 +251,7 @@ class LemSession:
         """Why nothing more is measured; None while there is time, and room."""
         if self.planning.problem:
             return self.planning.problem
-        if self._premises.over():
+        if self.premises.over():
             return f"{self.settings.says('session-timeout')} is over"
         return None
 
@@ -274,17 +262,16 @@ class LemSession:
         the same.
         """
         try:
-            self._premises.close()
+            self.premises.close()
         finally:
-            laboratory = self._premises.laboratory
-            self.problems += laboratory.problems if laboratory else []
+            self.problems += self.premises.problems
             timeseries = self._traces.save(self._meta())
-            if self._findings:
-                record = self._findings.record(
+            if self.findings and not (self.share and self.share.remote):
+                record = self.findings.record(
                     self._session("interrupted" if interrupted else "complete"),
-                    self._premises.environment,
+                    self.premises.environment,
                     timeseries,
-                    laboratory.residue if laboratory else lambda _: UNREAD,
+                    self.premises.residue,
                     resumed=self.planning.resumed,
                 )
                 if self.share is not None:
@@ -292,19 +279,20 @@ class LemSession:
                 else:
                     self._publish(record)
             self.planning.end()
-            tell_controller(
-                self.config, problems=self.problems, unwritten=self.unwritten
-            )
+            told: dict[str, Any] = {"problems": self.problems}
+            if self.share is not None and self.share.remote:
+                told["residues"] = residues(self)
+            tell_controller(self.config, unwritten=self.unwritten, **told)
 
     def _publish(self, record: Record) -> None:
         self.final = self.gating.complete(record)
         self.problems += self.gating.late()
-        self._findings.publish(self.final)
+        self.findings.publish(self.final)
         self._storing.finish(self.final, self.gating.renewed)
 
     def _hand_over(self, record: Record) -> None:
         """Leave the record to the controller, which makes one of all workers'."""
-        self._findings.show(record)
+        self.findings.show(record)
         for one in self.gating.noted(record).experiments:
             self._put(record.model_copy(update={"experiments": [one]}))
         self._storing.close()
@@ -312,28 +300,32 @@ class LemSession:
     def _put(self, record: Record) -> None:
         name = record.experiments[0].id
         place = list(self.program.experiments).index(name)
-        self._parts.put(place, record, first=name == self._findings.names[0])
+        self._parts.put(place, record, first=name == self.findings.names[0])
 
-    def _keep(self, item_id: str, cycle: Cycle) -> None:
+    def take(self, item_id: str, cycle: Cycle) -> None:
+        """Take in a cycle, on disk first; raises StoreError."""
         try:
-            digest = self._findings.keep(item_id, cycle)
+            digest = self.findings.keep(item_id, cycle)
         except StoreError as error:
             self.planning.problem = error.message
             raise
-        self.planning.kept(digest, cycle)
+        self.planning.kept(item_id, digest, cycle)
+
+    def _keep(self, item_id: str, cycle: Cycle) -> None:
+        self.take(item_id, cycle)
         if cycle.raw_path is not None:
-            self._findings.share(self._so_far(item_id), cycle)
+            self.findings.share(self._so_far(item_id), cycle)
         self._traces.flush()
-        if self.share is not None:
+        if self.share is not None and not self.share.remote:
             self._put(self._so_far(item_id))
         item = self.program.items[item_id]
         item.ihook.pytest_lem_cycle_finish(item=item, cycle=cycle)
 
     def _so_far(self, item_id: str) -> Record:
         """The record of one experiment while others are still to run."""
-        return self._findings.record(
+        return self.findings.record(
             self._session("interrupted"),
-            self._premises.environment,
+            self.premises.environment,
             None,
             lambda _: UNREAD,
             only=item_id,
@@ -342,20 +334,16 @@ class LemSession:
 
     def _meta(self) -> dict[str, Any]:
         """What a trace says of itself."""
-        gpus = self._premises.gpus
+        gpus = self.premises.gpus
         meta: dict[str, Any] = {
             "session": self._id,
             "clock": "CLOCK_MONOTONIC seconds",
             "plugin_version": pytest_lem.__version__,
-            "meters": self._meters(),
+            "meters": self.premises.meters,
         }
         if gpus:
             meta |= {"driver": gpus[0].driver_version, "gpu": gpus[0].name}
         return meta
-
-    def _meters(self) -> list[dict[str, Any]]:
-        metering = self._premises.metering
-        return metering.describe() if metering else []
 
     @cached_property
     def _git(self) -> dict[str, Any] | None:
@@ -375,8 +363,8 @@ class LemSession:
             order=self.program.order,
             seed=self.program.seed,
             git=self._git,
-            meters=self._meters(),
-            carbon=carbon_factors(settings, self._premises.laboratory),
+            meters=self.premises.meters,
+            carbon=self.premises.carbon,
             status=status,
             warnings_ignored=settings["ignore-backend-warnings"],
             profile=settings.profile,

@@ -11,6 +11,7 @@ from pytest_lem.front.options import OPTIONS
 from pytest_lem.front.options.results import REPORTS
 from pytest_lem.front.options.values import Option
 from pytest_lem.front.profiles import PROFILES
+from pytest_lem.front.stash import SHARE
 from pytest_lem.schedule.resuming import choose
 
 if TYPE_CHECKING:
@@ -61,6 +62,14 @@ METERS = pytest.StashKey["Registry"]()
 PRESETS = pytest.StashKey["Mapping[str, Preset]"]()
 
 
+_OF_THE_DRIVER = (
+    *("launch", "ship", "plan", "resume", "rebuild-plan", "stop", "max-failures"),
+    *("json", "csv", "csv-cycles", "github", "store", "save", "save-anyway"),
+    *("compare", "compare-fail", "update-ref", "allow-incomparable"),
+)
+"""What a session on a node does not heed: it is said to its driver."""
+
+
 def resolve(config: pytest.Config) -> Settings:
     """The settings of this session; raises UsageError naming option and origin."""
     values: dict[str, Any] = {}
@@ -82,6 +91,12 @@ def resolve(config: pytest.Config) -> Settings:
             origins[option.name] = origin
     if problems:
         raise pytest.UsageError(*problems)
+    share = config.stash.get(SHARE, None)
+    if share is not None and share.remote:
+        ours = (one for one in OPTIONS if one.name in _OF_THE_DRIVER)
+        values |= {one.name: one.default for one in ours}
+        values["max-failures"] = 0
+        origins |= dict.fromkeys(_OF_THE_DRIVER, "default")
     return Settings(values=values, origins=origins, said=said)
 
 

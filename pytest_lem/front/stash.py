@@ -7,6 +7,9 @@ import pytest
 SESSION = pytest.StashKey[Any]()
 """On the config: the `LemSession`, once something needs it."""
 
+SHARE = pytest.StashKey[Any]()
+"""On the config: the `Share` of a session that measures a part of another's."""
+
 CYCLE = pytest.StashKey[int]()
 """On an item: the cycle that runs, from 0."""
 

@@ -22,9 +22,17 @@ class Streak:
     ) -> None:
         """Take in a report; so many failures as are allowed end the session."""
         if report.failed and not asserted:
-            self._broken[item.nodeid, item.stash.get(CYCLE, 0)] = None
+            self.broke(item, item.stash.get(CYCLE, 0))
         elif report.when == "call" and not report.skipped:
-            self._broken.clear()
+            self.end()
+
+    def end(self) -> None:
+        """An experiment was measured."""
+        self._broken.clear()
+
+    def broke(self, item: pytest.Item, cycle: int) -> None:
+        """A cycle of an experiment broke."""
+        self._broken[item.nodeid, cycle] = None
         if self._most and len(self._broken) >= self._most:
             item.session.shouldfail = (
                 f"stopping after {self._most} failures in a row ({self._said})"

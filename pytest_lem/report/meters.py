@@ -1,8 +1,8 @@
 """What `lem meters` tells people."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
-from pytest_lem.meters.metering import Metering
 from pytest_lem.meters.selfcheck import Comparison, Overhead, SelfCheck
 from pytest_lem.meters.survey import Finding, GpuFinding
 
@@ -13,7 +13,19 @@ _VERDICTS = {
 }
 
 
-def named(metering: Metering | None) -> str:
+class Named(Protocol):
+    """Meters by their names, and what their numbers are worth."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of each that is at work."""
+
+    @property
+    def basis(self) -> str | None:
+        """The worst of theirs; None without meters."""
+
+
+def named(metering: Named | None) -> str:
     """The meters of a session in words, with what their numbers are worth."""
     if metering is None:
         return "not opened"

@@ -11,11 +11,10 @@ import argparse
 import faulthandler
 import os
 import signal
-import sys
-from io import TextIOWrapper
 
 from pytest_lem.worker import group
 from pytest_lem.worker.meeting import meeting_at
+from pytest_lem.worker.protocol import take_pipes
 from pytest_lem.worker.serve import Worker
 
 
@@ -30,24 +29,13 @@ def main() -> None:
     # Who started this and is its parent has also given it a group.
     if parent is None and os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
-    reader, writer = _take_pipes()
+    reader, writer = take_pipes()
     fds = (reader, writer) if meeting is None else (reader, writer, meeting)
     group.guard(parent=parent, close=fds)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     meet = None if meeting is None else meeting_at(meeting)
     Worker(reader, writer, meet=meet).serve()
-
-
-def _take_pipes() -> tuple[int, int]:
-    reader, writer = os.dup(0), os.dup(1)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-    os.dup2(2, 1)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
-    return reader, writer
 
 
 if __name__ == "__main__":

@@ -74,6 +74,19 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     return {k: value for k, value in environ.items() if not _ITS_OWN.fullmatch(k)}
 
 
+def as_assigned(
+    machine: Mapping[str, str], environ: Mapping[str, str]
+) -> dict[str, str]:
+    """The variables of a machine, with the GPUs that a cluster gave a process of it.
+
+    Clusters count GPUs as NVML does.
+    """
+    found = inherited(machine)
+    if _CUDA in environ:
+        found |= {_CUDA: environ[_CUDA], _ORDER: "PCI_BUS_ID"}
+    return found
+
+
 def given(environ: Mapping[str, str]) -> list[str]:
     """The GPUs that a worker was given, in the order in which CUDA counts them."""
     return [one for one in environ.get(_CUDA, "").split(",") if one]

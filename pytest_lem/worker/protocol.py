@@ -14,6 +14,7 @@ import sys
 from array import array
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from io import TextIOWrapper
 from typing import Any, TypeAlias
 
 from pytest_lem.errors import LemError
@@ -71,6 +72,21 @@ class Beat:
     def from_json(cls, data: Mapping[str, Any]) -> Beat:
         """The beat as `to_json` wrote it."""
         return cls(**data)
+
+
+def take_pipes() -> tuple[int, int]:
+    """Keep standard input and output, to read and to write messages, for oneself.
+
+    What is read from them from now on is nothing; what is written lands in the log.
+    """
+    reader, writer = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    return reader, writer
 
 
 def encode(message: Message) -> bytes:

@@ -1,7 +1,13 @@
-"""A local Ray cluster of three nodes, each a raylet of its own on this machine."""
+"""Real clusters of Ray on this machine, and sessions whose driver uses them."""
+
+import os
+from pathlib import Path
 
 import pytest
 
+from tests.plugin.conftest import alive, errors_of, project, report  # noqa: F401
+
+ROOT = Path(__file__).parents[2]
 MB = 1024**2
 
 
@@ -31,3 +37,55 @@ def node(name):
         "include_dashboard": False,
         "labels": {"name": name},
     }
+
+
+@pytest.fixture
+def quiet(monkeypatch, tmp_path):
+    """The environment of driver and nodes, which inherit it when they start."""
+    for name in ("PYTEST_XDIST_WORKER", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    monkeypatch.setenv("LEM_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_lem.plugin")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    # What is told of a dead node within seconds is enough for tests.
+    monkeypatch.setenv("RAY_health_check_period_ms", "500")
+    monkeypatch.setenv("RAY_health_check_timeout_ms", "2000")
+    monkeypatch.setenv("RAY_health_check_initial_delay_ms", "1000")
+    monkeypatch.setenv("RAY_DISABLE_IMPORT_WARNING", "1")
+
+
+@pytest.fixture
+def cluster(quiet, monkeypatch):
+    """Start a cluster of so many nodes, each with one CPU to give."""
+    tools = pytest.importorskip("ray.cluster_utils")
+    made = []
+
+    def cluster(nodes, **head):
+        head = {"num_cpus": 1, "object_store_memory": 80 * MB, **head}
+        head["include_dashboard"] = False
+        found = tools.Cluster(initialize_head=True, head_node_args=head)
+        made.append(found)
+        for _ in range(nodes - 1):
+            found.add_node(num_cpus=1, object_store_memory=80 * MB)
+        monkeypatch.setenv("RAY_ADDRESS", found.address)
+        return found
+
+    yield cluster
+    for one in made:
+        one.shutdown()
+
+
+@pytest.fixture
+def drive(request):
+    """Run the project from a driver, a process of its own."""
+
+    files = request.getfixturevalue("project")
+
+    def drive(*arguments, source=None):
+        if source is not None:
+            files.makepyfile(test_it=source)
+        return files.runpytest_subprocess("--lem-launch=ray", *arguments)
+
+    return drive

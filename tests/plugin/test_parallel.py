@@ -201,4 +201,6 @@ def test_what_does_not_go_with_workers_is_refused_by_name(xdist, errors_of):
 def test_gpus_of_workers_that_there_are_not_are_refused(run, errors_of):
     """An option that would do nothing says so."""
     (line,) = errors_of(run(SOURCE, "--lem-gpus-per-worker=2"))
-    assert line == "--lem-gpus-per-worker: say pytest -n N with it"
+    assert line == (
+        "--lem-gpus-per-worker: say pytest -n N or --lem-launch=ray with it"
+    )

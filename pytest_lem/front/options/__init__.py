@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from pytest_lem.front.options.cluster import CLUSTER_OPTIONS
 from pytest_lem.front.options.effort import EFFORT_OPTIONS
 from pytest_lem.front.options.gate import GATE_OPTIONS
 from pytest_lem.front.options.ini import INI_OPTIONS
@@ -27,6 +28,7 @@ OPTIONS: tuple[Option, ...] = (
     *PASSES_OPTIONS,
     *QUALITY_OPTIONS,
     *WHERE_OPTIONS,
+    *CLUSTER_OPTIONS,
     *RESULTS_OPTIONS,
     *PLAN_OPTIONS,
     *STATISTICS_OPTIONS,

@@ -33,7 +33,8 @@ SWEEP_OPTIONS: tuple[Option, ...] = (
         default=1,
         metavar="N",
         help="with pytest -n: how many GPUs each worker gets, of those of --lem-gpus "
-        "or of all visible ones (default: 1)",
+        "or of all visible ones; with --lem-launch=ray: how many each session on a "
+        "node gets (default: 1)",
     ),
     Option(
         name="stop",

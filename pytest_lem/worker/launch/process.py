@@ -66,6 +66,11 @@ class WorkerProcess:
             told += ", as the kernel does when memory is short"
         return told
 
+    def signal(self, signum: int) -> None:
+        """Send a signal to the first process, which its guard passes on."""
+        if self._status() is None:
+            os.kill(self.pid, signum)
+
     def dump_stacks(self, within_s: float = 1.0) -> None:
         """Have it write the stacks of all its threads to the log, and wait for them."""
         if self._popen.returncode is not None:
@@ -158,10 +163,12 @@ def spawn(
     env: Mapping[str, str],
     log_path: Path,
     fds: Collection[int] = (),
+    folder: str | None = None,
 ) -> tuple[subprocess.Popen[bytes], int]:
     """A command with two pipes, that leads a session, and where its log begins.
 
-    It gets these descriptors too. OSError where it cannot be started.
+    It gets these descriptors too, and begins in that folder. OSError where it cannot
+    be started.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
@@ -175,5 +182,6 @@ def spawn(
             env=env,
             start_new_session=True,
             pass_fds=fds,
+            cwd=folder,
         )
     return popen, log_start

@@ -1,0 +1,1 @@
+"""`--lem-launch=ray`: the driver of a session, and the sessions on its nodes."""
