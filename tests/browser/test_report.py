@@ -79,11 +79,12 @@ def test_details_have_every_section(report, open_page):
     page = open_page(report)
     page.locator("#table tbody a", has_text="test_traffic").click()
     page.wait_for_selector("#sections h3")
-    titles = page.locator("#sections > section > h3").all_text_contents()
+    heads = "#sections > section > h3, #sections > section > .chart-head > h3"
+    titles = page.locator(heads).all_text_contents()
     assert titles == [
         *("Metrics", "Power over time", "Latency", "Arrival of requests", "Warm-up"),
-        *("Memory", "Cycles", "Settings", "Environment", "What is null, and why"),
-        "Record",
+        *("Memory", "Quality", "Cycles", "Settings", "Environment"),
+        *("What is null, and why", "Record"),
     ]
     found = check_charts(page)
     assert {"Power, cycle 0", "Latency distributions", "Requests over time"} <= set(

@@ -17,13 +17,14 @@ from pytest_lem.report.html.sections.facts import (
 from pytest_lem.report.html.sections.latency import latency
 from pytest_lem.report.html.sections.memory import memory
 from pytest_lem.report.html.sections.metrics import metrics
+from pytest_lem.report.html.sections.quality import quality
 from pytest_lem.report.html.sections.section import Section
 from pytest_lem.report.html.sections.timeline import power
 from pytest_lem.report.html.sections.warmup import warmup
 from pytest_lem.report.html.view import Shown
 
 SECTIONS: Sequence[Callable[[Shown], Section]] = (
-    *(metrics, power, latency, arrivals, warmup, memory),
+    *(metrics, power, latency, arrivals, warmup, memory, quality),
     *(cycles, settings, environment, missing),
 )
 

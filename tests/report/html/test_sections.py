@@ -3,6 +3,7 @@
 import pytest
 
 from pytest_lem.analysis.requests import Request
+from pytest_lem.records.quality import CycleQuality, Perplexity
 from pytest_lem.records.record import WarmupRecord
 from pytest_lem.records.stamps import Stamped, write_stamps
 from pytest_lem.report.html.sections.arrivals import ALL_AT_ONCE, arrivals
@@ -14,6 +15,7 @@ from pytest_lem.report.html.sections.facts import (
 )
 from pytest_lem.report.html.sections.latency import latency
 from pytest_lem.report.html.sections.memory import memory
+from pytest_lem.report.html.sections.quality import quality
 from pytest_lem.report.html.sections.warmup import warmup
 from tests.store.making import cycle
 
@@ -130,6 +132,21 @@ def test_memory_has_bars_of_what_is_known_and_reasons_of_the_rest(show):
     assert found.charts[0].data[0]["y"] == ["peak of the load"]
     assert "model (not_reported_by_engine)" in found.told
     assert "Nothing is known" in memory(show(cycle())).missing
+
+
+def test_quality_has_perplexities_with_their_texts_and_scores_of_users(show):
+    """A null has its reason; where nobody asked a sentence says so."""
+    text = Perplexity(value=9.5, tokens=99, sha256="f00", text="mill", duration_s=1.0)
+    text = changed(text, window_tokens=512, stride_tokens=256)
+    one = changed(cycle(), quality=CycleQuality(perplexity=text))
+    facts = dict(quality(show(one)).facts)
+    assert facts["Perplexity"] == "9.5"
+    assert facts["Perplexity over"] == "99 tokens of mill, read 512 at once"
+    assert facts["Perplexity: SHA-256"] == "f00"
+    endless = changed(one, quality=CycleQuality(perplexity=changed(text, value=None)))
+    endless = changed(endless, nulls={"quality.perplexity": "not_finite"})
+    assert dict(quality(show(endless)).facts)["Perplexity"] == "not_finite"
+    assert quality(show(cycle())).missing.startswith("Nobody looked at its answers")
 
 
 def test_settings_have_what_was_asked_what_ran_and_who_said_so(show):
