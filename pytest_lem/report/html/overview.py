@@ -61,7 +61,8 @@ class Best:
 class Overview:
     """All of it. `no_energy` has why experiments have no energy per output token.
 
-    `kinds` counts experiments by what their energy rests on.
+    `kinds` counts experiments by what their energy rests on, `synthetic_weights` those
+    whose weights are random.
     """
 
     machines: Sequence[Machine]
@@ -93,7 +94,9 @@ def overview(shown: Sequence[Shown]) -> Overview:
         backends=sorted({one.backend for one in shown}),
         models=sorted({short(one.model) for one in shown}),
         kinds=dict(kinds),
-        synthetic_weights=sum(one.synthetic_weights for one in shown),
+        synthetic_weights=len(
+            {one.experiment_id for one in shown if one.synthetic_weights}
+        ),
         best=list(_best(shown)),
         verdicts=_verdicts(shown),
         flags=_flags(shown),
