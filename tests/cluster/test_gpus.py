@@ -69,11 +69,38 @@ def session(tmp_path, monkeypatch):
     return session
 
 
+@pytest.fixture
+def at_once(request, monkeypatch):
+    """What has two experiments measured at once, by workers of xdist or Ray's nodes."""
+    first, second = (one.uuid for one in GPUS[:2])
+    if request.param == "xdist":
+        yield ("-n2", f"--lem-gpus={first},{second}")
+        return
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", f"{first},{second}")
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={
+            "num_cpus": 2,
+            "num_gpus": 2,
+            "object_store_memory": 80 * 1024**2,
+            "include_dashboard": False,
+        },
+    )
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    yield ("--lem-launch=ray",)
+    cluster.shutdown()
+
+
 @pytest.mark.gpu
 @pytest.mark.slow
 @pytest.mark.skipif(len(GPUS) < 2, reason="it takes two GPUs")
-def test_each_gpu_draws_beside_another_what_it_draws_alone(session, capsys):
-    """By `pytest -n 2`; alone before and after, so that a drift is on both sides."""
+@pytest.mark.parametrize("at_once", ["xdist", "ray"], indirect=True)
+def test_each_gpu_draws_beside_another_what_it_draws_alone(session, at_once, capsys):
+    """Alone before and after, so that a drift is on both sides."""
     first, second = (one.uuid for one in GPUS[:2])
 
     def alone(name, uuid):
@@ -82,7 +109,7 @@ def test_each_gpu_draws_beside_another_what_it_draws_alone(session, capsys):
         )
 
     before = [alone("a1", first), alone("b1", second)]
-    together = session("both", "-n2", f"--lem-gpus={first},{second}")
+    together = session("both", *at_once)
     found = compared([*before, alone("b2", second), alone("a2", first)], [together])
     with capsys.disabled():
         print(f"\noverlap {100 * overlap(together):.0f} %", *found, sep="\n  ")
