@@ -41,6 +41,7 @@ def test_stream(lem):
 def test_traffic(lem):
     lem()
 """
+INK = "(one) => getComputedStyle(one).fill"
 FIRST = "Energy per output token against output throughput"
 
 
@@ -191,9 +192,13 @@ def test_a_phone_shows_all_without_scrolling_sideways(report, open_page):
 
 
 def test_paper_has_the_page_and_its_charts(report, open_page):
-    """Also those that nobody has scrolled to."""
+    """Of a dark page in the light colours, which are as they were afterwards."""
     page = open_page(report, color_scheme="dark")
+    scroll_through(page)
+    before = page.locator("figure.chart .plot .xtitle").first.evaluate(INK)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("figure.chart .plot .xtitle").first.evaluate(INK) != before
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("figure.chart .plot .xtitle").first.evaluate(INK) == before
     check_prints(page)
-    assert page.evaluate(
-        "[...document.querySelectorAll('figure.chart .plot')].every((one) => one.data)"
-    )
+    check_fits(page)

@@ -2,7 +2,7 @@
 // Charts: drawn when they come into view, of the experiments that the table shows.
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const printing = matchMedia("print");
+  const PAPER = { width: 680, height: 340 };
   // Each colour of the light page, as it is on the dark one.
   const DARK = {
     "#0072b2": "#56a8e0", "#d55e00": "#f28a4b", "#009e73": "#3cc79c", "#cc79a7": "#e6a3c8",
@@ -10,7 +10,8 @@
   };
   const drawn = new Map();
 
-  const onDark = () => dark.matches && !printing.matches;
+  const onPaper = () => document.documentElement.classList.contains("paper");
+  const onDark = () => dark.matches && !onPaper();
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   // The same value with the colours of the dark page.
@@ -69,6 +70,7 @@
     for (const key of Object.keys(made).filter((one) => /^[xy]axis/.test(one))) {
       made[key] = { ...axis, ...made[key] };
     }
+    if (onPaper()) return { ...PAPER, ...made };
     return onDark() ? recoloured(made) : made;
   }
 
@@ -151,11 +153,17 @@
     if (of) of.textContent = lem.shown ? `Of the ${lem.shown.size} experiments that the table shows.` : "";
     again();
   });
+  // On paper all is drawn, in the light page's colours and as wide as the paper.
   addEventListener("beforeprint", () => {
+    document.documentElement.classList.add("paper");
     [...waiting.keys()].forEach(begin);
     again();
   });
-  addEventListener("afterprint", again);
+  addEventListener("afterprint", () => {
+    document.documentElement.classList.remove("paper");
+    again();
+    for (const place of drawn.keys()) Plotly.Plots.resize(place.querySelector(".plot"));
+  });
 
   lem.ready.then(() => {
     const charts = new Map(lem.data.charts.map((one) => [one.key, one]));
