@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from pytest_lem.analysis.metrics import HEADLINES, METRICS
 from pytest_lem.errors import ConfigError
+from pytest_lem.gate.side import Side
 from pytest_lem.report import compare as comparing
 from pytest_lem.report import diff
 from pytest_lem.report.html import assets
@@ -81,21 +83,29 @@ def report(store: There, asked: Annotated[Picked, Query()]) -> HTMLResponse:
 
 
 @pages.get("/compare")
-def compare(store: There, key: Keys = (), metric: Metrics = COMPARED) -> HTMLResponse:
-    """Records against the first of them."""
+def compare(
+    store: There, key: Keys = (), first: str | None = None, metric: Metrics = COMPARED
+) -> HTMLResponse:
+    """Records against the oldest of them, or against the one that is to be first."""
     check_metrics(metric)
-    sides = picked(store, key)
-    first, *others = sides.items()
+    sides = dict(sorted(picked(store, key).items(), key=lambda one: _begun(one[1])))
+    reference = first if first in sides else next(iter(sides))
+    sides = {reference: sides[reference], **sides}
+    mine, *others = sides.items()
     return page(
         "compare.html",
         heading="Compared",
         sides=sides,
-        first=first[0],
-        compared=[against(first, one, metric) for one in others],
+        first=reference,
+        compared=[against(mine, one, metric) for one in others],
         metrics=[one for one in metric if any(s.values(one) for s in sides.values())],
         verdict=comparing.verdict,
         titles=diff.TITLES,
     )
+
+
+def _begun(side: Side) -> datetime:
+    return datetime.fromisoformat(side.session.started_at)
 
 
 @pages.get("/trends")

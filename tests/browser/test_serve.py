@@ -76,11 +76,14 @@ def test_records_are_searched_sorted_and_paged_by_hand(server, open_page):
 
 
 def test_records_that_are_ticked_are_compared(server, open_page):
-    """Each over the first, with a word on what that says."""
+    """Each over the oldest or another, with a word on what that says."""
     page = open_page(f"{server}?text=test_it%5B1%5D")
     tick(page, 0, 9)
     page.get_by_role("button", name="Compare ticked").click()
     cells = page.locator("#ratios tbody tr", has_text="Output throughput").locator("td")
+    expect(cells.nth(1)).to_contain_text("better")
+    expect(page.get_by_role("heading", level=2)).to_contain_text("night-30")
+    page.get_by_role("link", name="over this one").click()
     expect(cells.nth(1)).to_contain_text("worse")
     expect(page.get_by_role("heading", level=2)).to_contain_text("night-21")
     check_accessible(page)
