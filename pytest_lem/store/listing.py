@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.errors import ConfigError
@@ -20,6 +20,7 @@ from pytest_lem.store.wanted import Choices, Page, Wanted
 
 PAGE = 50
 _COUNTED = 1_000
+Order = tuple[ColumnElement[Any], ColumnElement[Any]]
 _COLUMNS = {one: records.c[one] for one in ("started_at", "experiment_id")}
 
 
@@ -34,9 +35,8 @@ def page(
     """So many of the records; raises ConfigError for what cannot be sorted by."""
     size = wanted.limit or PAGE
     name = sort.removeprefix("-")
-    query, order = _sorted(name)
+    query, order = _sorted(name, wanted)
     down = sort != name
-    query = query.where(*conditions(wanted))
     query = query.order_by(*(one.desc() if down else one.asc() for one in order))
     if after is None:
         # What a search looks through is looked through once.
@@ -90,17 +90,28 @@ def choices(connection: Connection) -> Choices:
     )
 
 
-def _sorted(name: str) -> tuple[Select[Any], tuple[ColumnElement[Any], ...]]:
-    """The query of numbers and values, and what orders it: one of each is enough."""
+def _sorted(name: str, wanted: Wanted) -> tuple[Select[Any], Order]:
+    """The query of numbers and values, and what orders it: one of each is enough.
+
+    A search looks at all records once, in the order in which they lie: by an index it
+    would be led to each, here and there.
+    """
+    holding = [*conditions(wanted)]
     if name in _COLUMNS:
-        order = (_COLUMNS[name], records.c.id)
-        return select(order[1].label("id"), order[0].label("value")), order
+        column = _COLUMNS[name]
+        order = (column.concat("") if wanted.text else column, records.c.id)
+        query = select(records.c.id, column.label("value"))
+        return query.where(*holding), order
     if name not in METRICS:
         raise ConfigError(unknown("order", name, [*_COLUMNS, *METRICS]))
     order = (metrics.c.value, metrics.c.record_id)
     query = select(order[1].label("id"), order[0].label("value"))
-    own = and_(metrics.c.record_id == records.c.id, metrics.c.metric == name)
-    return query.select_from(metrics.join(records, own)), order
+    query = query.where(metrics.c.metric == name)
+    if wanted.text:
+        some = select(records.c.id).where(*holding)
+        return query.where((metrics.c.record_id + 0).in_(some)), order
+    own = metrics.c.record_id == records.c.id
+    return query.select_from(metrics.join(records, own)).where(*holding), order
 
 
 def _text(row: Any) -> str:
