@@ -47,8 +47,22 @@ def sides(record: Record) -> Iterator[Side]:
     """Each experiment of a report."""
     for one in record.experiments:
         yield Side(
-            experiment=one, session=record.session, environment=record.environment
+            experiment=one,
+            session=record.session,
+            environment=_machine_of(one, record.environment),
         )
+
+
+def _machine_of(
+    one: ExperimentRecord, environment: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The facts of the machine that measured an experiment.
+
+    Those of a cluster are by place; all cycles of an experiment are of one.
+    """
+    places: Mapping[str, Mapping[str, Any]] = environment.get("places") or {}
+    ran = (it.machine.get("node", {}).get("place") for it in one.cycles[-1:])
+    return places.get(next(ran, None) or "", environment)
 
 
 def asked(side: Side) -> dict[str, Any]:

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.conftest import alive, errors_of, project, report  # noqa: F401
+from tests.plugin.conftest import (  # noqa: F401
+    alive,
+    errors_of,
+    project,
+    report,
+    run,
+)
 
 ROOT = Path(__file__).parents[2]
 MB = 1024**2
