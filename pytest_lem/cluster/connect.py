@@ -78,6 +78,12 @@ def _in_words(address: str, error: Exception) -> str:
             f"the cluster at {address} has other versions than this environment; give "
             f"every node the same Python and ray: {told}"
         )
+    if isinstance(error, ConnectionError) and ":" in address:
+        return (
+            f"what answers at {address} does not let us in ({told}): where the cluster "
+            "asks for a token, set RAY_AUTH_MODE=token here, with the cluster's in "
+            "~/.ray/auth_token"
+        )
     if isinstance(error, ConnectionError):
         return (
             f"no Ray cluster is to be found by {address!r}: start one with `ray start "

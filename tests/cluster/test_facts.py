@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pytest_lem.cli import app
-from pytest_lem.cluster import facts
+from pytest_lem.cluster import connect, facts
 from pytest_lem.cluster.facts import Cluster, Node
 from pytest_lem.report.cluster import lines
 
@@ -162,3 +162,9 @@ def test_another_job_and_what_it_holds_are_told(three_nodes):
     assert told.count("free: 0 of 2 CPU") == 1
     assert told.count("free: 2 of 2 CPU") == 2
     assert "another job, " in told
+
+
+def test_a_cluster_that_lets_nobody_in_without_a_token_is_told_from_none():
+    refused = ConnectionError("Failed to connect to Ray cluster")
+    assert "set RAY_AUTH_MODE=token" in connect._in_words("10.0.0.1:6379", refused)
+    assert "`ray start --head`" in connect._in_words("auto", refused)
