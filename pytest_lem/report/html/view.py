@@ -15,7 +15,7 @@ from pytest_lem.gate.side import Side, sides
 from pytest_lem.records.joining import traces_of_experiment
 from pytest_lem.records.record import Record
 from pytest_lem.report.factors import factors, level
-from pytest_lem.report.html.words import short
+from pytest_lem.report.html.words import in_order, short
 from pytest_lem.report.services.figures import guess
 from pytest_lem.report.table import short_names
 
@@ -106,7 +106,6 @@ class Shown(Measured):
     failed: int
     nulls: Mapping[str, str]
     flags: tuple[str, ...]
-    synthetic: bool
     synthetic_weights: bool
     side: Side
     folder: Path | None
@@ -153,7 +152,10 @@ def names(shown: Sequence[Shown]) -> list[str]:
 def alike(
     shown: Sequence[Shown], apart: Iterable[str]
 ) -> dict[tuple[str, ...], list[Shown]]:
-    """Those that were asked for the same but for some parameters, together."""
+    """Those that were asked for the same but for some parameters, together.
+
+    Groups are in the order of what was asked for, numbers by what they are.
+    """
     left_out = set(apart)
     found: dict[tuple[str, ...], list[Shown]] = {}
     for one in shown:
@@ -163,7 +165,12 @@ def alike(
             if name not in left_out and value is not None
         )
         found.setdefault(key, []).append(one)
-    return found
+    return dict(sorted(found.items(), key=_in_order))
+
+
+def _in_order(group: tuple[tuple[str, ...], Any]) -> list[tuple[str, float, str]]:
+    parts = (part.partition("=") for part in group[0])
+    return [(name, *in_order(value)) for name, _, value in parts]
 
 
 def told_apart(groups: Mapping[tuple[str, ...], Sequence[Shown]]) -> dict[Any, str]:
@@ -227,7 +234,6 @@ def _shown(side: Side, name: str, source: Source, anchor: str) -> Shown:
         flags=tuple(one.flags),
         verdict=(one.gate or {}).get("verdict"),
         bounds=tuple(bounds(one.gate or {})),
-        synthetic=one.synthetic,
         synthetic_weights=one.synthetic_weights,
         side=side,
         folder=source.folder,

@@ -99,6 +99,31 @@ def test_lines_go_with_a_number_all_else_being_alike():
     assert chart.layout["xaxis"]["tickvals"] == [1, 4, 16]
 
 
+@pytest.mark.parametrize(("most", "kind"), [(29.0, None), (31.0, "log")])
+def test_what_goes_far_is_drawn_by_a_logarithm(most, kind):
+    """Small values would lie on each other; bars begin at 0 and stay as they are."""
+    made = [
+        experiment("low", batch_size=1, values=(1.0,)),
+        experiment("high", batch_size=2, values=(most,)),
+    ]
+    assert points(shown(*made)).layout["xaxis"].get("type") == kind
+    (lines,) = (c for c in scaling(shown(*made)) if c.key.endswith(f"size-{SPEED}"))
+    assert lines.layout["yaxis"].get("type") == kind
+    (chart,) = (c for c in bars(shown(*made)) if c.key == f"bars-batch_size-{SPEED}")
+    assert "type" not in chart.layout["yaxis"]
+
+
+def test_groups_stand_in_the_order_of_what_was_asked_for():
+    """Numbers by what they are: 64 comes before 256."""
+    made = [
+        experiment(f"{backend}{size}", backend=backend, batch_size=size)
+        for size in (256, 8, 64)
+        for backend in ("fake", "vllm")
+    ]
+    (chart,) = (c for c in bars(shown(*made)) if c.key == f"bars-backend-{SPEED}")
+    assert chart.data[0]["x"] == [f"batch_size={size}" for size in (8, 64, 256)]
+
+
 def test_boxes_have_a_point_for_each_cycle():
     """Of those that have several; equal names are told apart by their sessions."""
     days = [source(experiment("a"), session=f"day {k}", day=k) for k in (1, 2)]

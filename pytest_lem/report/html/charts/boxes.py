@@ -11,6 +11,7 @@ from pytest_lem.report.html.charts.figure import (
     nothing,
     places,
     plain,
+    scale,
 )
 from pytest_lem.report.html.charts.points import SPEED, cost_of
 from pytest_lem.report.html.view import Kind, Shown, names
@@ -41,16 +42,7 @@ def _chart(shown: Sequence[Shown], metric: str) -> Chart:
         told=f"{several(len(repeated), 'experiment')}, each a box from first to "
         f"third quartile of its cycles, which are its points{of_most}.",
         data=_series(shown, repeated, called, metric),
-        layout=layout(axis(metric), "")
-        | {
-            "yaxis": {
-                "autorange": "reversed",
-                "type": "category",
-                "automargin": True,
-                "dtick": 1,
-                "tickfont": {"size": 11},
-            }
-        },
+        layout=_layout([shown[k].numbers[metric].samples for k in repeated], metric),
         columns=["experiment", "session", "cycle", metric, "kind"],
         rows=[
             [shown[k].name, shown[k].session, number, value, shown[k].kind(metric)]
@@ -60,6 +52,19 @@ def _chart(shown: Sequence[Shown], metric: str) -> Chart:
         most=_MOST,
         row_px=24,
     )
+
+
+def _layout(samples: Sequence[Sequence[float]], metric: str) -> Json:
+    made = layout(axis(metric), "")
+    made["xaxis"] |= scale([value for some in samples for value in some])
+    made["yaxis"] = {
+        "autorange": "reversed",
+        "type": "category",
+        "automargin": True,
+        "dtick": 1,
+        "tickfont": {"size": 11},
+    }
+    return made
 
 
 def _series(

@@ -21,6 +21,7 @@ SYMBOLS = (
     *("cross", "x", "star", "hexagon"),
 )
 HATCH = "/"
+_FAR = 30
 MOST_LETTERS = 48
 
 
@@ -103,6 +104,15 @@ def errors(numbers: Sequence[Number]) -> Json:
         "thickness": 1.2,
         "width": 0,
     }
+
+
+def scale(values: Sequence[float]) -> Json:
+    """An axis for what goes so far that small values would lie on each other.
+
+    A logarithm is taken of values above 0 the largest of which is many times the least.
+    """
+    low, high = min(values), max(values)
+    return {"type": "log", "dtick": "D2"} if 0 < low * _FAR <= high else {}
 
 
 def named(series: str, kind: Kind) -> str:

@@ -1,6 +1,6 @@
 """Every experiment as a point: what it costs against how fast it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_lem.analysis.gating import Direction
 from pytest_lem.analysis.metrics import METRICS
@@ -17,6 +17,7 @@ from pytest_lem.report.html.charts.figure import (
     nothing,
     places,
     plain,
+    scale,
 )
 from pytest_lem.report.html.view import Kind, Number, Shown
 from pytest_lem.report.html.words import axis, several, title
@@ -57,11 +58,19 @@ def points(shown: Sequence[Shown]) -> Chart:
         told=f"{several(len(there), 'experiment')}, each a point with its 95 % "
         f"intervals; further right is faster, {lower} is better.{on_line}",
         data=[*lines, *series(shown, there)],
-        layout=layout(axis(SPEED), axis(cost)),
+        layout=_layout(there.values(), cost),
         columns=[*FIRST_COLUMNS, *columns_of(SPEED, cost)],
         rows=[row_of(shown[k], pair) for k, pair in there.items()],
         wide=True,
     )
+
+
+def _layout(pairs: Iterable[Pair], cost: str) -> Json:
+    right, up = zip(*pairs, strict=True)
+    made = layout(axis(SPEED), axis(cost))
+    made["xaxis"] |= scale([one.value for one in right])
+    made["yaxis"] |= scale([one.value for one in up])
+    return made
 
 
 def series(shown: Sequence[Shown], there: Mapping[int, Pair]) -> list[Json]:

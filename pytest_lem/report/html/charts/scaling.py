@@ -14,6 +14,7 @@ from pytest_lem.report.html.charts.figure import (
     named,
     nothing,
     plain,
+    scale,
 )
 from pytest_lem.report.html.charts.points import SPEED, cost_of
 from pytest_lem.report.html.view import Kind, Shown, alike, latest, told_apart
@@ -57,14 +58,16 @@ def _chart(shown: Sequence[Shown], over: str, metric: str) -> Chart:
         return nothing(key, name, why)
     labels = told_apart(groups)
     rows = {id(one): k for k, one in enumerate(shown)}
-    values = sorted({_x(one, over) for some in groups.values() for one in some})
+    among = [one for some in groups.values() for one in some]
+    values = sorted({_x(one, over) for one in among})
+    costs = [one.numbers[metric].value for one in among]
     return Chart(
         key=key,
         title=name,
         told=f"{several(len(groups), 'line')} of experiments that were asked alike but "
         f"for their {word}, with 95 % intervals.",
         data=_series(groups, labels, over, metric, rows),
-        layout=_layout(x_title, axis(metric), values),
+        layout=_layout(x_title, axis(metric), values, costs),
         columns=["line", over, "experiment", metric, "ci_low", "ci_high", "kind"],
         rows=[
             _row(labels[told], one, over, metric)
@@ -87,14 +90,16 @@ def _apart(shown: Sequence[Shown], over: str) -> list[str]:
     return [key for key in keys if key.endswith(_OF_GPUS)]
 
 
-def _layout(x_title: str, y_title: str, values: Sequence[float]) -> Json:
+def _layout(
+    x_title: str, y_title: str, values: Sequence[float], costs: Sequence[float]
+) -> Json:
     """Ticks where there are values; as a logarithm where they go far."""
     made = layout(x_title, y_title)
     if len(values) <= _MOST_TICKS:
         made["xaxis"]["tickvals"] = values
     if values[0] > 0 and values[-1] / values[0] >= _LEAST_FOR_LOG:
         made["xaxis"]["type"] = "log"
-    made["yaxis"]["rangemode"] = "tozero"
+    made["yaxis"] |= scale(costs) or {"rangemode": "tozero"}
     return made
 
 
