@@ -71,7 +71,8 @@ def test_the_page_is_written_beside_the_other_reports(run, pytester):
     result.stdout.fnmatch_lines(["lem reports: page.html", "report: page.html"])
     assert "test_it[fake-1]" in (pytester.path / "page.html").read_text()
     pytester.makeconftest(
-        "from pytest_lem.report.html import libraries\n"
+        "from importlib import import_module\n"
+        "libraries = import_module('pytest_lem.report.html.libraries')\n"
         "libraries.find_spec = lambda name: None\n"
     )
     refused = run(SOURCE, *METERED, "--lem-html=page.html")
