@@ -30,7 +30,10 @@ class Capabilities:
     `launch` says who starts an engine's several processes: with `direct` the engine
     itself, if it has some, with `accelerate` the worker, for copies of a model and for
     shards of one, with `torchrun` for shards only. `copies` and `shards` name the
-    parameters that say how many. `chats` says that it is one of `Chats`.
+    parameters that say how many. The product of those that `parts` names is how many
+    GPUs the engine's own processes take, unless the parameter `afar` has the value
+    beside it: then they are anywhere in a cluster. `chats` says that it is one of
+    `Chats`.
     """
 
     launch: Literal["direct", "accelerate", "torchrun"] = "direct"
@@ -42,6 +45,8 @@ class Capabilities:
     shares_context: bool = False
     copies: str | None = None
     shards: str | None = None
+    parts: Sequence[str] = ()
+    afar: tuple[str, str] | None = None
     streams_apart: bool = False
     chats: bool = False
     open_loop: bool = False

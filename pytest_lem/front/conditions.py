@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_lem.engines.registry import Registry
 from pytest_lem.errors import ConfigError
 from pytest_lem.front.program import Program
 from pytest_lem.front.settings import Settings
@@ -26,11 +25,10 @@ from pytest_lem.spec.experiment import Experiment
 from pytest_lem.spec.features import FEATURES
 from pytest_lem.spec.gaps import Gaps
 from pytest_lem.worker.client import Limits
-from pytest_lem.worker.devices import environment_for, select, share
+from pytest_lem.worker.devices import select, share
 from pytest_lem.worker.launch.containers import Containers
 from pytest_lem.worker.launch.housing import Housing, paths_in
 from pytest_lem.worker.launch.image import Image
-from pytest_lem.worker.launch.ranks import ranks_of
 from pytest_lem.workload.held_out import HeldOut, held_out
 
 
@@ -73,20 +71,6 @@ def _refuse_parts_of_one(gpus: list[gpu.Gpu]) -> None:
                 f"pytest -n: {', '.join(parts)} are parts of {parent}, whose energy "
                 "is read for all of them together: choose one by --lem-gpus"
             )
-
-
-def check_ranks(program: Program, registry: Registry, gpus: list[gpu.Gpu]) -> None:
-    """Raise ConfigError where an experiment needs other GPUs than the run has."""
-    uuids = [one.uuid for one in gpus]
-    for experiment in program.experiments.values():
-        spec = experiment.spec
-        capabilities = registry.find(spec.backend).capabilities
-        try:
-            ranks = ranks_of(capabilities, spec.engine, uuids)
-        except ConfigError as error:
-            raise ConfigError(f"{experiment.id}: {spec.backend}.{error}") from error
-        if ranks is None:
-            environment_for(uuids)
 
 
 def runs_on_cpu(experiment: Experiment) -> bool:

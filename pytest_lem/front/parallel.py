@@ -53,8 +53,13 @@ class Share:
         """Whether no other session measures on this machine."""
         return self.place[1] == 1
 
-    def meters(self, settings: Settings, gpus: int) -> None:
-        """Raise ConfigError where what is measured cannot be told apart."""
+    def check(self, settings: Settings, gpus: int) -> None:
+        """Raise ConfigError where it has too few GPUs, or cannot tell its energy."""
+        if self.remote and gpus < self.gpus:
+            raise ConfigError(
+                f"{gpus} GPUs are to be seen here, and Ray gave {self.gpus}: start Ray "
+                "there with --num-gpus as there are"
+            )
         kinds = [name.partition(":")[0] for name in settings["meter"]]
         option = f"{settings.says('meter')}={','.join(settings['meter'])}"
         count = self.place[1]

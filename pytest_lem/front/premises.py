@@ -9,7 +9,6 @@ import pytest
 from pytest_lem.errors import ConfigError
 from pytest_lem.front.conditions import (
     carbon_factors,
-    check_ranks,
     conditions_of,
     containers_for,
     measured_gpus,
@@ -19,6 +18,7 @@ from pytest_lem.front.conditions import (
 )
 from pytest_lem.front.interpreters import elsewhere, version_of
 from pytest_lem.front.items import registry_of
+from pytest_lem.front.needs import check_ranks
 from pytest_lem.front.parallel import Share
 from pytest_lem.front.program import Program
 from pytest_lem.front.settings import SETTINGS, meters_of
@@ -78,8 +78,13 @@ class Premises:
                 share.gpus if share and remote else 1,
             )
             if share:
-                share.meters(settings, len(self.gpus))
-            check_ranks(self._program, registry_of(self._config), self.gpus)
+                share.check(settings, len(self.gpus))
+            check_ranks(
+                self._program,
+                registry_of(self._config),
+                [one.uuid for one in self.gpus],
+                "--lem-gpus-per-worker says more" if share else "--lem-gpus names them",
+            )
             self._tenancies = tenants_before(settings, self.gpus)
             thermal = thermal_policy(settings, self.gpus)
             metering = open_meters(

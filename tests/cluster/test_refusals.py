@@ -1,6 +1,12 @@
 """What does not go with `--lem-launch`, before anything is collected."""
 
+from types import SimpleNamespace
+
 import pytest
+
+from pytest_lem.engines.registry import Registry
+from pytest_lem.errors import ConfigError
+from pytest_lem.front.needs import check_seats
 
 SOURCE = "def test_it(lem):\n    lem()\n"
 
@@ -26,3 +32,30 @@ def test_a_launch_that_is_none_is_refused_with_what_is(run, errors_of):
     assert line == "--lem-launch='slurm' is none of local, ray, ray://HOST:PORT"
     (line,) = errors_of(run(SOURCE, "--lem-launch=ray://"))
     assert line == "--lem-launch='ray://' has no address: write ray://HOST:PORT"
+
+
+def program(**section):
+    """One experiment of vLLM."""
+    spec = SimpleNamespace(backend="vllm", engine=section)
+    return SimpleNamespace(experiments={"t": SimpleNamespace(id="t", spec=spec)})
+
+
+def test_a_session_of_fewer_gpus_than_an_experiment_needs_is_refused():
+    """It would fail there, or wait; without GPUs the engine runs on CPUs."""
+    wide = program(tensor_parallel_size=2, pipeline_parallel_size=2)
+    with pytest.raises(ConfigError) as caught:
+        check_seats(wide, Registry(), 2)
+    assert caught.value.message == (
+        "t: vllm.tensor_parallel_size=2 x pipeline_parallel_size=2 needs 4 GPUs and "
+        "each session on a node has 2: --lem-gpus-per-worker=4"
+    )
+    check_seats(wide, Registry(), 4)
+    check_seats(wide, Registry(), 0)
+
+
+def test_an_engine_that_takes_gpus_of_ray_itself_is_refused_on_nodes():
+    """The sessions there hold them."""
+    with pytest.raises(
+        ConfigError, match="leave out --lem-launch, and say --lem-meter"
+    ):
+        check_seats(program(distributed_executor_backend="ray"), Registry(), 1)

@@ -57,6 +57,12 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
                 "closed_loop": True,
                 "tensor_parallel": True,
                 "pipeline_parallel": True,
+                "parts": (
+                    "tensor_parallel_size",
+                    "pipeline_parallel_size",
+                    "prefill_context_parallel_size",
+                ),
+                "afar": ("distributed_executor_backend", "ray"),
             },
         ),
         (
@@ -69,6 +75,11 @@ def test_the_built_in_engines_are_found_by_name_and_alias():
                 "open_loop": True,
                 "closed_loop": True,
                 "pipeline_parallel": True,
+                "parts": (
+                    "tensor_parallel_size",
+                    "pipeline_parallel_size",
+                    "context_parallel_size",
+                ),
             },
         ),
         (

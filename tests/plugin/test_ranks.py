@@ -9,7 +9,9 @@ CONFTEST = """
 def pytest_lem_register_engines(registry):
     from pytest_lem.engines import Capabilities
     from pytest_lem.engines.registry import EngineEntry
-    own = Capabilities(launch="accelerate", copies="copies", streaming="tokens")
+    own = Capabilities(
+        launch="accelerate", copies="copies", parts=["wide", "deep"], streaming="tokens"
+    )
     registry.add(EngineEntry(name="many", target="many:Many", capabilities=own))
 """
 ENGINE = """
@@ -68,15 +70,28 @@ def test_copies_are_one_engine_to_the_record(run_many, report):
     assert [row["rank"] for row in cycle.native["ranks"]] == [0, 1]
 
 
-def test_more_processes_than_gpus_are_a_usage_error(run_many, driver, errors_of):
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"copies": 2}, "copies=2 needs 2 GPUs"),
+        ({"wide": 2, "deep": 3}, "wide=2 x deep=3 needs 6 GPUs"),
+    ],
+)
+def test_more_processes_than_gpus_are_a_usage_error(
+    run_many, driver, errors_of, section, said
+):
     """With both numbers and the option that names GPUs, before anything starts."""
     driver([300.0])
-    result = run_many()
+    source = f"""
+    import pytest
+    @pytest.mark.lem(many={section})
+    def test_it(lem):
+        lem()
+    """
+    result = run_many(source=source)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = errors_of(result)
-    assert line.endswith(
-        "many.copies=2 needs 2 GPUs and the run has 1: --lem-gpus names them"
-    )
+    assert line.endswith(f"many.{said} and the run has 1: --lem-gpus names them")
 
 
 def test_what_processes_wrote_aggregates_to_what_the_session_said(

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from pytest_lem.engines import Capabilities, GenerateOptions
+from pytest_lem.engines.registry import Registry
 from pytest_lem.errors import (
     ConfigError,
     EngineLoadError,
@@ -17,7 +18,7 @@ from pytest_lem.errors import (
 from pytest_lem.worker import group
 from pytest_lem.worker.client import Limits
 from pytest_lem.worker.devices import environment_for
-from pytest_lem.worker.launch.ranks import Ranks, ranks_of
+from pytest_lem.worker.launch.ranks import Ranks, gpus_for, ranks_of
 
 OPTIONS = GenerateOptions(output_tokens=4)
 BOTH = Capabilities(launch="accelerate", copies="copies", shards="cut.size")
@@ -80,6 +81,31 @@ def test_more_ranks_than_gpus_are_refused_with_both_numbers():
         ranks_of(BOTH, {"copies": "x"}, [])
     with pytest.raises(ConfigError, match="exclude each other"):
         ranks_of(BOTH, {"copies": 2, "cut": {"size": 2}}, GPUS)
+
+
+@pytest.mark.parametrize(
+    ("backend", "section", "count"),
+    [
+        ("vllm", {}, 1),
+        ("vllm", {"tensor_parallel_size": 2, "pipeline_parallel_size": 3}, 6),
+        ("tensorrt", {"tensor_parallel_size": 2, "context_parallel_size": 2}, 4),
+        ("transformers", {"distributed_config": {"tp_size": 2}}, 2),
+        ("transformers", {"num_processes": 3, "device": "cpu"}, 1),
+    ],
+)
+def test_sections_tell_how_many_gpus_an_engine_needs(backend, section, count):
+    """Whether the worker starts its processes, or the engine itself."""
+    found, said = gpus_for(Registry().find(backend).capabilities, section)
+    assert found == count
+    assert (count > 1) == ("size=" in said)
+
+
+def test_ranks_that_ray_places_need_no_gpus_here():
+    """They run wherever the cluster has some."""
+    section = {"tensor_parallel_size": 4, "distributed_executor_backend": "ray"}
+    capabilities = Registry().find("vllm").capabilities
+    assert gpus_for(capabilities, section)[0] == 1
+    assert gpus_for(capabilities, {"tensor_parallel_size": 4})[0] == 4
 
 
 def test_copies_divide_the_requests_and_keep_their_order(start):

@@ -17,6 +17,8 @@ from pytest_lem.cluster.pool import Pool, Seat
 from pytest_lem.errors import ConfigError
 from pytest_lem.front.conditions import runs_on_cpu
 from pytest_lem.front.interpreters import version_of
+from pytest_lem.front.items import registry_of
+from pytest_lem.front.needs import check_seats
 from pytest_lem.front.parallel import Share
 from pytest_lem.front.program import Program
 from pytest_lem.front.settings import SETTINGS, Settings
@@ -111,6 +113,8 @@ class Cluster:
             experiments=self._program.identities, files=hashes(files, root)
         )
         self._wishes = wishes_of(settings, self._program)
+        registry = registry_of(self._config)
+        check_seats(self._program, registry, self._wishes.gpus)
         pool = self._pool = Pool(
             self._wishes,
             greet=self._greet,

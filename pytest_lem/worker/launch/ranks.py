@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,17 +41,10 @@ def ranks_of(
     Each rank gets a GPU of its own, in their order; without GPUs, or with `device` cpu,
     each works on the CPU. ConfigError where there are fewer GPUs than ranks.
     """
-    paths = {"copies": capabilities.copies, "shards": capabilities.shards}
-    kinds = _STARTED[capabilities.launch]
-    counts = {kind: _count(section, path) for kind in kinds if (path := paths[kind])}
-    several: list[Kind] = [kind for kind, count in counts.items() if count > 1]
-    if not several:
+    counts = _started(capabilities, section)
+    if not counts:
         return None
-    kind = several[0]
-    count, path = counts[kind], paths[kind]
-    if several[1:]:
-        msg = f"{path} and {paths[several[1]]} above 1 exclude each other"
-        raise ConfigError(msg)
+    ((kind, (path, count)),) = counts.items()
     gpus = [] if section.get("device") == "cpu" else gpus
     if 0 < len(gpus) < count:
         msg = (
@@ -60,6 +54,45 @@ def ranks_of(
         raise ConfigError(msg)
     environments = [_environment(kind, k, count, gpus[k : k + 1]) for k in range(count)]
     return Ranks(kind=kind, environments=environments)
+
+
+def gpus_for(capabilities: Capabilities, section: Mapping[str, Any]) -> tuple[int, str]:
+    """How many GPUs an engine needs beside each other, and the parameters that say it.
+
+    One where none does, or where the engine finds GPUs in a cluster by itself.
+    ConfigError where one of them is no number of processes.
+    """
+    if section.get("device") == "cpu" or is_afar(capabilities, section):
+        return 1, ""
+    counts = [*_started(capabilities, section).values()]
+    counts += [(path, _count(section, path)) for path in capabilities.parts]
+    said = " x ".join(f"{path}={count}" for path, count in counts if count > 1)
+    return math.prod(count for _, count in counts), said
+
+
+def is_afar(capabilities: Capabilities, section: Mapping[str, Any]) -> bool:
+    """Whether an engine starts its processes wherever a cluster has GPUs."""
+    if capabilities.afar is None:
+        return False
+    name, value = capabilities.afar
+    return bool(section.get(name) == value)
+
+
+def _started(
+    capabilities: Capabilities, section: Mapping[str, Any]
+) -> dict[Kind, tuple[str, int]]:
+    """What says how many processes the worker starts, if several; at most one does."""
+    paths = {"copies": capabilities.copies, "shards": capabilities.shards}
+    kinds = _STARTED[capabilities.launch]
+    counts = {
+        kind: (path, _count(section, path)) for kind in kinds if (path := paths[kind])
+    }
+    several = {kind: one for kind, one in counts.items() if one[1] > 1}
+    if len(several) > 1:
+        first, second = (path for path, _ in several.values())
+        msg = f"{first} and {second} above 1 exclude each other"
+        raise ConfigError(msg)
+    return several
 
 
 def _environment(
