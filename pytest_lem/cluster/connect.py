@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from pytest_lem.errors import ConfigError
@@ -17,6 +19,7 @@ LEFT_HERE = [".git", ".lem", ".pytest_cache", "__pycache__", "*.pyc"]
 """What is not sent to nodes of the files below a folder."""
 
 _REACHED_S = 5.0
+_LEFT_WITHIN_S = 10.0
 
 
 @contextmanager
@@ -52,7 +55,21 @@ def connected(address: str = "auto", ship: Path | None = None) -> Iterator[Any]:
     try:
         yield ray
     finally:
-        ray.shutdown()
+        _leave(ray)
+
+
+def _leave(ray: Any) -> None:
+    """Disconnect; where the head is gone that does not return, and is left undone."""
+    leaving = Thread(target=ray.shutdown, daemon=True)
+    leaving.start()
+    leaving.join(_LEFT_WITHIN_S)
+    if leaving.is_alive():
+        atexit.unregister(ray.shutdown)
+
+
+def is_client(ray: Any) -> bool:
+    """Whether we are outside, connected by Ray's client server."""
+    return bool(ray.util.client.ray.is_connected())
 
 
 def _reach(address: str) -> None:

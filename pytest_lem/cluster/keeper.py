@@ -6,6 +6,7 @@ its engine and all they started. This module is imported on the node by Ray.
 
 import os
 import platform
+import shutil
 import signal
 import sys
 import tempfile
@@ -29,6 +30,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self._process: WorkerProcess | None = None
+        self._log: Path | None = None
         # The kernel takes the thread that starts a process for its parent: one of ours,
         # which lasts as long as this process does.
         self._thread = ThreadPoolExecutor(1)
@@ -52,8 +54,9 @@ class Keeper:
         if not Path(folder).is_dir():
             return {"refused": [f"{folder} is not there"]}
         command = [sys.executable, "-m", SESSION_MODULE, "--parent", str(os.getpid())]
-        log = Path(tempfile.mkdtemp(prefix="lem-node-")) / "session.log"
         try:
+            log = Path(tempfile.mkdtemp(prefix="lem-node-")) / "session.log"
+            self._log = log
             self._process = self._thread.submit(
                 _spawn, command, folder, {**_environment(), **variables}, log
             ).result()
@@ -62,7 +65,7 @@ class Keeper:
         answer = self.ask("start", told)
         if "code" in answer and not answer["refused"]:
             answer["refused"] = [self._last_words(answer["code"])]
-        return answer
+        return answer | {"log": str(log)}
 
     def ask(self, kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """What the session answers; `died` says how it ended where it did."""
@@ -80,12 +83,18 @@ class Keeper:
             self._process.signal(signal.SIGINT)
 
     def end(self, grace_s: float) -> dict[str, Any]:
-        """End the session; what it has to say last."""
-        if self._process is None:
+        """End the session; what it has to say last.
+
+        Its log is gone if it ended well; else `log` says where that is.
+        """
+        if self._process is None or self._log is None:
             return {}
         told = self.ask("end", {})
         self._process.wait(grace_s)
         self._process.end(grace_s)
+        if not told.get("well"):
+            return told | {"log": str(self._log)}
+        shutil.rmtree(self._log.parent)
         return told
 
     def _last_words(self, code: int) -> str:

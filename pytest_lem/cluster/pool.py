@@ -1,55 +1,23 @@
 """The actors of a session: started where nodes are, watched, started anew, ended."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from pytest_lem.cluster.connect import is_client
 from pytest_lem.cluster.handshake import unlike, versions
+from pytest_lem.cluster.head import Head
 from pytest_lem.cluster.keeper import Keeper
 from pytest_lem.cluster.nodes import Node, Wishes, living
+from pytest_lem.cluster.pulse import Pulse
+from pytest_lem.cluster.seat import Event, Seat
 
 _LOOK_S = 2.0
-_PING_S = 5.0
 _WAIT_S = 0.5
 MOST_STARTS = 3
-"""How often in a row a seat may fail before it is given up."""
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class Seat:
-    """An actor on a node, and the session that it keeps.
-
-    `place` is what cycles of one experiment have in common, known when the session has
-    collected. `facts` are what that said of itself, `holds` how many cycles it has of
-    each experiment.
-    """
-
-    node: Node
-    number: int
-    actor: Any
-    state: Literal["greeting", "starting", "idle", "busy", "gone"] = "greeting"
-    place: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
-    holds: dict[str, int] = field(default_factory=dict)
-    heard_s: float = field(default_factory=time.monotonic)
-
-    def __str__(self) -> str:
-        return str(self.node)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """What became of a seat: it `joined`, gave an `answer`, or is `lost`.
-
-    `body` is the answer, `why` says why it is lost.
-    """
-
-    seat: Seat
-    kind: Literal["joined", "answer", "lost"]
-    body: dict[str, Any] = field(default_factory=dict)
-    why: str = ""
+"""How often in a row a seat may fail, each time at something else, before it is given
+up."""
 
 
 Greet = Callable[[Node, Mapping[str, Any]], tuple[dict[str, Any], str, dict[str, str]]]
@@ -76,19 +44,35 @@ class Pool:
         self._wishes = wishes
         self._greet = greet
         self._judge = judge
-        self._silence_s = silence_s
+        self._pulse = Pulse(silence_s)
         self._refs: dict[Any, Seat] = {}
-        self._pings: dict[Any, Seat] = {}
-        self._failed: Counter[tuple[str, int]] = Counter()
+        self._failed: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
         self._looked_s = 0.0
+        self._within_s = 0.0
+        self._head = Head(None)
 
     def open(self, within_s: float) -> None:
-        """Start all seats there are, and wait until each has joined or failed."""
+        """Start all seats there are, and wait until each has joined or failed.
+
+        A seat that is started later has as long to join.
+        """
+        import ray
+
+        if not is_client(ray):
+            self._head = Head(ray.get_runtime_context().gcs_address)
+        self._within_s = within_s
         until = time.monotonic() + within_s
         self._grow()
-        while self._joining and time.monotonic() < until:
+        while self._joining and time.monotonic() < until and not self.headless:
             for _ in self.events():
                 pass
+        for seat in self._joining:
+            self.left_out[str(seat)] = self._slow(seat)
+
+    @property
+    def headless(self) -> str | None:
+        """Why no cluster is left to run anything; None while there is one."""
+        return self._head.lost
 
     @property
     def idle(self) -> list[Seat]:
@@ -121,47 +105,65 @@ class Pool:
     def ask(self, seat: Seat, body: Mapping[str, Any]) -> None:
         """Have a seat run something; its answer is an event."""
         seat.state, seat.heard_s = "busy", time.monotonic()
-        self._refs[seat.actor.ask.remote("run", dict(body))] = seat
+        seat.runs = body["name"]
+        try:
+            self._refs[seat.actor.ask.remote("run", dict(body))] = seat
+        except ConnectionError as error:
+            self._head.disconnect(str(error))
 
     def events(self) -> Iterator[Event]:
         """What has happened, after half a second at most where nothing does."""
+        try:
+            yield from self._events()
+        except ConnectionError as error:
+            self._head.disconnect(str(error))
+
+    def _events(self) -> Iterator[Event]:
         import ray
 
         self._grow()
-        self._ping()
-        waiting = [*self._refs, *self._pings]
+        self._pulse.ask(self.joined)
+        waiting = [*self._refs, *self._pulse.refs]
         if not waiting:
             time.sleep(_WAIT_S)
             return
         ready, _ = ray.wait(waiting, num_returns=1, timeout=_WAIT_S)
         for ref in ready:
-            if ref in self._pings:
-                yield from self._heard(ref, self._pings.pop(ref))
+            if seat := self._pulse.take(ref):
+                yield from self._heard(ref, seat)
             elif ref in self._refs:
                 yield from self._answered(ref, self._refs.pop(ref))
-        yield from self._silent()
+        for seat in self._pulse.silent():
+            why = f"gave no sign of life for {self._pulse.silence_s:g} s"
+            yield self._lost(seat, why)
+        yield from self._overdue()
 
     def interrupt(self) -> None:
         """Have all that are at work end it."""
-        for seat in self.busy:
+        for seat in [] if self._head.cut else self.busy:
             seat.actor.interrupt.remote()
+
+    def give_up(self, seat: Seat, why: str) -> None:
+        """End a seat at once, for good."""
+        self._refuse(seat, [why])
 
     def drop(self, seat: Seat) -> None:
         """End a seat at once, and all that it started."""
         import ray
 
         seat.state = "gone"
-        for known in (self._refs, self._pings):
-            for ref in [ref for ref, one in known.items() if one is seat]:
-                del known[ref]
+        self._refs = {ref: one for ref, one in self._refs.items() if one is not seat}
+        self._pulse.forget(seat)
         self.seats = [one for one in self.seats if one is not seat]
-        ray.kill(seat.actor)
+        if not self._head.cut:
+            ray.kill(seat.actor)
 
     def close(self, grace_s: float) -> list[tuple[Seat, dict[str, Any]]]:
         """End all; what each said last, but those that did not end in time."""
         import ray
 
-        refs = {one.actor.end.remote(grace_s): one for one in self.idle}
+        idle = [] if self._head.cut else self.idle
+        refs = {one.actor.end.remote(grace_s): one for one in idle}
         ended: list[tuple[Seat, dict[str, Any]]] = []
         if refs:
             ready, _ = ray.wait([*refs], num_returns=len(refs), timeout=4 * grace_s)
@@ -180,6 +182,8 @@ class Pool:
         if now - self._looked_s < _LOOK_S:
             return
         self._looked_s = now
+        if not self._head.answers():
+            return
         taken = {(one.node.id, one.number) for one in self.seats}
         for node in living():
             if why := node.unfit(self._wishes):
@@ -187,7 +191,7 @@ class Pool:
                 continue
             for number in range(node.seats(self._wishes)):
                 known = (node.id, number)
-                if known not in taken and self._failed[known] < MOST_STARTS:
+                if known not in taken and len(self._failed[known]) < MOST_STARTS:
                     self._start(node, number)
 
     def _start(self, node: Node, number: int) -> None:
@@ -224,7 +228,7 @@ class Pool:
             yield from self._started(seat, body)
         else:
             seat.state = "idle"
-            self._failed[seat.node.id, seat.number] = 0
+            self._failed.pop((seat.node.id, seat.number), None)
             yield Event(seat=seat, kind="answer", body=body)
 
     def _greeted(self, seat: Seat, body: dict[str, Any]) -> None:
@@ -236,11 +240,12 @@ class Pool:
         self._refs[seat.actor.start.remote(told, folder, variables)] = seat
 
     def _started(self, seat: Seat, body: dict[str, Any]) -> Iterator[Event]:
+        seat.facts = body
         bad = body.get("refused") or self._judge(body)
         if bad:
             self._refuse(seat, bad)
             return
-        seat.state, seat.facts = "idle", body
+        seat.state = "idle"
         seat.place = "+".join(body["gpus"]) or seat.node.id
         self.left_out.pop(str(seat), None)
         yield Event(seat=seat, kind="joined")
@@ -248,22 +253,17 @@ class Pool:
     def _refuse(self, seat: Seat, lines: list[str]) -> None:
         """Leave a node out for good: what is wrong with it does not pass."""
         more = f" (and {len(lines) - 1} more)" if lines[1:] else ""
-        self.left_out[str(seat)] = f"{lines[0]}{more}"
-        self._failed[seat.node.id, seat.number] = MOST_STARTS
+        self.left_out[str(seat)] = f"{lines[0]}{more}{seat.files}"
+        self._failed[seat.node.id, seat.number] |= {*map(str, range(MOST_STARTS))}
         self.drop(seat)
 
     def _lost(self, seat: Seat, why: str) -> Event:
-        self._failed[seat.node.id, seat.number] += 1
+        failed = self._failed[seat.node.id, seat.number]
+        failed.add(seat.runs or f"start {len(failed)}")
         self.left_out[str(seat)] = why.splitlines()[0]
         self.drop(seat)
         self._looked_s = 0.0
         return Event(seat=seat, kind="lost", why=why)
-
-    def _ping(self) -> None:
-        now, waiting = time.monotonic(), {id(one) for one in self._pings.values()}
-        for seat in self.joined:
-            if now - seat.heard_s > _PING_S and id(seat) not in waiting:
-                self._pings[seat.actor.hello.remote()] = seat
 
     def _heard(self, ref: Any, seat: Seat) -> Iterator[Event]:
         import ray
@@ -274,12 +274,20 @@ class Pool:
         except ray.exceptions.RayError as error:
             yield self._lost(seat, _said(error))
 
-    def _silent(self) -> Iterator[Event]:
+    def _overdue(self) -> Iterator[Event]:
+        """Give up those that take longer to join than they may."""
         now = time.monotonic()
-        for seat in [*self._pings.values()]:
-            if now - seat.heard_s > self._silence_s:
-                why = f"gave no sign of life for {self._silence_s:g} s"
-                yield self._lost(seat, why)
+        for seat in self._joining:
+            if now - seat.began_s > self._within_s:
+                yield self._lost(seat, self._slow(seat))
+
+    def _slow(self, seat: Seat) -> str:
+        if seat.state == "starting":
+            return f"its session did not begin within {self._within_s:g} s"
+        return (
+            f"Ray gave nothing there within {self._within_s:g} s: others hold it, or "
+            "the node does not answer"
+        )
 
 
 def _said(error: BaseException) -> str:

@@ -80,6 +80,7 @@ class LemSession:
             directory = choose(config.rootpath, settings["resume"])
             self._id = directory.name
             here = f"{self._id}-{here}"
+        self.directory = directory
         self._parts = Parts(directory)
         self._traces = Traces(settings, here, directory / f"trace-{here}")
         self.findings = Findings(self.program, settings, directory)

@@ -1,6 +1,10 @@
 """Real clusters of Ray on this machine, and sessions whose driver uses them."""
 
+import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,14 @@ from tests.plugin.conftest import (  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 MB = 1024**2
+
+
+def wait_for(condition, within_s=240.0):
+    """Wait until that holds; fail where it does not."""
+    until = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +107,39 @@ def drive(request):
         return files.runpytest_subprocess("--lem-launch=ray", *arguments)
 
     return drive
+
+
+@pytest.fixture
+def driver(project):  # noqa: F811
+    """Start a driver; its log is `driver.txt` and is never empty at its end."""
+    started = []
+
+    def driver(*arguments):
+        command = [sys.executable, "-m", "pytest", "--lem-launch=ray", *arguments]
+        log = (project.path / "driver.txt").open("ab")
+        started.append(
+            subprocess.Popen(command, stdout=log, stderr=log, cwd=project.path)
+        )
+        log.close()
+        return started[-1]
+
+    yield driver
+    for one in started:
+        if one.poll() is None:
+            one.kill()
+            one.wait()
+
+
+@pytest.fixture
+def cycles(project):  # noqa: F811
+    """The lines of the driver's journal, whole ones."""
+
+    def cycles():
+        found = []
+        for plan in (project.path / ".lem" / "sessions").glob("*/plan.json"):
+            journal = plan.with_name("cycles.jsonl")
+            text = journal.read_text() if journal.exists() else ""
+            found += map(json.loads, text.splitlines())
+        return found
+
+    return cycles

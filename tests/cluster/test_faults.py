@@ -1,12 +1,10 @@
 """Nodes, actors and drivers that end: three real nodes, and 30 experiments."""
 
-import json
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
+
+from tests.cluster.conftest import wait_for
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("ray")
@@ -26,50 +24,6 @@ REAL = (
     *("--lem-backend=transformers", "--lem-set=transformers.device=cpu"),
     *("--lem-cycles=3", "--lem-start-timeout=300"),
 )
-
-
-@pytest.fixture
-def driver(project):
-    """Start a driver; its log is `driver.txt` and is never empty at its end."""
-    started = []
-
-    def driver(*arguments):
-        command = [sys.executable, "-m", "pytest", "--lem-launch=ray", *arguments]
-        log = (project.path / "driver.txt").open("ab")
-        started.append(
-            subprocess.Popen(command, stdout=log, stderr=log, cwd=project.path)
-        )
-        log.close()
-        return started[-1]
-
-    yield driver
-    for one in started:
-        if one.poll() is None:
-            one.kill()
-            one.wait()
-
-
-@pytest.fixture
-def cycles(project):
-    """The lines of the driver's journal, whole ones."""
-
-    def cycles():
-        found = []
-        for plan in (project.path / ".lem" / "sessions").glob("*/plan.json"):
-            journal = plan.with_name("cycles.jsonl")
-            text = journal.read_text() if journal.exists() else ""
-            found += map(json.loads, text.splitlines())
-        return found
-
-    return cycles
-
-
-def wait_for(condition, within_s=240.0):
-    """Wait until that holds; fail where it does not."""
-    until = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.1)
 
 
 def kill(cluster, node):

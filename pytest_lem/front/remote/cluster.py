@@ -13,7 +13,8 @@ import pytest
 from pytest_lem.cluster.connect import connected
 from pytest_lem.cluster.handshake import Collected, hashes
 from pytest_lem.cluster.nodes import Node, Wishes, living
-from pytest_lem.cluster.pool import Pool, Seat
+from pytest_lem.cluster.pool import Pool
+from pytest_lem.cluster.seat import Seat
 from pytest_lem.errors import ConfigError
 from pytest_lem.front.conditions import runs_on_cpu
 from pytest_lem.front.interpreters import version_of
@@ -122,6 +123,8 @@ class Cluster:
             silence_s=settings["node-timeout"],
         )
         pool.open(settings["start-timeout"])
+        if pool.headless:
+            raise ConfigError(pool.headless)
         if not pool.joined:
             lines = [f"{name}: {why}" for name, why in pool.left_out.items()]
             raise ConfigError("\n".join(["no node can measure", *lines]))
@@ -167,6 +170,10 @@ class Cluster:
         version = version_of(self._config, backend)
         return f"{backend} {version}" if version else backend
 
+    def lose(self, seat: Seat, why: str) -> None:
+        """Tell of a seat that is gone before its time, and where its files are."""
+        self.told.append(f"lost {seat}: {why.splitlines()[0]}{seat.files}")
+
     def close(self) -> None:
         """End all sessions on the nodes, and take in what they have left to say."""
         try:
@@ -177,12 +184,22 @@ class Cluster:
     def _end_pool(self) -> None:
         if self._pool is None:
             return
-        for seat, told in self._pool.close(GRACE_S):
+        pool, self._pool = self._pool, None
+        late = [*pool.joined]
+        for seat, told in pool.close(GRACE_S):
+            late.remove(seat)
             lines = [*told.get("problems", []), *told.get("unwritten", [])]
+            lines += told.get("died", "").splitlines()[:1]
             self.problems += [f"{seat}: {line}" for line in lines]
+            if not told.get("well"):
+                self.told.append(f"{seat} did not end well{seat.files}")
             for spec, residue in told.get("residues", {}).items():
                 self._residues[spec] = Residue(**residue)
-        self._pool = None
+        for seat in late:
+            self.lose(seat, "its session did not end in time")
+        for name, why in pool.left_out.items():
+            if not any(line.startswith(f"lost {name}") for line in self.told):
+                self.told.append(f"left out {name}: {why}")
 
     def _greet(
         self, node: Node, hello: Mapping[str, Any]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_lem.cluster.pool import Event, Seat
 from pytest_lem.cluster.queue import Queue, Task
+from pytest_lem.cluster.seat import Event, Seat
 from pytest_lem.errors import ConfigError, LemError, NodeLost, StoreError
 from pytest_lem.front.earlier import read_report
 from pytest_lem.front.loop import Turn
@@ -107,7 +107,7 @@ class Driver:
             return
         task = self._running.pop(event.seat, None)
         if event.kind == "lost":
-            self._cluster.told.append(f"lost {event.seat}: {event.why.splitlines()[0]}")
+            self._cluster.lose(event.seat, event.why)
         if task is None:
             return
         if event.kind == "lost":
@@ -115,6 +115,11 @@ class Driver:
         elif event.body.get("unknown"):
             why = f"{task.name} is not collected on {event.seat}"
             self._fail(task, ConfigError(why))
+        elif event.body.get("broken"):
+            why = event.body["broken"]
+            self._cluster.lose(event.seat, why)
+            self._pool.give_up(event.seat, why)
+            self._lost(task, NodeLost(f"{event.seat}: {why}"))
         else:
             self._answered(event.seat, task, event.body)
 
@@ -127,8 +132,10 @@ class Driver:
             self._fail(task, error)
             return
         if body.get("interrupted"):
+            why = "the session there was interrupted"
+            self._cluster.lose(seat, why)
             self._pool.drop(seat)
-            self._lost(task, NodeLost(f"{seat}: the session there was interrupted"))
+            self._lost(task, NodeLost(f"{seat}: {why}"))
             return
         if body["found"] is not None:
             state.program.take_over(task.name, *body["found"])
@@ -213,7 +220,7 @@ class Driver:
 
     def _move(self) -> None:
         """Run elsewhere, from the first cycle on, what was at home where nobody is."""
-        for place in self._queue.homes:
+        for place in self._queue.homes if self._pool.hopes else ():
             if self._pool.is_coming(place):
                 continue
             for name in self._queue.leave(place):
@@ -245,7 +252,9 @@ class Driver:
     def _wait_for_nodes(self) -> None:
         """Stop where no node has come for a while that could go on."""
         now = time.monotonic()
-        if self._pool.hopes:
+        if self._pool.headless:
+            self._session.shouldstop = self._pool.headless
+        elif self._pool.hopes:
             self._alone_s = None
         elif self._alone_s is None:
             self._alone_s = now
@@ -277,6 +286,7 @@ class Driver:
         finally:
             for seat, task in self._running.items():
                 self._state.planning.ends(self._items[task.name], "interrupted")
+                self._cluster.lose(seat, "it did not end what it ran in time")
                 self._pool.drop(seat)
             self._running.clear()
 
@@ -286,6 +296,7 @@ class Driver:
             if cycle.status != "complete":
                 self._state.take(task.name, cycle)
         self._state.planning.ends(self._items[task.name], "interrupted")
+        self._cluster.lose(event.seat, "interrupted")
         self._pool.drop(event.seat)
 
 

@@ -6,6 +6,7 @@ what to run, on its standard input, and answers on its standard output.
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,13 +85,23 @@ class Node:
         self._cycles.append(cycle.model_dump_json())
 
     def end(self, code: int) -> None:
-        """Say what is left to say once pytest has ended."""
+        """Say what is left to say once pytest has ended, and clean up behind it."""
         told = getattr(self._config, "workeroutput", {}).get("lem", {})
-        if self.ready:
-            self._say("bye", told)
-        else:
+        if not self.ready:
             lines = told.get("refused") or self._refused
             self._say("refused", {"refused": lines, "code": code})
+            return
+        amiss = told.get("problems") or told.get("unwritten")
+        well = code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not amiss
+        if well:
+            shutil.rmtree(self._scratch(), ignore_errors=True)
+        self._say("bye", told | {"well": well})
+
+    def _scratch(self) -> Path:
+        """What the session wrote for itself, and the driver has of it."""
+        assert self._config is not None
+        directory: Path = self._config.stash[SESSION].directory
+        return directory
 
     def _say(self, kind: str, body: Mapping[str, Any]) -> None:
         write(self._writer, encode(Message(kind=kind, body=dict(body))))
@@ -105,7 +116,8 @@ class Node:
             experiments=state.program.identities,
             files=hashes((item.path for item in items), config.rootpath),
         )
-        return collected.to_json() | facts(state)
+        found = collected.to_json() | facts(state)
+        return found | {"scratch": str(self._scratch())}
 
     def _answer(self, session: pytest.Session, told: Mapping[str, Any]) -> None:
         self._reports, self._cycles = [], []
@@ -142,6 +154,7 @@ class Node:
                     "left_out": _left_out(session, item)[len(before) :],
                     "stop": str(stop) if stop else None,
                     "found": state.program.found(item.nodeid),
+                    "broken": state.planning.problem,
                     **ending,
                 },
             )
