@@ -30,10 +30,7 @@ INI = (
     "    input_tokens=16",
     "    output_tokens=128",
 )
-STOPPED = 0.25
 CALM = ("pass", "inconclusive")
-# Of a quarter less there is no doubt where this much could be told from noise.
-VISIBLE = 1.2
 MOST_SESSIONS = 8
 
 pytestmark = [
@@ -45,8 +42,9 @@ pytestmark = [
 ]
 
 
-def test_a_worker_that_is_stopped_a_quarter_of_the_time_is_a_regression(
-    pytester, monkeypatch
+@pytest.mark.parametrize("stopped", [3 / 4, 1 / 4])
+def test_a_worker_that_is_stopped_for_a_part_of_the_time_is_a_regression(
+    pytester, monkeypatch, stopped
 ):
     """Of tokens per second; unchanged it is none, and another model no comparison."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -62,7 +60,8 @@ def test_a_worker_that_is_stopped_a_quarter_of_the_time_is_a_regression(
     sessions.save(3)
     done, one, rule = judged()
     assert (done.ret, one.gate["verdict"] in CALM) == (0, True)
-    while rule["shift"]["visible"] > VISIBLE:
+    # There is no doubt where less than it costs could be told from noise.
+    while rule["shift"]["visible"] > 0.9 / (1 - stopped):
         if sessions.saved == MOST_SESSIONS:
             percent = 100 * (rule["shift"]["visible"] - 1)
             pytest.skip(f"this machine's noise is {percent:.0f} %: it is too busy")
@@ -70,7 +69,7 @@ def test_a_worker_that_is_stopped_a_quarter_of_the_time_is_a_regression(
         done, one, rule = judged()
         assert (done.ret, one.gate["verdict"] in CALM) == (0, True)
 
-    with hindered(sessions.path, STOPPED):
+    with hindered(sessions.path, stopped):
         done, one, rule = judged("--junitxml=j.xml")
     assert (done.ret, one.gate["verdict"]) == (1, "regression")
     assert rule["shift"]["sessions"] == [sessions.saved, 1]
@@ -80,7 +79,7 @@ def test_a_worker_that_is_stopped_a_quarter_of_the_time_is_a_regression(
     done, one, _ = judged("--lf")
     done.stdout.fnmatch_lines(["run-last-failure: rerun previous 1 failure"])
     assert (done.ret, one.gate["verdict"] in CALM) == (0, True)
-    assert [cycle.status for cycle in one.cycles] == ["complete"] * 2
+    assert [cycle.status for cycle in one.cycles] == ["complete"] * 3
 
     done, one, rule = judged("--lem-model=synthetic:llama-tiny@1")
     assert (done.ret, one.gate["verdict"]) == (1, "incomparable")
