@@ -105,6 +105,13 @@ def judge_slow(
     return _resampled(name, values, slow, unit=unit, limit=limit)
 
 
+def judge_one(name: str, value: float, *, unit: str, limit: float) -> Verdict:
+    """One figure, which is not repeated, and the limit."""
+    return Verdict(
+        name=name, unit=unit, value=value, ci_low=value, ci_high=value, limit=limit, n=1
+    )
+
+
 def judge_quiet(
     name: str, found: Sequence[tuple[float, float]], *, limit: float
 ) -> Verdict:

@@ -18,7 +18,7 @@ from array import array
 from pathlib import Path
 
 from blank import cycle, record
-from paired import Verdict, finish, note
+from paired import finish, judge_one, note
 
 from pytest_lem.analysis.failures import counted
 from pytest_lem.analysis.requests import Request
@@ -130,13 +130,6 @@ def aggregated(folder: Path) -> tuple[float, float]:
     return time.perf_counter() - began_s, usage.ru_maxrss * 1024 / 1e6
 
 
-def verdict(name: str, unit: str, value: float, limit: float) -> Verdict:
-    """One figure against its limit."""
-    return Verdict(
-        name=name, unit=unit, value=value, ci_low=value, ci_high=value, limit=limit, n=1
-    )
-
-
 def main() -> int:
     """Write, aggregate, and say by the exit status whether the limits hold."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -154,8 +147,10 @@ def main() -> int:
         large_s, large_mb = aggregated(large)
     return finish(
         [
-            verdict(f"{arguments.files} files", "s", many_s, LIMIT_S),
-            verdict("100 files of 1000 requests", "MB", large_mb, LIMIT_MB),
+            judge_one(f"{arguments.files} files", many_s, unit="s", limit=LIMIT_S),
+            judge_one(
+                "100 files of 1000 requests", large_mb, unit="MB", limit=LIMIT_MB
+            ),
         ],
         facts={
             "write_ms": round(write_ms, 1),

@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from paired import Verdict, finish, note, noted_load, wait_for_calm
+from paired import finish, judge_one, note, noted_load, wait_for_calm
 
 MOST_MS, MOST_KB = 50.0, 20.0
 SETTLED = 0.2
@@ -158,18 +158,6 @@ def over_nodes(folder: Path, count: int, nodes: int) -> Run:
         cluster.shutdown()
 
 
-def _verdict(name: str, unit: str, value: float, limit: float) -> Verdict:
-    return Verdict(
-        name=name,
-        unit=unit,
-        value=value,
-        ci_low=value,
-        ci_high=value,
-        limit=limit,
-        n=1,
-    )
-
-
 def main() -> int:
     """Measure, show, and say by the exit status whether the limits hold."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -190,13 +178,15 @@ def main() -> int:
     more_ms = 1e3 * (there.steady_s - here.steady_s) / count
     return finish(
         [
-            _verdict("more for an experiment", "ms", more_ms, MOST_MS),
-            _verdict("driver's processor for one", "ms", there.cpu_ms, MOST_MS),
-            _verdict(
+            judge_one("more for an experiment", more_ms, unit="ms", limit=MOST_MS),
+            judge_one(
+                "driver's processor for one", there.cpu_ms, unit="ms", limit=MOST_MS
+            ),
+            judge_one(
                 "driver's growth for one",
-                "KB",
                 there.growth_kb - here.growth_kb,
-                MOST_KB,
+                unit="KB",
+                limit=MOST_KB,
             ),
         ],
         facts={

@@ -14,7 +14,6 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 from paired import Verdict, finish, judge_slow, note, wait_for_calm
-from postgres import server
+from postgres import databases
 from stored import BACKENDS, COST, GPUS, IDENTITIES, MODELS, SPEED, fill, identity
 
 LIMIT_MS = 200.0
@@ -120,13 +119,7 @@ def main() -> int:
     arguments = parser.parse_args()
     verdicts: list[Verdict] = []
     samples: dict[str, list[float]] = {}
-    with (
-        tempfile.TemporaryDirectory() as name,
-        tempfile.TemporaryDirectory() as other,
-        server(Path(other)) as user,
-    ):
-        url = user and f"postgresql:///postgres?host={other}&user={user}"
-        places = {"SQLite": str(Path(name) / "results.db"), "PostgreSQL": url}
+    with databases() as places:
         for kind, where in places.items():
             if where is None:
                 note(f"{kind} is not installed: not timed")

@@ -10,13 +10,12 @@ installed: a server in a temporary folder, without a port.
 
 import argparse
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from blank import cycle, record
 from paired import Verdict, finish, judge, note
-from postgres import server
+from postgres import databases
 
 from pytest_lem.records.assemble import experiment_record
 from pytest_lem.records.record import Record
@@ -96,16 +95,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     verdicts, facts = [], {}
-    with (
-        tempfile.TemporaryDirectory() as name,
-        tempfile.TemporaryDirectory() as other,
-        server(Path(other)) as user,
-    ):
-        url = user and f"postgresql:///postgres?host={other}&user={user}"
-        places = {"SQLite": str(Path(name) / "results.db"), "PostgreSQL": url}
-        if arguments.url:
-            places = {"URL": arguments.url}
-        for kind, where in places.items():
+    with databases() as places:
+        asked = {"URL": arguments.url} if arguments.url else places
+        for kind, where in asked.items():
             if where is None:
                 note(f"{kind} is not installed: not timed")
                 continue

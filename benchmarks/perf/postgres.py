@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,3 +65,15 @@ def server(folder: Path, options: str = "") -> Iterator[str | None]:
     finally:
         process.send_signal(signal.SIGQUIT)
         process.wait()
+
+
+@contextmanager
+def databases() -> Iterator[dict[str, str | None]]:
+    """Where a store may be made of each kind; None where it is not installed."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        tempfile.TemporaryDirectory() as other,
+        server(Path(other)) as user,
+    ):
+        url = user and f"postgresql:///postgres?host={other}&user={user}"
+        yield {"SQLite": str(Path(name) / "results.db"), "PostgreSQL": url}

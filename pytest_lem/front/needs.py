@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
+from pytest_lem.engines import Capabilities
 from pytest_lem.engines.registry import Registry
 from pytest_lem.errors import ConfigError
 from pytest_lem.front.program import Program
+from pytest_lem.spec.experiment import Experiment
 from pytest_lem.worker.devices import environment_for
 from pytest_lem.worker.launch.ranks import gpus_for, is_afar, ranks_of
 
@@ -20,18 +22,16 @@ def check_ranks(
         if 0 < len(gpus) < count:
             msg = f"{who}.{said} needs {count} GPUs and the run has {len(gpus)}"
             raise ConfigError(f"{msg}: {remedy}")
-    for experiment in program.experiments.values():
+    for experiment, capabilities in _each(program, registry):
         spec = experiment.spec
-        capabilities = registry.find(spec.backend).capabilities
         if ranks_of(capabilities, spec.engine, gpus) is None:
             environment_for(gpus)
 
 
 def check_seats(program: Program, registry: Registry, gpus: int) -> None:
     """Raise ConfigError where an experiment needs more than a session on a node has."""
-    for experiment in program.experiments.values():
+    for experiment, capabilities in _each(program, registry):
         spec = experiment.spec
-        capabilities = registry.find(spec.backend).capabilities
         if is_afar(capabilities, spec.engine):
             path, value = capabilities.afar or ("", "")
             raise ConfigError(
@@ -47,11 +47,17 @@ def check_seats(program: Program, registry: Registry, gpus: int) -> None:
             )
 
 
+def _each(
+    program: Program, registry: Registry
+) -> Iterator[tuple[Experiment, Capabilities]]:
+    for experiment in program.experiments.values():
+        yield experiment, registry.find(experiment.spec.backend).capabilities
+
+
 def _needs(program: Program, registry: Registry) -> Iterator[tuple[str, int, str]]:
     """Who an experiment is, how many GPUs it needs, and what says so."""
-    for experiment in program.experiments.values():
+    for experiment, capabilities in _each(program, registry):
         spec = experiment.spec
-        capabilities = registry.find(spec.backend).capabilities
         who = f"{experiment.id}: {spec.backend}"
         try:
             count, said = gpus_for(capabilities, spec.engine)
