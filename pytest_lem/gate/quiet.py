@@ -1,6 +1,6 @@
 """Sessions in which nothing changed: their noise, and what the gate says of them."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,6 +17,8 @@ from pytest_lem.records.record import Record
 
 # Of splits in turn, which grow with every second session by the factor 2.
 MOST_SPLITS = 64
+
+_Cases = Iterator[tuple[Sequence[Record], Sequence[Record]]]
 
 
 @dataclass(slots=True)
@@ -123,16 +125,16 @@ def quiet(
         in_turn=Tally(),
         stored=[*_stored(named)],
     )
-    for run, rest in _held_out(records):
-        told = gate(run, rest, limits, allowed=allowed)
-        suite.held_out.add(told)
-        for one in told:
-            found[one.experiment, one.limit].held_out.add([one])
-    for run, rest in _splits(records):
-        told = gate(run, rest, limits, allowed=allowed)
-        suite.in_turn.add(told)
-        for one in told:
-            found[one.experiment, one.limit].in_turn.add([one])
+
+    def count(cases: _Cases, tally: Callable[[Suite | Quiet], Tally]) -> None:
+        for run, rest in cases:
+            told = gate(run, rest, limits, allowed=allowed)
+            tally(suite).add(told)
+            for one in told:
+                tally(found[one.experiment, one.limit]).add([one])
+
+    count(_held_out(records), lambda one: one.held_out)
+    count(_splits(records), lambda one: one.in_turn)
     return suite
 
 
@@ -174,16 +176,12 @@ def _stored(named: dict[str, list[Side]]) -> Iterator[Stored]:
                 yield one
 
 
-def _held_out(
-    records: Sequence[Record],
-) -> Iterator[tuple[Sequence[Record], Sequence[Record]]]:
+def _held_out(records: Sequence[Record]) -> _Cases:
     for k, one in enumerate(records):
         yield [one], [*records[:k], *records[k + 1 :]]
 
 
-def _splits(
-    records: Sequence[Record],
-) -> Iterator[tuple[Sequence[Record], Sequence[Record]]]:
+def _splits(records: Sequence[Record]) -> _Cases:
     """Halves whose sessions are in turn: of each two in a row one is in either."""
     pairs = len(records) // 2
     if pairs < LEAST_SESSIONS:
