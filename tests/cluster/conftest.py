@@ -2,13 +2,16 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from pytest_lem.cluster.connect import connected
 from tests.plugin.conftest import (  # noqa: F401
     alive,
     errors_of,
@@ -55,6 +58,43 @@ def node(name):
         "include_dashboard": False,
         "labels": {"name": name},
     }
+
+
+@pytest.fixture
+def join():
+    """Start a node below another command, which says what it sees of the machine."""
+    started = []
+
+    def join(address, before, name):
+        command = [*before, sys.executable, "-m", "ray.scripts.scripts", "start"]
+        command += ["--block", f"--address={address}", "--num-cpus=1"]
+        command += [f"--object-store-memory={80 * MB}", f"--labels=name={name}"]
+        # Its parent may ignore the signal that ends it, and goes when it has gone.
+        started.append(
+            subprocess.Popen(
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        )
+        wait_for(lambda: _is_there(address, name))
+
+    yield join
+    for other in started:
+        os.killpg(other.pid, signal.SIGTERM)
+        try:
+            other.wait(20)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(other.pid, signal.SIGKILL)
+
+
+def _is_there(address, name):
+    with connected(address) as ray:
+        return any(
+            one["Alive"] and one["Labels"].get("name") == name for one in ray.nodes()
+        )
 
 
 @pytest.fixture

@@ -1,19 +1,14 @@
 """Energy of many nodes: read on each by its own clock, told by ours."""
 
-import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from pytest_lem.analysis.clocks import Exchange
 from pytest_lem.cluster.clock import NodeClock
-from pytest_lem.cluster.connect import connected
 from pytest_lem.errors import ConfigError, MeterError
 from pytest_lem.meters.fake import HandCranked
 from pytest_lem.meters.metering import Metering
@@ -144,45 +139,16 @@ def test_a_node_that_is_lost_makes_energy_null_and_says_so(three_nodes, metering
 
 
 @pytest.mark.slow
-def test_a_node_with_another_clock_is_told_by_ours(three_nodes, metering):
+def test_a_node_with_another_clock_is_told_by_ours(three_nodes, metering, join):
     """Linux gives a process and its children a clock of their own, where root asks."""
     unshare = shutil.which("unshare")
     ahead = [unshare, "--time", "--monotonic", str(AHEAD_S), "--fork"]
     if unshare is None or subprocess.run([*ahead, "true"], check=False).returncode:
         pytest.skip("no time namespaces here")
-    command = [*ahead, sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
-    command += [f"--address={three_nodes.address}", "--num-cpus=1"]
-    command += [f"--object-store-memory={80 * 1024**2}", "--labels=name=ahead"]
-    # Its parent ignores the signal that ends it, and goes when it has gone.
-    other = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_for(three_nodes, "ahead")
-        with metering("cluster:fake:200") as found:
-            reading, long_s, nodes = measured(found)
-    finally:
-        os.killpg(other.pid, signal.SIGTERM)
-        try:
-            other.wait(20)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(other.pid, signal.SIGKILL)
+    join(three_nodes.address, ahead, "ahead")
+    with metering("cluster:fake:200") as found:
+        reading, long_s, nodes = measured(found)
     offsets = sorted(node["clock"]["offset_s"] for node in nodes)
     assert offsets[-1] == pytest.approx(AHEAD_S, abs=1.0)
     assert max(map(abs, offsets[:-1])) < 0.1
     assert reading.gross_j == pytest.approx(len(nodes) * 200 * long_s, rel=0.01)
-
-
-def wait_for(cluster, name):
-    """Until the node of that name is there."""
-    until_s = time.monotonic() + 60
-    with connected(cluster.address) as ray:
-        while not any(
-            one["Alive"] and one["Labels"].get("name") == name for one in ray.nodes()
-        ):
-            assert time.monotonic() < until_s
-            time.sleep(0.2)
