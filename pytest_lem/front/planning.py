@@ -18,6 +18,7 @@ from pytest_lem.front.remote.cluster import Cluster
 from pytest_lem.front.settings import SETTINGS
 from pytest_lem.front.stash import ENDED, FATES
 from pytest_lem.measure.notebook import now
+from pytest_lem.records.derived import spent_j
 from pytest_lem.records.journal import Journal
 from pytest_lem.records.record import Cycle
 from pytest_lem.schedule.pilots import Estimate, estimate
@@ -211,7 +212,7 @@ class Planning:
         if cycle.status in COUNTED:
             done.results.append(digest)
         done.gap_s += cycle.timing.get("gap_s") or 0.0
-        if (energy_j := _energy_j(cycle)) is not None:
+        if (energy_j := spent_j(cycle)) is not None:
             done.energy_j = (done.energy_j or 0.0) + energy_j
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -364,12 +365,3 @@ def _error(status: Status, last: Cycle | None) -> dict[str, str] | None:
     if last is not None and last.error is not None:
         return {"kind": last.error.kind, "message": last.error.message}
     return {"kind": "test", "message": f"the test was {status} outside of a cycle"}
-
-
-def _energy_j(cycle: Cycle) -> float | None:
-    """What load, warm-up and windows took; None where a meter told nothing."""
-    parts = [cycle.metrics.get("load_energy_j")]
-    parts += [cycle.warmup.energy_j] if cycle.warmup else []
-    parts += [one.energy.gross_j for one in cycle.windows]
-    known = [one for one in parts if one is not None]
-    return sum(known) if known else None

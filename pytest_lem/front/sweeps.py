@@ -13,7 +13,7 @@ from pytest_lem.front.campaigns import of_grid, rules_of, shown
 from pytest_lem.front.findings import Findings
 from pytest_lem.front.program import Program
 from pytest_lem.front.settings import Settings
-from pytest_lem.records.record import Cycle
+from pytest_lem.records.derived import spent_j
 from pytest_lem.records.result import Metric
 from pytest_lem.spec.experiment import Experiment
 
@@ -91,11 +91,11 @@ class Sweeps:
 
     def _energy_j(self, name: str) -> float:
         """What an experiment that has begun takes, its cycles to come included."""
-        spent_j = [_energy_j(one) for one in self._findings.cycles(name)]
-        done = len(spent_j)
+        cycles = self._findings.cycles(name)
+        done, known = len(cycles), filter(None, map(spent_j, cycles))
         effort = self._program.experiments[name].effort
         planned = done if effort.cycles == "auto" else effort.most_cycles
-        return sum(spent_j) * max(1.0, planned / done)
+        return sum(known) * max(1.0, planned / done)
 
     def _values(self, metric: str, item: pytest.Item) -> Iterator[float]:
         """What the sweep of an item has measured, in the order it ran."""
@@ -151,11 +151,3 @@ def _apart(experiment: Experiment, path: str) -> tuple[float | None, str]:
     value = place.pop(name, None) if isinstance(place, dict) else None
     number = value if isinstance(value, (int, float)) else None
     return number, json.dumps(found, sort_keys=True)
-
-
-def _energy_j(cycle: Cycle) -> float:
-    """The joules of a cycle's load, warm-up and windows, as far as they are known."""
-    parts = [one.energy.gross_j for one in cycle.windows]
-    parts.append(cycle.load.get("energy_j"))
-    parts.append(cycle.warmup.energy_j if cycle.warmup else None)
-    return sum(one for one in parts if one is not None)

@@ -5,7 +5,7 @@ from pytest_lem.analysis.laws import broken_laws
 from pytest_lem.errors import ImpossibleNumber, MeterError, Throttled
 from pytest_lem.measure.failing import require_completed
 from pytest_lem.measure.hits import require_hits
-from pytest_lem.measure.laboratory import Laboratory
+from pytest_lem.measure.laboratory import Bench, Laboratory
 from pytest_lem.measure.notebook import Notebook
 from pytest_lem.measure.rawing import save_raw
 from pytest_lem.measure.recording import cycle_record, error_record
@@ -35,10 +35,21 @@ def conclude(lab: Laboratory, notes: Notebook) -> Cycle:
 
 
 def broken(lab: Laboratory, notes: Notebook, error: BaseException) -> Cycle:
-    """The record of a cycle that did not; its engine is thrown away."""
+    """The record of a cycle that did not; its engine is thrown away.
+
+    What it spent is read to its end where it failed; an interrupt waits for no meter.
+    """
     lab.drop()
     failed = isinstance(error, Exception)
+    if failed and notes.bench is not None:
+        lab.metering.settle(_ended_s(notes, notes.bench))
     return cycle_record(lab, notes, "failed" if failed else "interrupted", error)
+
+
+def _ended_s(notes: Notebook, bench: Bench) -> float:
+    """When the last of what is costed was over."""
+    ends_s = [bench.load_end_s, *(run.end_s for run in notes.passes)]
+    return max(ends_s + ([notes.warmed.end_s] if notes.warmed else []))
 
 
 def _require_laws(lab: Laboratory, notes: Notebook, cycle: Cycle) -> None:

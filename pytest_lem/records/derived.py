@@ -13,7 +13,7 @@ from pytest_lem.analysis.metrics import (
     ratio,
     total,
 )
-from pytest_lem.records.record import Tokens, Window
+from pytest_lem.records.record import Cycle, Tokens, Window
 from pytest_lem.records.spread import figures
 
 GOODPUT = ("goodput_rps", "attainment", "goodput_per_joule")
@@ -54,6 +54,18 @@ def window_metrics(
         **{name: (served or {}).get(name) for name in GOODPUT},
         "memory_peak_mb": peak_mb,
     }
+
+
+def spent_j(cycle: Cycle) -> float | None:
+    """Joules of load, warm-up and windows as far as they are known; None if none is.
+
+    Those of a cycle that failed or was run again were spent like any others.
+    """
+    parts = [cycle.load.get("energy_j")]
+    parts += [cycle.warmup.energy_j] if cycle.warmup else []
+    parts += [one.energy.gross_j for one in cycle.windows]
+    known = [one for one in parts if one is not None]
+    return sum(known) if known else None
 
 
 def throughput(

@@ -1,5 +1,7 @@
 """`--lem-stop` and its hook, from the front door."""
 
+import json
+
 import pytest
 
 SPEED = "output_throughput_tps"
@@ -68,6 +70,29 @@ def test_a_session_has_no_more_joules_than_it_was_given(run, report, errors_of):
     assert reasons == {"the 0.1 J of --lem-stop are spent"}
     (line,) = errors_of(run(SOURCE, *options))
     assert line == "--lem-stop: no meter is at work to count joules"
+
+
+def test_what_a_failed_cycle_spent_is_spent(run, project, report):
+    """It is in the plan, and leaves the less for what has not begun."""
+    source = """
+        import pytest
+
+        @pytest.mark.lem(
+            windows=2, fake={"token_s": 0.1, "good_passes": 1, "fail_at": "generate"}
+        )
+        def test_broken(lem):
+            lem()
+
+        def test_other(lem):
+            lem()
+    """
+    options = ("--lem-stop=energy:0.1", "--lem-meter=fake:300", "--lem-json=r.json")
+    run(source, *options).assert_outcomes(failed=1, skipped=1)
+    (cycle,) = report().experiments[0].cycles
+    assert cycle.status == "failed"
+    plan = json.loads((project.path / ".lem" / "plan.json").read_text())["plan"]
+    window_j = cycle.windows[0].energy.gross_j
+    assert plan["steps"][0]["energy_j"] == cycle.load["energy_j"] + window_j > 0.1
 
 
 def test_a_plugin_may_leave_out_what_has_not_begun(run, extend, report):
