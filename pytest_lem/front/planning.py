@@ -1,54 +1,28 @@
 """The plan file of a session: written as cycles run, read where one is gone on with."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import pytest_lem
 from pytest_lem.errors import LemError, StoreError
 from pytest_lem.front.earlier import Earlier, read_earlier
-from pytest_lem.front.premises import Premises
+from pytest_lem.front.planned import found_work, left_out, plan_file, reasons
 from pytest_lem.front.program import Program
-from pytest_lem.front.remote.cluster import Cluster
 from pytest_lem.front.settings import SETTINGS
 from pytest_lem.front.stash import ENDED, FATES
+from pytest_lem.front.step import Step
 from pytest_lem.measure.notebook import now
-from pytest_lem.records.derived import spent_j
 from pytest_lem.records.journal import Journal
 from pytest_lem.records.record import Cycle
 from pytest_lem.schedule.pilots import Estimate, estimate
-from pytest_lem.schedule.planfile import (
-    PlanBook,
-    PlanFile,
-    PlannedCycle,
-    PlannedExperiment,
-    Status,
-)
+from pytest_lem.schedule.planfile import PlanBook, PlanFile, Status
 from pytest_lem.schedule.resuming import PlanLock, point_to
-from pytest_lem.spec.effort import EFFORT_KEYS, Effort
-from pytest_lem.spec.explained import settings
 from pytest_lem.spec.gaps import Gaps
 
-_LEFT_OUT = "left_out"
-COUNTED = ("complete", "rerun", "trial")
-
-
-@dataclass(slots=True, kw_only=True)
-class _Now:
-    """The step that runs: what was kept of it, and what was reported."""
-
-    at: int
-    began_s: float
-    results: list[str] = field(default_factory=list)
-    energy_j: float | None = None
-    gap_s: float = 0.0
-    last: Cycle | None = None
-    reports: list[dict[str, Any]] = field(default_factory=list)
+__all__ = ["Planning", "plan_file"]
 
 
 class Planning:
@@ -72,7 +46,7 @@ class Planning:
         self._plan: PlanFile | None = None
         self._at: dict[tuple[str, int], int] = {}
         self._place: dict[str, int] = {}
-        self._now: dict[str, _Now] = {}
+        self._now: dict[str, Step] = {}
         self._estimate: Estimate | None = None
         self._broken = self._begun = False
 
@@ -100,7 +74,7 @@ class Planning:
             self._plan, self._broken = found.plan, found.broken
             self._plan.resumed = [*self._plan.resumed, now()]
             self.notes = found.notes
-            for name, reason in _reasons(found.plan).items():
+            for name, reason in reasons(found.plan).items():
                 self._program.skip(name, reason)
         steps, members = self._plan.steps, self._plan.experiments
         self._at = {(one.experiment_id, one.cycle): k for k, one in enumerate(steps)}
@@ -178,7 +152,7 @@ class Planning:
         if at is None or self._plan is None:
             return
         item.stash[FATES] = set()
-        self._now[item.nodeid] = _Now(at=at, began_s=time.monotonic())
+        self._now[item.nodeid] = Step(at=at)
         tries = self._plan.steps[at].tries + 1
         self._note("step", at, status="running", tries=tries, started_at=now())
 
@@ -191,7 +165,7 @@ class Planning:
         """Note what became of it: by its reports and cycles, or as it is said here."""
         done = self._now.pop(item.nodeid, None)
         if done is not None:
-            status = status or _status(item.stash[FATES], done.last)
+            status = status or done.status(item.stash[FATES])
             told = None
             if error is not None:
                 told = {"kind": error.kind, "message": error.message}
@@ -206,14 +180,8 @@ class Planning:
 
     def kept(self, name: str, digest: str, cycle: Cycle) -> None:
         """Take in a cycle that is in the journal, by the hash of its line."""
-        if (done := self._now.get(name)) is None:
-            return
-        done.last = cycle
-        if cycle.status in COUNTED:
-            done.results.append(digest)
-        done.gap_s += cycle.timing.get("gap_s") or 0.0
-        if (energy_j := spent_j(cycle)) is not None:
-            done.energy_j = (done.energy_j or 0.0) + energy_j
+        if (done := self._now.get(name)) is not None:
+            done.keep(digest, cycle)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in a report of a test that runs, for who goes on with this session."""
@@ -245,123 +213,24 @@ class Planning:
             )
 
     def _end(
-        self, item: pytest.Item, done: _Now, status: Status, told: dict[str, str] | None
+        self, item: pytest.Item, done: Step, status: Status, told: dict[str, str] | None
     ) -> None:
         assert self._plan is not None
-        place = self._place[item.nodeid]
-        changes = self._found(item.nodeid)
+        place, name = self._place[item.nodeid], item.nodeid
+        changes = found_work(self._program, self._plan.experiments[place])
         if done.reports and status != "interrupted":
             changes["reports"] = done.reports
         if changes:
             self._note("experiment", place, **changes)
-        error = told or (self._left_out(item) if status == "skipped" else None)
-        error = error or _error(status, done.last)
-        self._note(
-            "step",
-            done.at,
-            status=status,
-            ended_at=now(),
-            duration_s=round(time.monotonic() - done.began_s - done.gap_s, 3),
-            energy_j=done.energy_j,
-            error=error,
-            results=done.results if status == "completed" else [],
-        )
+        if told is None and status == "skipped":
+            told = left_out(self._program, name)
+        ended = done.ended(status, told)
+        self._note("step", done.at, **ended)
         if status == "skipped" or (status == "completed" and item.stash.get(ENDED, 0)):
-            why = error or {"kind": "precise_enough", "message": "cycles were enough"}
+            why = ended["error"] or {
+                "kind": "precise_enough",
+                "message": "cycles were enough",
+            }
             for at, step in enumerate(self._plan.steps):
-                if step.experiment_id == item.nodeid and step.status == "pending":
+                if step.experiment_id == name and step.status == "pending":
                     self._note("step", at, status="skipped", error=why)
-
-    def _left_out(self, item: pytest.Item) -> dict[str, str] | None:
-        """Why an experiment was not measured, if the program was told; just now."""
-        for one in reversed(self._program.skipped):
-            if one["experiment_id"] == item.nodeid:
-                return {"kind": _LEFT_OUT, "message": one["reason"]}
-        return None
-
-    def _found(self, name: str) -> dict[str, Any]:
-        """The work that only the test's body knew, if it has come to light now."""
-        assert self._plan is not None
-        one = self._plan.experiments[self._place[name]]
-        identity = self._program.identities[name]
-        if identity in (one.identity, one.found):
-            return {}
-        workload = self._program.experiments[name].workload
-        return {"found": identity, "workload": workload.model_dump(mode="json")}
-
-
-def plan_file(
-    program: Program,
-    premises: Premises | Cluster,
-    session: str,
-    started_at: str,
-    *,
-    told: bool = True,
-) -> PlanFile:
-    """The plan of a session of which nothing has run.
-
-    Settings are in it where they are `told`: of 10 000 experiments that takes seconds.
-    """
-    members = {name: program.experiments[name] for name in program.entries}
-    backends = {one.spec.backend for one in members.values()}
-    where = {name: premises.with_version(name) for name in backends}
-    return PlanFile(
-        session=session,
-        started_at=started_at,
-        plugin_version=pytest_lem.__version__,
-        conditions={
-            "order": program.order,
-            "seed": program.seed,
-            "isolation": program.isolation,
-            **premises.conditions(),
-        },
-        experiments=[
-            PlannedExperiment(
-                experiment_id=name,
-                identity=program.identities[name],
-                backend=one.spec.backend,
-                where=where[one.spec.backend],
-                effort=_effort(one.effort),
-                config={
-                    setting.key: setting.value
-                    for setting in (settings(one) if told else ())
-                    if setting.origin != "default"
-                },
-            )
-            for name, one in members.items()
-        ],
-        steps=[
-            PlannedCycle(experiment_id=name, cycle=cycle)
-            for name, cycle in program.steps
-        ],
-    )
-
-
-def _reasons(plan: PlanFile) -> dict[str, str]:
-    """Why experiments were left out of an earlier session, by name."""
-    errors = ((one.experiment_id, one.error) for one in plan.steps)
-    return {k: it["message"] for k, it in errors if it and it["kind"] == _LEFT_OUT}
-
-
-def _effort(effort: Effort) -> dict[str, Any]:
-    """What decides how a cycle is measured; limits of time are not in it."""
-    names = [name for name in EFFORT_KEYS if name != "timeout"]
-    return {name: getattr(effort, name) for name in names} | {
-        "warmup": str(effort.warmup)
-    }
-
-
-def _status(fates: set[str], last: Cycle | None) -> Status:
-    if "failed" in fates:
-        return "failed"
-    if "skipped" in fates or (last is None and "xfailed" in fates):
-        return "skipped"
-    return "completed" if last is not None and last.status == "complete" else "failed"
-
-
-def _error(status: Status, last: Cycle | None) -> dict[str, str] | None:
-    if status == "completed":
-        return None
-    if last is not None and last.error is not None:
-        return {"kind": last.error.kind, "message": last.error.message}
-    return {"kind": "test", "message": f"the test was {status} outside of a cycle"}
