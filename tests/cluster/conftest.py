@@ -13,7 +13,6 @@ import pytest
 
 from pytest_lem.cluster.connect import connected
 from tests.plugin.conftest import (  # noqa: F401
-    alive,
     errors_of,
     project,
     report,
@@ -58,6 +57,22 @@ def node(name):
         "include_dashboard": False,
         "labels": {"name": name},
     }
+
+
+@pytest.fixture
+def alive(tmp_path):
+    """The living processes of this test's clusters whose command has a word in it."""
+
+    def alive(word):
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                ours = str(tmp_path).encode() in (entry / "environ").read_bytes()
+                if ours and word.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+        return found
+
+    return alive
 
 
 @pytest.fixture

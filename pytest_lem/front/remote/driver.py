@@ -106,7 +106,7 @@ class Driver:
             self._cluster.meet(event.seat)
             return
         task = self._running.pop(event.seat, None)
-        if event.kind == "lost":
+        if event.kind == "lost" and event.seat.place:
             self._cluster.lose(event.seat, event.why)
         if task is None:
             return
