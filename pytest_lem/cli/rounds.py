@@ -1,6 +1,6 @@
 """What the commands that run pytest again and again have in common."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +15,23 @@ if TYPE_CHECKING:
     from pytest_lem.rounds.series import Series
 
 _INTERRUPTED = 130
-# What a round says itself.
-_OURS = ("--lem-json", "--lem-save")
+# What pytest writes by itself, and its plugins that come with this one.
+_OTHERS = ("--junitxml", "--junit-xml", "--log-file", "--benchmark-json")
+
+
+def outputs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The options among pytest's arguments that each round would write anew for.
+
+    Those that name a file, a folder of files that are called alike in each session, or
+    a label; each with its value.
+    """
+    from pytest_lem.front.options.results import FOLDERS, REPORTS
+
+    ours = {f"--lem-{name}" for name in (*REPORTS, *FOLDERS, "save")}
+    for part, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        option, equals, value = part.partition("=")
+        if option in ours or option in _OTHERS:
+            yield option, value if equals else following
 
 
 def begun_series(
@@ -50,9 +65,10 @@ def new_series(
     from pytest_lem.rounds.checkout import changes
     from pytest_lem.rounds.series import Series
 
-    for one in arguments:
-        if one.partition("=")[0] in _OURS:
-            raise ConfigError(f"{one}: leave it out, each round writes a report")
+    for option, value in outputs(arguments):
+        raise ConfigError(
+            f"{option}={value}: leave it out, each round writes a report of its own"
+        )
     changed = {
         side: changes(one.directory) if one.directory else None
         for side, one in sources.items()

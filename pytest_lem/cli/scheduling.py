@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from pytest_lem.cli.app import app
+from pytest_lem.cli.rounds import outputs
 from pytest_lem.errors import ConfigError
 from pytest_lem.rounds.signals import interruptible
 from pytest_lem.schedule.times import Timetable, duration, time_of_day, weekdays
@@ -149,11 +150,8 @@ def _checked(table: Timetable, rounds: Rounds) -> datetime:
 
 def _refuse_overwriting(arguments: Sequence[str]) -> None:
     """Raise ConfigError where each round would write over the one before."""
-    for part, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        option, equals, value = part.partition("=")
-        if option not in ("--lem-json", "--lem-csv", "--lem-save"):
-            continue
-        if _PLACE not in (value if equals else following):
+    for option, value in outputs(arguments):
+        if _PLACE not in value:
             raise ConfigError(
                 f"{option}: each round would write over the one before; put {_PLACE} "
                 "into its value, or leave it out"

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.front.options import OPTIONS
-from pytest_lem.front.options.results import REPORTS
+from pytest_lem.front.options.results import FOLDERS, REPORTS
 from pytest_lem.front.options.values import Option
 from pytest_lem.front.profiles import PROFILES
 from pytest_lem.front.stash import SHARE
@@ -171,7 +171,7 @@ def _bad_page(settings: Settings) -> Iterator[str]:
 
 def _bad_folder(settings: Settings) -> Iterator[str]:
     """A folder is made where it is missing, its parent is not."""
-    for name in ("torch-profile", "save-outputs", "save-stamps", "save-raw"):
+    for name in FOLDERS:
         path = settings[name]
         if path is None or path.is_dir():
             continue

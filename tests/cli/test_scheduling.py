@@ -67,7 +67,6 @@ def interrupted(pytester, monkeypatch):
             ["--every", "6h", "--zone", "Mars/North", "--"],
             "Mars/North: is no time zone",
         ),
-        (["--every", "6h", "--", "--lem-json", "a"], "--lem-json: each round would"),
         (["--every", "6h", "--days", "xmas", "--"], "'xmas' is no day"),
     ],
 )
@@ -79,6 +78,26 @@ def test_what_cannot_be_is_refused_at_once(arguments, told, tmp_path, monkeypatc
     assert done.exit_code == 2
     assert told in done.stderr
     assert not (tmp_path / "lem-rounds").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--lem-json", "--lem-csv", "--lem-csv-cycles", "--lem-html", "--lem-save"),
+        *("--lem-torch-profile", "--lem-save-outputs", "--lem-save-stamps"),
+        *("--lem-save-raw", "--junitxml", "--log-file"),
+    ],
+)
+def test_what_each_round_would_write_over_is_refused(option, tmp_path, monkeypatch):
+    """However the value is said, and before anything waits."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    told = f"{option}: each round would write over the one before; put {{round}} into"
+    for arguments in ([f"{option}=a"], [option, "a"]):
+        command = ["schedule", "--every", "6h", "--", *arguments, "test_it.py"]
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 2
+        assert told in done.stderr
 
 
 def test_a_schedule_survives_a_round_that_fails_and_ends_its_pytest_when_interrupted(

@@ -177,7 +177,7 @@ def test_what_cannot_be_run_is_told_in_one_line(project, monkeypatch):
         "--fail: metric 'speed' is unknown"
     )
     assert refused("main", ".", "--", "-q", "--lem-json=r.json") == (
-        "--lem-json=r.json: leave it out, each round writes a report"
+        "--lem-json=r.json: leave it out, each round writes a report of its own"
     )
     project.slow_down(2)
     assert refused(".", "main", "--", "-q").startswith(

@@ -7,6 +7,9 @@ from pytest_lem.front.options.values import Option, label
 REPORTS = ("json", "csv", "csv-cycles", "html")
 """The options that name files which are written of a session's record."""
 
+FOLDERS = ("torch-profile", "save-outputs", "save-stamps", "save-raw")
+"""The options that name folders, of files that are called alike in each session."""
+
 RESULTS_OPTIONS: tuple[Option, ...] = (
     Option(
         name="json",
