@@ -44,19 +44,36 @@ def test_it(lem, batch_size):
     assert lem().cycles
 """
 
+GRID = """
+base_config: {input_tokens: 8, output_tokens: 4}
+vary: {batch_size: [1, 2, 3, 4]}
+"""
+
 
 class Campaign:
-    """A project of twelve experiments, run and gone on with as often as it takes."""
+    """A project of twelve experiments, run and gone on with as often as it takes.
 
-    def __init__(self, project, backend, count=12):
+    Its experiments are tests of Python, or the four points of the `grid` of a file.
+    """
+
+    def __init__(self, project, backend, count=12, grid=None):
         self.folder = project.path
-        project.makepyfile(test_it=SOURCE.replace("13", str(count + 1)))
         with (self.folder / "conftest.py").open("a") as file:
             file.write(CONFTEST)
-        self.ids = [f"test_it.py::test_it[{backend}-{k}]" for k in range(1, count + 1)]
+        name = "test_it.py::test_it[{0}-{1}]"
+        if grid is None:
+            project.makepyfile(test_it=SOURCE.replace("13", str(count + 1)))
+        else:
+            self.write(grid)
+            name = "grid.lem.yaml::batch_size={1}[{0}]"
+        self.ids = [name.format(backend, k) for k in range(1, count + 1)]
         self.command = [sys.executable, "-m", "pytest", f"--lem-backend={backend}"]
         self.command += ["--lem-cycles=2", "--lem-json=r.json", "-q"]
         self.environment = os.environ | {"LEM_CACHE_DIR": str(self.folder / "cache")}
+
+    def write(self, grid):
+        """Write the file of the grid."""
+        (self.folder / "grid.lem.yaml").write_text(grid)
 
     def begin(self, **environment):
         """Start a session, or go on with the one there is."""
@@ -131,6 +148,23 @@ def test_two_deaths_lose_nothing(project):
         session = campaign.begin(DIE_WRITING=str(line))
         session.communicate()
         assert session.returncode == -signal.SIGKILL
+    campaign.begin().communicate()
+    told, planned = campaign.check()
+    assert told == planned
+
+
+def test_a_campaign_in_yaml_goes_on_after_its_death(project):
+    """Each cycle counts once; a file that was changed meanwhile is another plan."""
+    campaign = Campaign(project, "fake", count=4, grid=GRID)
+    session = campaign.begin(DIE_WRITING="8")
+    session.communicate()
+    assert session.returncode == -signal.SIGKILL
+    campaign.write(GRID.replace("output_tokens: 4", "output_tokens: 5"))
+    output, _ = campaign.begin().communicate()
+    assert f"{campaign.ids[0]}: output_tokens 5, was 4" in output
+    campaign.write(GRID)
+    (journal,) = project.path.glob(".lem/sessions/*/cycles.jsonl")
+    assert len(journal.read_text().splitlines()) == 4
     campaign.begin().communicate()
     told, planned = campaign.check()
     assert told == planned
