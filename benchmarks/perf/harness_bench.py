@@ -12,11 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from paired import Verdict, judge, judge_quiet, note, pairs
@@ -78,15 +79,22 @@ class Case:
 class Bare:
     """The script without pytest-lem, in a process of its own."""
 
-    def __init__(self, case: Case, model: Model, pad_id: int) -> None:
+    def __init__(
+        self,
+        case: Case,
+        model: Model,
+        pad_id: int,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._case = case
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / f"bare_{case.backend}.py")],
-            env={**inherited(os.environ), **case.environment},
+            env={**inherited(os.environ), **case.environment, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.pid = self._process.pid
         self._ask(
             {
                 "path": model.path,
@@ -132,14 +140,19 @@ def _batches(rows: list[list[int]], size: int) -> Iterator[list[list[int]]]:
 
 
 @contextmanager
-def worker(case: Case, model: Model, log: Path) -> Iterator[tuple[EngineClient, int]]:
+def worker(
+    case: Case,
+    model: Model,
+    log: Path,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[tuple[EngineClient, int]]:
     """The engine in its worker, loaded, and the id it pads with."""
     entry = Registry().find(case.backend)
     client = start_worker(
         entry.target,
         name=entry.name,
         python=sys.executable,
-        environment=case.environment,
+        environment={**case.environment, **environment},
         log_path=log,
         limits=Limits(),
     )
