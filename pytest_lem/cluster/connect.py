@@ -18,6 +18,9 @@ NAMESPACE = "pytest-lem"
 LEFT_HERE = [".git", ".lem", ".pytest_cache", "__pycache__", "*.pyc"]
 """What is not sent to nodes of the files below a folder."""
 
+# Ray ends a process that has not reached the head for a minute, whatever it was about
+# to write; we look ourselves (`head.py`).
+_WAITS_FOR_HEAD = ("RAY_gcs_rpc_server_reconnect_timeout_s", "3600")
 _REACHED_S = 5.0
 _LEFT_WITHIN_S = 10.0
 
@@ -31,6 +34,7 @@ def connected(address: str = "auto", ship: Path | None = None) -> Iterator[Any]:
     With `ship` Ray sends the files below that folder to the nodes. ConfigError where
     ray is not installed, where nothing answers, and where versions differ.
     """
+    os.environ.setdefault(*_WAITS_FOR_HEAD)
     try:
         import ray
     except ImportError as error:

@@ -1,7 +1,7 @@
-"""Ray's head, where it keeps its books, watched by ourselves.
+"""Ray's head, where it keeps its books: read by ourselves, and watched.
 
-Ray asks for a lost one for a minute, in which its calls do not return, and then ends
-the process that asked.
+Ray's own calls wait for a lost head for a minute and then end the process; of one that
+was started anew they end it at once. A client of our own is told what went wrong.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ import socket
 import time
 from typing import Any
 
+from pytest_lem.cluster.nodes import Node, listed, living
+
 _WITHIN_S = 30.0
 _ANSWERS_S = 2.0
+_ANEW = "WrongClusterID"
 _REMEDY = "start the cluster again, and --lem-resume goes on"
 
 
@@ -19,6 +22,7 @@ class Head:
     """Whether the head of a cluster answers, and is the one that it was.
 
     `lost` says why it will not any more. `cut` says that with it everything is.
+    Without an address it is behind Ray's client server, and is asked by that.
     """
 
     def __init__(self, address: str | None) -> None:
@@ -26,33 +30,48 @@ class Head:
         self.cut = False
         self._address = address
         self._silent_since_s: float | None = None
-        self._cluster = _cluster(address) if address else None
+        self._books = _books(address) if address else None
 
-    def answers(self) -> bool:
-        """Whether it does now. One behind Ray's client server is not asked."""
-        if self._address is None or self.lost:
-            return not self.lost
-        now = time.monotonic()
+    def nodes(self) -> list[Node]:
+        """The living nodes; none while it does not answer."""
+        import ray
+
+        if self.lost:
+            return []
+        if self._address is None or self._books is None:
+            return [*living()]
         if why := _unreachable(self._address):
-            since_s = self._silent_since_s = self._silent_since_s or now
-            if now - since_s > _WITHIN_S:
-                self.lost = (
-                    f"Ray's head at {self._address} does not answer any more ({why}): "
-                    f"{_REMEDY}"
-                )
-            return False
-        if self._silent_since_s and _cluster(self._address) != self._cluster:
-            self.lost = (
-                f"Ray's head at {self._address} was started anew and knows nothing of "
-                f"this session: {_REMEDY}"
-            )
-            return False
+            self._note_silence(why)
+            return []
+        try:
+            found = [*listed(self._books.get_all_node_info(timeout=_ANSWERS_S))]
+        except ray.exceptions.RayError as error:
+            self._note(str(error))
+            return []
         self._silent_since_s = None
-        return True
+        return found
 
     def disconnect(self, why: str) -> None:
         """Note that Ray's client server has ended the connection."""
         self.lost, self.cut = f"Ray's client server let go ({why}): {_REMEDY}", True
+
+    def _note(self, why: str) -> None:
+        if _ANEW not in why:
+            self._note_silence(why)
+            return
+        self.lost = (
+            f"Ray's head at {self._address} was started anew and knows nothing of "
+            f"this session: {_REMEDY}"
+        )
+
+    def _note_silence(self, why: str) -> None:
+        now = time.monotonic()
+        since_s = self._silent_since_s = self._silent_since_s or now
+        if now - since_s > _WITHIN_S:
+            self.lost = (
+                f"Ray's head at {self._address} does not answer any more ({why}): "
+                f"{_REMEDY}"
+            )
 
 
 def _unreachable(address: str) -> str | None:
@@ -64,9 +83,8 @@ def _unreachable(address: str) -> str | None:
         return error.strerror or str(error)
 
 
-def _cluster(address: str) -> Any:
-    """What Ray calls this cluster; another one where its head lost its books."""
+def _books(address: str) -> Any:
     from ray import _raylet
 
-    books: Any = _raylet
-    return books.GcsClient(address=address).cluster_id
+    raylet: Any = _raylet
+    return raylet.GcsClient(address=address)

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 from pytest_lem.cluster.handshake import versions
@@ -23,6 +24,7 @@ from pytest_lem.worker.protocol import Message, encode, receive, write
 
 SESSION_MODULE = "pytest_lem.front.remote.node"
 ENDED_WITHIN_S = 5.0
+_SHORTLY_S = 0.2
 
 
 class Keeper:
@@ -96,6 +98,10 @@ class Keeper:
             return told | {"log": str(self._log)}
         shutil.rmtree(self._log.parent)
         return told
+
+    def leave(self) -> None:
+        """End this process shortly, where Ray cannot be told to."""
+        Timer(_SHORTLY_S, os._exit, (0,)).start()
 
     def _last_words(self, code: int) -> str:
         assert self._process is not None

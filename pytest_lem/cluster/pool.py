@@ -9,12 +9,13 @@ from pytest_lem.cluster.connect import is_client
 from pytest_lem.cluster.handshake import unlike, versions
 from pytest_lem.cluster.head import Head
 from pytest_lem.cluster.keeper import Keeper
-from pytest_lem.cluster.nodes import Node, Wishes, living
+from pytest_lem.cluster.nodes import Node, Wishes
 from pytest_lem.cluster.pulse import Pulse
 from pytest_lem.cluster.seat import Event, Seat
 
 _LOOK_S = 2.0
 _WAIT_S = 0.5
+_LEFT_WITHIN_S = 2.0
 MOST_STARTS = 3
 """How often in a row a seat may fail, each time at something else, before it is given
 up."""
@@ -46,6 +47,7 @@ class Pool:
         self._judge = judge
         self._pulse = Pulse(silence_s)
         self._refs: dict[Any, Seat] = {}
+        self._leaving: list[Any] = []
         self._failed: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
         self._looked_s = 0.0
         self._within_s = 0.0
@@ -155,7 +157,11 @@ class Pool:
         self._refs = {ref: one for ref, one in self._refs.items() if one is not seat}
         self._pulse.forget(seat)
         self.seats = [one for one in self.seats if one is not seat]
-        if not self._head.cut:
+        if self._head.cut:
+            return
+        if self._head.lost:
+            self._leaving.append(seat.actor.leave.remote())
+        else:
             ray.kill(seat.actor)
 
     def close(self, grace_s: float) -> list[tuple[Seat, dict[str, Any]]]:
@@ -174,6 +180,10 @@ class Pool:
                     continue  # it ended before it could say so
         for seat in self.seats:
             self.drop(seat)
+        if self._leaving:
+            ray.wait(
+                self._leaving, num_returns=len(self._leaving), timeout=_LEFT_WITHIN_S
+            )
         return ended
 
     def _grow(self) -> None:
@@ -182,10 +192,8 @@ class Pool:
         if now - self._looked_s < _LOOK_S:
             return
         self._looked_s = now
-        if not self._head.answers():
-            return
         taken = {(one.node.id, one.number) for one in self.seats}
-        for node in living():
+        for node in self._head.nodes():
             if why := node.unfit(self._wishes):
                 self.left_out[str(node)] = why
                 continue

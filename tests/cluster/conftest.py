@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,31 @@ def wait_for(condition, within_s=240.0):
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.1)
+
+
+def keeper_of(pid):
+    """The process of the actor that keeps a session."""
+    command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    (parent,) = re.findall(r"--parent (\d+)", command)
+    return int(parent)
+
+
+def parent_of(pid):
+    """The process that started another."""
+    return int(stat(pid)[1])
+
+
+def is_running(pid):
+    """Whether a process is there, and is no zombie."""
+    try:
+        return stat(pid)[0] != "Z"
+    except OSError:
+        return False
+
+
+def stat(pid):
+    """What Linux tells of a process, from its state on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,12 @@
-"""How a session on nodes ends: by a cycle that is lost, and well."""
+"""How a session on nodes ends: by a failure, a lost cycle, without its head, well."""
 
 import platform
 import re
 from pathlib import Path
 
 import pytest
+
+from tests.cluster.conftest import is_running, keeper_of, wait_for
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("ray")
@@ -28,6 +30,26 @@ def test_it(lem, batch_size):
     if batch_size == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 """
+SLOW = """
+import time
+from pathlib import Path
+import pytest
+
+@pytest.mark.parametrize("batch_size", range(1, 9))
+def test_it(lem, batch_size):
+    lem()
+    time.sleep(6 * Path(__file__).with_name("slow").exists())
+"""
+
+
+@pytest.mark.parametrize(("said", "most"), [("-x", 1), ("--maxfail=3", 3)])
+def test_a_session_ends_at_as_many_failures_as_were_said(cluster, drive, said, most):
+    """Though others run at that moment."""
+    cluster(2)
+    result = drive(said, "--lem-cycles=1", source=FAILING)
+    result.stdout.fnmatch_lines([f"*stopping after {most} failures*"])
+    assert result.parseoutcomes()["failed"] == most
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
 def test_a_cycle_that_is_lost_too_often_fails_by_name(cluster, drive, alive):
@@ -53,3 +75,37 @@ def test_a_session_that_ended_well_leaves_nothing_on_its_nodes(
     assert not [*tmp_path.glob("lem-node-*")]
     sessions = project.path / ".lem" / "sessions"
     assert not [*sessions.glob(f"*-{platform.node()}-*")]
+
+
+@pytest.mark.parametrize("how", ["anew", "gone", "gone with its node"])
+def test_a_session_without_its_head_ends_by_name(
+    cluster, driver, cycles, project, report, alive, how
+):
+    """What is measured is kept, nothing is left running; another cluster goes on."""
+    found = cluster(2)
+    project.makepyfile(test_it=SLOW)
+    slow = project.path / "slow"
+    slow.touch()
+    session = driver("--lem-json=r.json")
+    wait_for(lambda: len(cycles()) >= 2)
+    keepers = {keeper_of(pid) for pid in alive("front.remote.node")}
+    assert keepers
+    if how == "gone with its node":
+        found.head_node.kill_raylet()
+    found.head_node.kill_gcs_server()
+    if how == "anew":
+        found.head_node.start_gcs_server()
+    assert session.wait(150) == pytest.ExitCode.INTERRUPTED
+    said = "was started anew" if how == "anew" else "does not answer any more"
+    assert said in (project.path / "driver.txt").read_text()
+    assert report().session.status == "interrupted"
+    wait_for(lambda: not alive("front.remote.node") + alive("lem.worker"), 60)
+    wait_for(lambda: not any(map(is_running, keepers)), 60)
+    found.shutdown()
+    slow.unlink()
+    cluster(1)
+    assert driver("--lem-resume", "--lem-json=r.json").wait(200) == pytest.ExitCode.OK
+    for one in report().experiments:
+        done = [it.index for it in one.cycles if it.status == "complete"]
+        assert done == [0, 1]
+    assert len(report().experiments) == 8

@@ -6,13 +6,19 @@ import shutil
 import signal
 import subprocess
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 import pytest_lem
 from pytest_lem.cluster.connect import connected
-from tests.cluster.conftest import MB, ROOT, wait_for
+from tests.cluster.conftest import (
+    MB,
+    ROOT,
+    is_running,
+    keeper_of,
+    parent_of,
+    wait_for,
+)
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("ray")
@@ -137,28 +143,3 @@ def test_a_node_that_falls_silent_is_given_up(
             os.kill(pid, signal.SIGCONT)
     left = {*stopped} - {raylet}
     wait_for(lambda: not alive(NODE) and not any(map(is_running, left)), 60)
-
-
-def keeper_of(pid):
-    """The process of the actor that keeps a session."""
-    command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    (parent,) = re.findall(r"--parent (\d+)", command)
-    return int(parent)
-
-
-def parent_of(pid):
-    """The process that started another."""
-    return int(stat(pid)[1])
-
-
-def is_running(pid):
-    """Whether a process is there, and is no zombie."""
-    try:
-        return stat(pid)[0] != "Z"
-    except OSError:
-        return False
-
-
-def stat(pid):
-    """What Linux tells of a process, from its state on."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
