@@ -225,11 +225,8 @@ def pytest_runtest_makereport(
         item.stash[HELD_BACK] = not report.passed and _may_change(call)
     note_fate(item, report)
     if called:
-        if item.stash.get(SILENT, False) and _enough(item):
-            item.stash[SILENT] = False
-        if not item.stash.get(SILENT, False):
-            setattr(report, HEADLINE, _conclude(item))
-            item.config.stash[SESSION].judge(item, report)
+        with item.config.stash[SESSION].ending(item, report):
+            _end_cycle(item, report)
     return report
 
 
@@ -359,9 +356,14 @@ def _may_change(call: pytest.CallInfo[None]) -> bool:
     return call.excinfo is None or call.excinfo.errisinstance(AssertionError)
 
 
-def _enough(item: pytest.Item) -> bool:
-    """Whether this cycle is the last after all."""
-    return bool(item.config.stash[SESSION].enough(item.nodeid))
+def _end_cycle(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Say what the last cycle tells with those before; it may be this one after all."""
+    state = item.config.stash[SESSION]
+    if item.stash.get(SILENT, False) and state.enough(item.nodeid):
+        item.stash[SILENT] = False
+    if not item.stash.get(SILENT, False):
+        setattr(report, HEADLINE, _conclude(item))
+        state.judge(item, report)
 
 
 def _conclude(item: pytest.Item) -> str | None:

@@ -1,7 +1,9 @@
 """An earlier session that is gone on with: its plan, its cycles, its tests' ends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 from pytest_lem.errors import ConfigError
 from pytest_lem.records.journal import ASIDE, Journal, Line, read_lines
-from pytest_lem.records.record import Cycle
+from pytest_lem.records.shelf import executed
 from pytest_lem.schedule.planfile import BrokenPlan, PlanBook, PlanFile
 from pytest_lem.schedule.resuming import differences, rebuild, settle
 
@@ -21,16 +23,16 @@ HEADLINE = "lem_headline"
 class Earlier:
     """What an earlier session has left.
 
-    `cycles` are those that count, by experiment; `ran` are all of them in the order
-    they ran, each with whether it counts. `notes` has a line for each thing amiss, and
-    `broken` says that the plan was made anew.
+    `cycles` has the hashes of the journal's lines that count, by experiment; `ran` is
+    what all cycles were, in the order they ran. `notes` has a line for each thing
+    amiss, and `broken` says that the plan was made anew.
     """
 
     plan: PlanFile
     notes: list[str]
     broken: bool = False
-    cycles: dict[str, list[Cycle]] = field(default_factory=dict)
-    ran: list[tuple[str, Cycle, bool]] = field(default_factory=list)
+    cycles: dict[str, list[str]] = field(default_factory=dict)
+    ran: list[dict[str, Any]] = field(default_factory=list)
 
 
 def read_earlier(
@@ -42,7 +44,7 @@ def read_earlier(
     compares nothing that only an open laboratory knows. Raises ConfigError where the
     plan is another, StoreError where a file cannot be read.
     """
-    book, lines = PlanBook(directory), Journal(directory).lines()
+    book, journal = PlanBook(directory), Journal(directory)
     try:
         plan = book.read()
     except BrokenPlan as error:
@@ -51,20 +53,21 @@ def read_earlier(
                 f"the plan in {directory} is broken: {error}; with --lem-rebuild-plan "
                 "it is kept as plan.json.bak and made anew from the results"
             ) from error
-        found = _made_anew(fresh, directory.name, lines, error)
+        found = _made_anew(fresh, directory.name, journal.lines(), error)
     else:
         if look_only:
             fresh.conditions = plan.conditions
         _refuse_another(plan, fresh)
-        notes = settle(plan, {one.sha256 for one in lines})
-        strange = sum(one.sha256 not in plan.wanted for one in lines)
+        hashes = [line.sha256 for line in journal.lines()]
+        notes, wanted = settle(plan, hashes), plan.wanted
+        strange = sum(one not in wanted for one in hashes)
         if strange:
             notes.append(
                 f"{strange} of the journal's lines belong to no completed cycle of the "
                 f"plan and do not count: they are in {ASIDE} from now on"
             )
         found = Earlier(plan=plan, notes=notes)
-    _sort([*read_lines(directory / ASIDE), *lines], found)
+    _sort(chain(read_lines(directory / ASIDE), journal.lines()), found)
     return found
 
 
@@ -101,7 +104,7 @@ def _refuse_another(plan: PlanFile, fresh: PlanFile) -> None:
 
 
 def _made_anew(
-    fresh: PlanFile, session: str, lines: list[Line], error: BrokenPlan
+    fresh: PlanFile, session: str, lines: Iterable[Line], error: BrokenPlan
 ) -> Earlier:
     found: dict[tuple[str, int, str], str] = {}
     for line in lines:
@@ -114,16 +117,22 @@ def _made_anew(
     return Earlier(plan=fresh, notes=[note], broken=True)
 
 
-def _sort(lines: list[Line], found: Earlier) -> None:
-    """Which of the lines count, and which only ran."""
+def _sort(lines: Iterable[Line], found: Earlier) -> None:
+    """Which of the lines count, and which only ran.
+
+    One that completed and does not count, was interrupted before that was known.
+    """
     wanted = {*found.plan.wanted}
     for line in lines:
         if line.parts is None:
             continue
         name, _, cycle = line.parts
         counts = line.sha256 in wanted
-        found.ran.append((name, cycle, counts))
+        told = executed(name, cycle)
+        if cycle.status == "complete" and not counts:
+            told["status"] = "interrupted"
+        found.ran.append(told)
         if counts:
             wanted.discard(line.sha256)
-            found.cycles.setdefault(name, []).append(cycle)
-    found.ran.sort(key=lambda one: one[1].started_at)
+            found.cycles.setdefault(name, []).append(line.sha256)
+    found.ran.sort(key=itemgetter("started_at"))

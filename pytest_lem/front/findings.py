@@ -1,10 +1,11 @@
 """What a session found: its cycles as they come, and the record and reports of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_lem.analysis.stats import Statistics
+from pytest_lem.errors import StoreError
 from pytest_lem.front.earlier import Earlier
 from pytest_lem.front.program import Program
 from pytest_lem.front.settings import Settings
@@ -14,9 +15,10 @@ from pytest_lem.records.export import write_csv, write_cycles, write_json
 from pytest_lem.records.extended import Residue
 from pytest_lem.records.journal import Journal
 from pytest_lem.records.raw.files import write_run
-from pytest_lem.records.record import Cycle, Plan, Record, Session
+from pytest_lem.records.record import Cycle, ExperimentRecord, Plan, Record, Session
 from pytest_lem.records.result import Result
 from pytest_lem.records.scores import read_scores, with_scores
+from pytest_lem.records.shelf import Shelf, executed
 from pytest_lem.records.stopping import stopping
 from pytest_lem.spec.engine import EngineSpec
 
@@ -35,6 +37,24 @@ _WRITERS: dict[str, Callable[[Record, Path], None]] = {
 }
 
 
+class _Results(Mapping[str, Result]):
+    """The results of a session by experiment; none is made before it is asked for."""
+
+    def __init__(self, findings: "Findings") -> None:
+        self._findings = findings
+
+    def __getitem__(self, name: str) -> Result:
+        if not self._findings.has(name):
+            raise KeyError(name)
+        return self._findings.result(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._findings.names)
+
+    def __len__(self) -> int:
+        return len(self._findings.names)
+
+
 class Findings:
     """The cycles of a session, each on disk as soon as it is known.
 
@@ -46,8 +66,7 @@ class Findings:
         self._program = program
         self._settings = settings
         self._directory = directory
-        self._journal = Journal(directory)
-        self._cycles: dict[str, list[Cycle]] = {}
+        self._cycles = Shelf(Journal(directory))
         self._executed: list[dict[str, Any]] = []
         path = settings["quality-file"]
         self._scores = None if path is None else read_scores(path)
@@ -61,34 +80,28 @@ class Findings:
         Raises StoreError where it cannot be written.
         """
         identity = self._program.identities[item_id]
-        digest = self._journal.append(item_id, identity, cycle)
-        self._cycles.setdefault(item_id, []).append(cycle)
-        self._executed.append(_executed(item_id, cycle))
+        digest = self._cycles.put(item_id, identity, cycle)
+        self._executed.append(executed(item_id, cycle))
         return digest
 
     def restore(self, earlier: Earlier) -> None:
-        """Take in what an earlier session has measured of these experiments.
-
-        One that completed and does not count, was interrupted before that was known.
-        """
+        """Take in what an earlier session has measured of these experiments."""
         known = self._program.experiments
-        self._cycles = {k: one for k, one in earlier.cycles.items() if k in known}
-        for name, cycle, counts in earlier.ran:
-            told = _executed(name, cycle)
-            if cycle.status == "complete" and not counts:
-                told["status"] = "interrupted"
-            self._executed += [told] if name in known else []
+        self._cycles.restore({k: it for k, it in earlier.cycles.items() if k in known})
+        self._executed += [it for it in earlier.ran if it["experiment_id"] in known]
 
     def take_over(self, item_id: str, cycles: Sequence[Cycle]) -> None:
-        """Take in what was measured of an experiment elsewhere, and nothing else."""
-        if cycles:
-            self._cycles[item_id] = [*cycles]
-        else:
-            self._cycles.pop(item_id, None)
+        """Take in what was measured of an experiment elsewhere, and nothing else.
+
+        Raises StoreError where it cannot be written here.
+        """
+        self._cycles.drop(item_id)
+        for cycle in cycles:
+            self._cycles.put(item_id, self._program.identities[item_id], cycle)
 
     def lose(self, item_id: str) -> None:
         """Count no more of what was measured of an experiment: all of it runs again."""
-        self._cycles.pop(item_id, None)
+        self._cycles.drop(item_id)
         for one in self._executed:
             if one["experiment_id"] == item_id and one["status"] == "complete":
                 one["status"] = "rerun"
@@ -98,13 +111,21 @@ class Findings:
         """The experiments that have begun, in the order they did."""
         return list(self._cycles)
 
-    def cycles(self, item_id: str) -> list[Cycle]:
-        """The cycles of an experiment so far, whatever became of them."""
+    def cycles(self, item_id: str) -> Sequence[Cycle]:
+        """The cycles of an experiment that has begun, whatever became of them.
+
+        They are in the journal: like all that needs them, this raises StoreError where
+        that cannot be read any more.
+        """
         return self._cycles[item_id]
 
-    def results(self) -> dict[str, Result]:
+    def hashes(self, item_id: str) -> Sequence[str]:
+        """One for each cycle of an experiment so far: those of its lines on disk."""
+        return self._cycles.hashes(item_id)
+
+    def results(self) -> Mapping[str, Result]:
         """The cycles so far of each experiment that has begun."""
-        return {name: self.result(name) for name in self._cycles}
+        return _Results(self)
 
     def has(self, item_id: str) -> bool:
         """Whether anything was measured of an experiment."""
@@ -112,12 +133,15 @@ class Findings:
 
     def result(self, item_id: str) -> Result:
         """The cycles of an experiment so far."""
-        return Result(self._cycles.get(item_id, []), self._statistics(item_id))
+        cycles = self._cycles[item_id] if self.has(item_id) else []
+        return Result(cycles, self._statistics(item_id))
 
     def enough(self, item_id: str) -> bool:
         """Whether the cycles of an experiment are as precise as was asked for."""
         asked = self._statistics(item_id)
-        done = complete(self._cycles.get(item_id, []))
+        if asked.precision is None or not self.has(item_id):
+            return False
+        done = complete(self._cycles[item_id])
         found = stopping(done, summaries(done, asked), asked)
         return found is not None and found["reached"]
 
@@ -163,19 +187,31 @@ class Findings:
                 resumed=[*resumed],
             ),
             timeseries=timeseries,
-            experiments=[
-                experiment_record(
-                    one,
-                    program.identities[name],
-                    self._cycles[name],
-                    residue(one.spec),
-                    self._statistics(name),
-                )
-                for name, one in program.experiments.items()
-                if name in self._cycles and only in (None, name)
-            ],
+            experiments=[*self._experiments(residue, only)],
         )
         return record if self._scores is None else with_scores(record, self._scores)
+
+    def _experiments(
+        self, residue: Callable[[EngineSpec], Residue], only: str | None
+    ) -> Iterator[ExperimentRecord]:
+        """Those that have begun; all without those that cannot be read back."""
+        for name, one in self._program.experiments.items():
+            if name not in self._cycles or only not in (None, name):
+                continue
+            try:
+                cycles = self._cycles[name]
+            except StoreError as error:
+                if only is not None:
+                    raise
+                self.unwritten.append(f"{name} is in no report: {error}")
+                continue
+            yield experiment_record(
+                one,
+                self._program.identities[name],
+                cycles,
+                residue(one.spec),
+                self._statistics(name),
+            )
 
     @property
     def told(self) -> list[str]:
@@ -226,14 +262,3 @@ def write_reports(record: Record, settings: Settings, journal: Path) -> list[str
                 f"{journal}"
             )
     return unwritten
-
-
-def _executed(item_id: str, cycle: Cycle) -> dict[str, Any]:
-    return {
-        "experiment_id": item_id,
-        "cycle": cycle.index,
-        "attempt": cycle.attempt,
-        "status": cycle.status,
-        "started_at": cycle.started_at,
-        "ended_at": cycle.ended_at,
-    }

@@ -1,12 +1,13 @@
 """What is left of a plan is run: by this process, or by the nodes of a cluster."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_lem.errors import StoreError
 from pytest_lem.front.earlier import retell
-from pytest_lem.front.loop import interruptible, run_turns, turns
+from pytest_lem.front.loop import Turn, interruptible, run_turns, turns
 from pytest_lem.front.remote.cluster import Cluster
 
 if TYPE_CHECKING:
@@ -30,10 +31,18 @@ def run_plan(session: pytest.Session, state: "LemSession") -> None:
     items = [item for item in session.items if item.nodeid not in told]
     steps = [(by_id[name], cycle) for name, cycle in planning.steps()]
     plan = turns(items, steps)
-    with interruptible():
-        if isinstance(state.premises, Cluster):
-            from pytest_lem.front.remote.driver import Driver
+    try:
+        with interruptible():
+            _run(session, state, plan)
+    except StoreError as error:
+        planning.problem = session.shouldfail = error.message
+        raise session.Failed(error.message) from error
 
-            Driver(session, state, state.premises).run(plan)
-        else:
-            run_turns(session, plan, state.over, planning.running)
+
+def _run(session: pytest.Session, state: "LemSession", plan: Sequence[Turn]) -> None:
+    if isinstance(state.premises, Cluster):
+        from pytest_lem.front.remote.driver import Driver
+
+        Driver(session, state, state.premises).run(plan)
+    else:
+        run_turns(session, plan, state.over, state.planning.running)

@@ -1,7 +1,7 @@
 """`--lem-search`: which experiments it can be asked of, and what it found of each."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,11 +73,11 @@ class Searches:
         self._asked = asked
         self._rates_rps: dict[str, float] = {}
 
-    def restore(self, cycles: "Mapping[str, Sequence[Cycle]]") -> None:
+    def restore(self, cycles: "Iterable[tuple[str, Sequence[Cycle]]]") -> None:
         """Take in the rates that an earlier session found, by its trials."""
         from pytest_lem.records.search import search_record
 
-        for name, some in cycles.items():
+        for name, some in cycles if self._asked is not None else ():
             found = search_record(some)
             if found is not None and found["rate_rps"] is not None:
                 self._rates_rps[name] = found["rate_rps"]

@@ -1,6 +1,8 @@
 """What lasts as long as the pytest session: program, premises, findings."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal
@@ -22,7 +24,7 @@ from pytest_lem.front.remote.cluster import Cluster
 from pytest_lem.front.remote.exchange import residues
 from pytest_lem.front.searching import Searches
 from pytest_lem.front.settings import SETTINGS, Settings
-from pytest_lem.front.stash import SESSION
+from pytest_lem.front.stash import FATES, SESSION
 from pytest_lem.front.storing import Storing
 from pytest_lem.front.streak import Streak
 from pytest_lem.front.sweeps import Sweeps
@@ -131,7 +133,8 @@ class LemSession:
                 self._started_at = earlier.plan.started_at
                 self.program.restore(earlier.plan)
                 self.findings.restore(earlier)
-                self.searches.restore(earlier.cycles)
+                found = self.findings
+                self.searches.restore((it, found.cycles(it)) for it in found.names)
         except LemError as error:
             return str(error).splitlines()
         return []
@@ -213,6 +216,15 @@ class LemSession:
     def enough(self, item_id: str) -> bool:
         """Whether an experiment is done before its plan is, being precise enough."""
         return self.findings.enough(item_id)
+
+    @contextmanager
+    def ending(self, item: pytest.Item, report: pytest.TestReport) -> Iterator[None]:
+        """Let a test fail whose cycles cannot be read back."""
+        try:
+            yield
+        except StoreError as error:
+            item.stash.setdefault(FATES, set()).add("failed")
+            report.outcome, report.longrepr = "failed", f"{error.kind}: {error}"
 
     def conclude(self, item_id: str) -> Result:
         """The cycles of a finished experiment, whose record goes to the store."""

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ class Sweeps:
         self._program = program
         self._findings = findings
         self._left_out: Counter[str] = Counter()
-        self._values_known: dict[tuple[str, str, int], float | None] = {}
+        self._values_known: dict[tuple[str, str], tuple[str, float | None]] = {}
         self._places: dict[tuple[str, str], tuple[float | None, str]] = {}
 
     def check(self, *, metered: bool, shared: bool) -> None:
@@ -91,11 +91,10 @@ class Sweeps:
 
     def _energy_j(self, name: str) -> float:
         """What an experiment that has begun takes, its cycles to come included."""
-        cycles = self._findings.cycles(name)
-        done, known = len(cycles), filter(None, map(spent_j, cycles))
+        done = len(self._findings.hashes(name))
         effort = self._program.experiments[name].effort
         planned = done if effort.cycles == "auto" else effort.most_cycles
-        return sum(known) * max(1.0, planned / done)
+        return self._spent_j(name) * max(1.0, planned / done)
 
     def _values(self, metric: str, item: pytest.Item) -> Iterator[float]:
         """What the sweep of an item has measured, in the order it ran."""
@@ -119,12 +118,31 @@ class Sweeps:
         return points
 
     def _value(self, name: str, metric: str) -> float | None:
-        """A metric over the cycles so far, pooled anew where there are more."""
-        key = name, metric, len(self._findings.cycles(name))
-        if key not in self._values_known:
+        """A metric over the cycles so far."""
+
+        def pooled() -> float | None:
             found: Metric = getattr(self._findings.result(name), metric)
-            self._values_known[key] = found.value if found.exists else None
-        return self._values_known[key]
+            return found.value if found.exists else None
+
+        return self._known(name, metric, pooled)
+
+    def _spent_j(self, name: str) -> float:
+        """What the cycles so far took."""
+
+        def summed() -> float:
+            return sum(filter(None, map(spent_j, self._findings.cycles(name))))
+
+        return self._known(name, "", summed) or 0.0
+
+    def _known(
+        self, name: str, what: str, find: Callable[[], float | None]
+    ) -> float | None:
+        """What the cycles of an experiment tell, found anew where they are others."""
+        last = self._findings.hashes(name)[-1]
+        known = self._values_known.get((name, what))
+        if known is None or known[0] != last:
+            known = self._values_known[name, what] = last, find()
+        return known[1]
 
     def _place(self, name: str, path: str) -> tuple[float | None, str]:
         if (name, path) not in self._places:

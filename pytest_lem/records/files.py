@@ -28,8 +28,11 @@ def write_atomic(path: Path, text: str) -> None:
         file.write(text)
 
 
-def append_line(path: Path, line: bytes) -> None:
-    """Append a line, on the disk on return; the file is as it was where that fails."""
+def append_line(path: Path, line: bytes) -> int:
+    """Append a line, on the disk on return; the byte of the file that it begins at.
+
+    The file is as it was where that fails.
+    """
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         size = os.fstat(file).st_size
@@ -41,5 +44,6 @@ def append_line(path: Path, line: bytes) -> None:
         except BaseException:
             os.ftruncate(file, size)
             raise
+        return size
     finally:
         os.close(file)

@@ -140,7 +140,7 @@ class Driver:
         if body["found"] is not None:
             state.program.take_over(task.name, *body["found"])
         if state.findings.has(task.name):
-            seat.holds[task.name] = len(state.findings.cycles(task.name))
+            seat.holds[task.name] = len(state.findings.hashes(task.name))
         for reason in body["left_out"]:
             state.program.skip(task.name, reason)
         item.stash[FATES] = {*body["fates"]}
@@ -164,8 +164,9 @@ class Driver:
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         for report in reports:
             if judged and report.when == "call":
-                self._state.conclude(item.nodeid)
-                self._state.judge(item, report)
+                with self._state.ending(item, report):
+                    self._state.conclude(item.nodeid)
+                    self._state.judge(item, report)
             if report.when == "teardown":
                 report.user_properties += item.user_properties
             item.ihook.pytest_runtest_logreport(report=report)

@@ -38,19 +38,22 @@ def residues(state: "LemSession") -> dict[str, Any]:
 def take_over(
     state: "LemSession", name: str, earlier: Sequence[str] | None, found: Found | None
 ) -> None:
-    """Have a node know what was measured of an experiment elsewhere; None: it does."""
+    """Have a node know what was measured of an experiment elsewhere; None: it does.
+
+    Raises StoreError where the node cannot write it.
+    """
     if earlier is None:
         return
     cycles = [Cycle.model_validate_json(one) for one in earlier]
     state.findings.take_over(name, cycles)
-    state.searches.restore({name: cycles})
+    state.searches.restore([(name, cycles)])
     if found is not None:
         state.program.take_over(name, *found)
 
 
 def earlier(state: "LemSession", name: str, known: int) -> list[str] | None:
     """What a node is to take over, which has so many cycles of an experiment."""
-    cycles = state.findings.cycles(name) if state.findings.has(name) else []
-    if len(cycles) == known:
+    if len(state.findings.hashes(name)) == known:
         return None
+    cycles = state.findings.cycles(name) if state.findings.has(name) else []
     return [one.model_dump_json() for one in cycles]

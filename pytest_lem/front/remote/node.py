@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_lem.cluster.handshake import Collected, hashes
+from pytest_lem.errors import StoreError
 from pytest_lem.front.loop import Turn, interruptible, run_turn
 from pytest_lem.front.parallel import Share
 from pytest_lem.front.remote.exchange import facts, take_over
@@ -127,7 +128,11 @@ class Node:
             return
         state, before = session.config.stash[SESSION], _left_out(session, item)
         if item.nodeid in state.program.experiments:
-            take_over(state, item.nodeid, told["earlier"], told["found"])
+            try:
+                take_over(state, item.nodeid, told["earlier"], told["found"])
+            except StoreError as error:
+                self._say("answer", {"broken": error.message})
+                return
         fates = item.stash[FATES] = set[str]()
         item.stash[ENDED] = False
         if told["skip"] is not None:
