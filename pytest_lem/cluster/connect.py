@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from pytest_lem.cluster.outside import SCHEME, check_server
 from pytest_lem.errors import ConfigError
 
 NAMESPACE = "pytest-lem"
@@ -78,18 +79,19 @@ def is_client(ray: Any) -> bool:
 
 def _reach(address: str) -> None:
     """Say at once that nothing listens there, which Ray tries for half a minute."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    host, colon, port = address.removeprefix(SCHEME).rpartition(":")
     if not colon or not port.isdecimal():
         return
     try:
-        with socket.create_connection((host, int(port)), timeout=_REACHED_S):
-            return
+        socket.create_connection((host, int(port)), timeout=_REACHED_S).close()
     except OSError as error:
         msg = (
             f"no Ray cluster answers at {address} ({error}); `ray start --head` prints "
             "the address of one"
         )
         raise ConfigError(msg) from error
+    if address.startswith(SCHEME):
+        check_server(address)
 
 
 def _in_words(address: str, error: Exception) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pytest_lem.cluster.nodes import Node, listed, living
@@ -51,9 +53,20 @@ class Head:
         self._silent_since_s = None
         return found
 
-    def disconnect(self, why: str) -> None:
-        """Note that Ray's client server has ended the connection."""
-        self.lost, self.cut = f"Ray's client server let go ({why}): {_REMEDY}", True
+    @contextmanager
+    def reached(self) -> Iterator[None]:
+        """Take down that Ray's client server is gone, where that ends what is within.
+
+        Its client has tried for half a minute by then.
+        """
+        try:
+            yield
+        except ConnectionError as error:
+            told = " ".join(str(error).split())
+            self.lost = (
+                f"Ray's client server does not answer any more ({told}): {_REMEDY}"
+            )
+            self.cut = True
 
     def _note(self, why: str) -> None:
         if _ANEW not in why:

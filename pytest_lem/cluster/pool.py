@@ -108,17 +108,16 @@ class Pool:
         """Have a seat run something; its answer is an event."""
         seat.state, seat.heard_s = "busy", time.monotonic()
         seat.runs = body["name"]
-        try:
+        with self._head.reached():
             self._refs[seat.actor.ask.remote("run", dict(body))] = seat
-        except ConnectionError as error:
-            self._head.disconnect(str(error))
 
     def events(self) -> Iterator[Event]:
         """What has happened, after half a second at most where nothing does."""
-        try:
+        if self._head.cut:
+            time.sleep(_WAIT_S)
+            return
+        with self._head.reached():
             yield from self._events()
-        except ConnectionError as error:
-            self._head.disconnect(str(error))
 
     def _events(self) -> Iterator[Event]:
         import ray
@@ -142,8 +141,9 @@ class Pool:
 
     def interrupt(self) -> None:
         """Have all that are at work end it."""
-        for seat in [] if self._head.cut else self.busy:
-            seat.actor.interrupt.remote()
+        with self._head.reached():
+            for seat in [] if self._head.cut else self.busy:
+                seat.actor.interrupt.remote()
 
     def give_up(self, seat: Seat, why: str) -> None:
         """End a seat at once, for good."""
@@ -159,20 +159,23 @@ class Pool:
         self.seats = [one for one in self.seats if one is not seat]
         if self._head.cut:
             return
-        if self._head.lost:
-            self._leaving.append(seat.actor.leave.remote())
-        else:
-            ray.kill(seat.actor)
+        with self._head.reached():
+            if self._head.lost:
+                self._leaving.append(seat.actor.leave.remote())
+            else:
+                ray.kill(seat.actor)
 
     def close(self, grace_s: float) -> list[tuple[Seat, dict[str, Any]]]:
         """End all; what each said last, but those that did not end in time."""
         import ray
 
-        idle = [] if self._head.cut else self.idle
-        refs = {one.actor.end.remote(grace_s): one for one in idle}
         ended: list[tuple[Seat, dict[str, Any]]] = []
-        if refs:
-            ready, _ = ray.wait([*refs], num_returns=len(refs), timeout=4 * grace_s)
+        with self._head.reached():
+            idle = [] if self._head.cut else self.idle
+            refs = {one.actor.end.remote(grace_s): one for one in idle}
+            ready: list[Any] = []
+            if refs:
+                ready, _ = ray.wait([*refs], num_returns=len(refs), timeout=4 * grace_s)
             for ref in ready:
                 try:
                     ended.append((refs[ref], ray.get(ref)))

@@ -156,6 +156,17 @@ def quiet(monkeypatch, tmp_path):
 
 
 @pytest.fixture
+def left(alive, tmp_path):
+    """The sessions and engines on the nodes of this test's own clusters."""
+
+    def left():
+        found = {*alive("front.remote.node"), *alive("lem.worker")}
+        return found.intersection(alive(str(tmp_path)))
+
+    return left
+
+
+@pytest.fixture
 def cluster(quiet, monkeypatch):
     """Start a cluster of so many nodes, each with one CPU to give."""
     tools = pytest.importorskip("ray.cluster_utils")
