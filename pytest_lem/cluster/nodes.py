@@ -10,13 +10,15 @@ class Wishes:
     """What an actor is to have.
 
     `labels` are those of Ray's, and node=ID or node=HOST names one. `gpu_type` is as
-    Ray names it, such as H100. `exclusive` takes the whole node.
+    Ray names it, such as H100. `exclusive` takes the whole node. Where there are
+    `placements`, by their names, a node is of use that fits one of them.
     """
 
     gpus: int = 1
     gpu_type: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     exclusive: bool = False
+    placements: Mapping[str, "Wishes"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,13 @@ class Node:
             return f"its GPUs are {', '.join(self.types) or 'none'}"
         if self.gpus < wishes.gpus:
             return f"it has {self.gpus:g} GPUs of {wishes.gpus}"
+        reasons = [
+            f"no experiment may run there: {name}, and {why}"
+            for name, one in wishes.placements.items()
+            if (why := self.unfit(one))
+        ]
+        if reasons and len(reasons) == len(wishes.placements):
+            return "; ".join(reasons[:1])
         return None
 
     def seats(self, wishes: Wishes) -> int:

@@ -28,8 +28,9 @@ Greet = Callable[[Node, Mapping[str, Any]], tuple[dict[str, Any], str, dict[str,
 class Pool:
     """All seats; `left_out` has why nodes take no part, by their names.
 
-    `greet` gives what a session is started with, `judge` a line for each thing in
-    which it is not like the driver.
+    `nodes` are the living ones, as the head last said. `greet` gives what a
+    session is started with, `judge` a line for each thing in which it is not like the
+    driver.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Pool:
     ) -> None:
         self.left_out: dict[str, str] = {}
         self.seats: list[Seat] = []
+        self.nodes: list[Node] = []
         self._wishes = wishes
         self._greet = greet
         self._judge = judge
@@ -100,9 +102,10 @@ class Pool:
         """Whether there is a seat, or may soon be one."""
         return bool(self.joined or self._joining)
 
-    def is_coming(self, place: str) -> bool:
-        """Whether a seat of that place is there, or one may turn out to be."""
-        return bool(self._joining) or any(it.place == place for it in self.joined)
+    def is_coming(self, home: str, home_of: Callable[[str], str]) -> bool:
+        """Whether a seat with that home is there, or one may turn out to be."""
+        here = (home_of(one.place) for one in self.joined)
+        return bool(self._joining) or home in here
 
     def ask(self, seat: Seat, body: Mapping[str, Any]) -> None:
         """Have a seat run something; its answer is an event."""
@@ -196,7 +199,9 @@ class Pool:
             return
         self._looked_s = now
         taken = {(one.node.id, one.number) for one in self.seats}
-        for node in self._head.nodes():
+        found = self._head.nodes()
+        self.nodes = found or self.nodes
+        for node in found:
             if why := node.unfit(self._wishes):
                 self.left_out[str(node)] = why
                 continue

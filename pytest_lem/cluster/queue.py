@@ -1,12 +1,16 @@
 """What each place of a cluster runs next: plan order, with every experiment at home.
 
-A place is what the cycles of an experiment have in common: a node, or some GPUs of it.
-The first cycle of an experiment goes to whoever is free, and its others to that place.
+A place is a node, or some GPUs of it. The first cycle of an experiment goes to whoever
+is free and fits, and its others to where that is at home: to the same place, if not
+told otherwise.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+K = TypeVar("K")
 
 Waiting = tuple[int, str]
 """The place of a task in the plan, and the name of its experiment."""
@@ -17,7 +21,7 @@ class Task:
     """One run of the test of that name; `at` is its place in the plan.
 
     `cycle` is None of tests that measure nothing. `engine` is equal for those that
-    share a load.
+    share a load, `wants` for those that are to run in the same places.
     """
 
     at: int
@@ -25,20 +29,46 @@ class Task:
     cycle: int | None
     last: bool
     engine: str = ""
+    wants: str = ""
+
+
+class Places(Protocol):
+    """What is known of places."""
+
+    def home(self, place: str) -> str:
+        """What the cycles of an experiment have in common that runs there."""
+
+    def fits(self, place: str, wants: str) -> bool:
+        """Whether what wants that may run there."""
+
+
+class Anywhere:
+    """All places fit, and each is a home of its own."""
+
+    def home(self, place: str) -> str:
+        """The place itself."""
+        return place
+
+    def fits(self, place: str, wants: str) -> bool:
+        """Whatever it is."""
+        del place, wants
+        return True
 
 
 class Queue:
     """The tasks that are still to be run, each handed out once.
 
     Of those that are nobody's yet a place gets the first in the plan that uses the
-    engine it has loaded, else the first whose engine nobody has, else the first.
+    engine it has loaded, else the first whose engine nobody has, else the first; in any
+    case of those that it fits.
     """
 
-    def __init__(self, tasks: Iterable[Task]) -> None:
+    def __init__(self, tasks: Iterable[Task], places: Places | None = None) -> None:
+        self._places = places or Anywhere()
         self._tasks: dict[str, list[Task]] = {}
         self._home: dict[str, str] = {}
-        self._own: dict[str, list[Waiting]] = {}
-        self._free: dict[str, list[Waiting]] = {}
+        self._own: dict[str, dict[str, list[Waiting]]] = {}
+        self._free: dict[tuple[str, str], list[Waiting]] = {}
         self._loaded: dict[str, str] = {}
         self._running: set[str] = set()
         for task in tasks:
@@ -51,22 +81,33 @@ class Queue:
         """Whether anything is to be handed out, now or after what runs."""
         return any(self._tasks.values())
 
-    def bind(self, name: str, place: str) -> None:
-        """Keep an experiment at the place that ran cycles of it before."""
-        self._home[name] = place
+    @property
+    def homeless(self) -> dict[str, list[Task]]:
+        """By what they want, the first tasks of those that are at home nowhere yet."""
+        found: dict[str, list[Task]] = {}
+        for (_, wants), heap in self._free.items():
+            waiting = {one for one in heap if self._is_waiting(one, home=None)}
+            tasks = [self._tasks[name][0] for _, name in sorted(waiting)]
+            if wants and tasks:
+                found.setdefault(wants, []).extend(tasks)
+        return found
+
+    def bind(self, name: str, home: str) -> None:
+        """Keep an experiment where cycles of it ran before."""
+        self._home[name] = home
         self._wait(name)
 
     @property
     def homes(self) -> set[str]:
-        """The places of experiments that have tasks left."""
-        return {place for name, place in self._home.items() if self._tasks.get(name)}
+        """Where experiments are at home that have tasks left."""
+        return {home for name, home in self._home.items() if self._tasks.get(name)}
 
     def take(self, place: str) -> Task | None:
         """The next task for a place; None where there is nothing for it now."""
         name = self.following(place)
         if name is None:
             return None
-        self._home[name] = place
+        self._home[name] = self._places.home(place)
         self._running.add(name)
         task = self._tasks[name][0]
         if task.cycle is not None:
@@ -75,10 +116,10 @@ class Queue:
 
     def following(self, place: str) -> str | None:
         """Whose task is the next for a place, if nothing happens before."""
-        own = self._head(self._own.get(place), place)
-        engine = self._choose(place)
-        free = None if engine is None else self._head(self._free[engine], None)
-        first = min((one for one in (own, free) if one is not None), default=None)
+        home, free = self._places.home(place), self._choose(place)
+        own = dict(self._firsts(self._own.get(home, {}), home))
+        fit = [one for wants, one in own.items() if self._places.fits(place, wants)]
+        first = min([*fit, *([free] if free else [])], default=None)
         return None if first is None else first[1]
 
     def done(self, task: Task) -> None:
@@ -106,11 +147,15 @@ class Queue:
         self._home.pop(name, None)
         self._wait(name)
 
-    def leave(self, place: str) -> list[str]:
-        """A place is gone: what was at home there is nobody's; the names of it."""
-        self._loaded.pop(place, None)
-        self._own.pop(place, None)
-        names = [name for name, home in self._home.items() if home == place]
+    def leave(self, gone: str) -> list[str]:
+        """A home is gone: what had it is nobody's; the names of that."""
+        self._loaded = {
+            place: engine
+            for place, engine in self._loaded.items()
+            if self._places.home(place) != gone
+        }
+        self._own.pop(gone, None)
+        names = [name for name, home in self._home.items() if home == gone]
         for name in names:
             del self._home[name]
             self._wait(name)
@@ -120,8 +165,10 @@ class Queue:
         if name in self._running or not self._tasks.get(name):
             return
         task, home = self._tasks[name][0], self._home.get(name)
-        shelf = self._free if home is None else self._own
-        heap = shelf.setdefault(task.engine if home is None else home, [])
+        if home is None:
+            heap = self._free.setdefault((task.engine, task.wants), [])
+        else:
+            heap = self._own.setdefault(home, {}).setdefault(task.wants, [])
         heapq.heappush(heap, (task.at, name))
 
     def _is_waiting(self, one: Waiting, *, home: str | None) -> bool:
@@ -130,25 +177,27 @@ class Queue:
         waits = name not in self._running and [it.at for it in tasks[:1]] == [at]
         return waits and self._home.get(name) == home
 
-    def _choose(self, place: str) -> str | None:
-        """The engine of which a place takes what is nobody's yet."""
-        firsts = dict(self._firsts())
-        if not firsts:
-            return None
+    def _choose(self, place: str) -> Waiting | None:
+        """What a place takes of what is nobody's yet."""
+        firsts = {
+            key: one
+            for key, one in self._firsts(self._free, None)
+            if self._places.fits(place, key[1])
+        }
         mine = self._loaded.get(place)
-        if mine in firsts:
-            return mine
         others = {it for k, it in self._loaded.items() if k != place}
-        untouched = {k: it for k, it in firsts.items() if k not in others}
-        found = untouched or firsts
-        return min(found, key=lambda engine: found[engine])
+        own = [one for (engine, _), one in firsts.items() if engine == mine]
+        new = [one for (engine, _), one in firsts.items() if engine not in others]
+        return min(own or new or firsts.values(), default=None)
 
-    def _firsts(self) -> Iterator[tuple[str, Waiting]]:
-        for engine, heap in self._free.items():
-            if (first := self._head(heap, None)) is not None:
-                yield engine, first
+    def _firsts(
+        self, heaps: Mapping[K, list[Waiting]], home: str | None
+    ) -> Iterator[tuple[K, Waiting]]:
+        for key, heap in heaps.items():
+            if (first := self._head(heap, home)) is not None:
+                yield key, first
 
-    def _head(self, heap: list[Waiting] | None, home: str | None) -> Waiting | None:
+    def _head(self, heap: list[Waiting], home: str | None) -> Waiting | None:
         """The first that still waits; what does not, is dropped."""
         while heap and not self._is_waiting(heap[0], home=home):
             heapq.heappop(heap)

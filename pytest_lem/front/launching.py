@@ -1,6 +1,7 @@
 """Whether what is said of `--lem-launch` can be, before anything is collected."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,6 +9,9 @@ from pytest_lem.front.options.cluster import CLUSTER_OPTIONS, LOCAL
 from pytest_lem.front.replaying import asked
 from pytest_lem.front.settings import SETTINGS
 from pytest_lem.front.stash import SHARE
+
+if TYPE_CHECKING:
+    from pytest_lem.spec.experiment import Experiment
 
 
 def check_launch(config: pytest.Config) -> None:
@@ -27,6 +31,24 @@ def check_launch(config: pytest.Config) -> None:
         problems = list(_against(config))
     if problems:
         raise pytest.UsageError(*problems)
+
+
+def misplaced(config: pytest.Config, experiments: "Iterable[Experiment]") -> list[str]:
+    """A line where experiments choose among nodes, and there is this machine alone.
+
+    Who only looks at them is told nothing.
+    """
+    share = config.stash.get(SHARE, None)
+    remote = config.stash[SETTINGS]["launch"] != LOCAL or (share and share.remote)
+    found = [one for one in experiments if one.placement]
+    if remote or not found or config.option.collectonly:
+        return []
+    more = f" (and {len(found) - 1} more)" if found[1:] else ""
+    said = (
+        f"{found[0].id}{more}: placement ({found[0].placement}) chooses among nodes of "
+        "a cluster: say --lem-launch=ray, or --lem-set placement=null to measure here"
+    )
+    return [said]
 
 
 def _against(config: pytest.Config) -> Iterator[str]:

@@ -26,6 +26,7 @@ from pytest_lem.front.items import (
     takes_backend,
     tell,
 )
+from pytest_lem.front.launching import misplaced
 from pytest_lem.front.searching import check_search, searched
 from pytest_lem.front.settings import SETTINGS
 from pytest_lem.measure.custom import Work
@@ -277,6 +278,7 @@ def fill(
             else:
                 problems += [f"{item.nodeid}: {line}" for line in lines]
     problems += _leave_out(program, config, ours, invalid)
+    problems += misplaced(config, program.experiments.values())
     backends = {backend_of(item) for item in ours} - {*absent}
     problems = problems or list(missing(config, backends))
     if problems:

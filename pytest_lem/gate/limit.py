@@ -8,6 +8,7 @@ from pytest_lem.analysis.gating import Direction
 from pytest_lem.analysis.metrics import METRICS
 from pytest_lem.errors import ConfigError
 from pytest_lem.gate.side import WEIGHTS
+from pytest_lem.records.assemble import SEVERAL_PLACES
 from pytest_lem.spec.nearest import unknown
 
 REFERENCE = "reference"
@@ -17,7 +18,7 @@ _WITHIN = ("model.", "workload.")
 _KEYS = (
     *("backend", "engine", "resolved_revision", "weights", "precision", "entry_point"),
     *("recipe_sha256", "work", "gpu", "driver", "power_limit_w", "cpu", "cold_start"),
-    *("energy", "latency", "text", REFERENCE, *WEIGHTS),
+    *("energy", "latency", "text", REFERENCE, SEVERAL_PLACES, *WEIGHTS),
 )
 
 

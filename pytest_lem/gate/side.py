@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_lem.analysis.metrics import METRICS
+from pytest_lem.machine.kind import kind
+from pytest_lem.records.assemble import SEVERAL_PLACES
 from pytest_lem.records.record import Cycle, ExperimentRecord, Record, Session, Window
 
 WEIGHTS = ("config_sha256", "tokenizer_sha256", "weights_sha256", "fingerprint")
@@ -58,7 +60,8 @@ def _machine_of(
 ) -> Mapping[str, Any]:
     """The facts of the machine that measured an experiment.
 
-    Those of a cluster are by place; all cycles of an experiment are of one.
+    Those of a cluster are by place; all cycles of an experiment are of one, or of
+    places of one kind.
     """
     places: Mapping[str, Mapping[str, Any]] = environment.get("places") or {}
     ran = (it.machine.get("node", {}).get("place") for it in one.cycles[-1:])
@@ -122,23 +125,14 @@ def keys(side: Side, metric: str) -> dict[str, Any]:
         **{f"model.{k}": spec["model"].get(k) for k in ("name", "revision", "adapter")},
         **{f"workload.{key}": value for key, value in spec["workload"].items()},
         **{f"{spec['backend']}.{key}": one for key, one in spec["engine"].items()},
-        **_gpus(machine.get("gpu") or ()),
-        "cpu": (machine.get("cpu") or {}).get("model"),
+        **kind(machine),
+        SEVERAL_PLACES: SEVERAL_PLACES in side.experiment.flags,
         "cold_start": side.experiment.cold,
     }
     if cycles:
         found |= _ran(cycles[0])
         found |= _measured(cycles, metric)
     return found
-
-
-def _gpus(gpus: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    facts = {
-        "gpu": "name",
-        "driver": "driver_version",
-        "power_limit_w": "power_limit_w",
-    }
-    return {key: [one.get(fact) for one in gpus] for key, fact in facts.items()}
 
 
 def _ran(cycle: Cycle) -> dict[str, Any]:

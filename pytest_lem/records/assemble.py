@@ -23,6 +23,8 @@ from pytest_lem.records.spread import spreads
 from pytest_lem.records.stopping import stopping
 from pytest_lem.spec.experiment import Experiment
 
+SEVERAL_PLACES = "several_places"
+
 
 def complete(cycles: Sequence[Cycle]) -> list[Cycle]:
     """The cycles that count."""
@@ -93,6 +95,7 @@ def found_in(
     }
     flags = result_flags(cycles)
     flags |= _noise_flags(summary, asked) | _order_flags(complete(cycles))
+    flags |= _place_flags(complete(cycles))
     flags |= {"residual_memory"} if residue.over else set()
     found = search_record(everything)
     flags |= search_flags(found)
@@ -208,6 +211,12 @@ def _order_flags(cycles: Sequence[Cycle]) -> set[str]:
     told = [values for name in HEADLINES if (values := _known(cycles, name))]
     tests = {"drifting": drifts, "autocorrelated": autocorrelated}
     return {flag for flag, test in tests.items() if any(map(test, told))}
+
+
+def _place_flags(cycles: Sequence[Cycle]) -> set[str]:
+    """Whether the cycles that count are of several places of a cluster."""
+    places = {cycle.machine.get("node", {}).get("place") for cycle in cycles}
+    return {SEVERAL_PLACES} if len(places) > 1 else set()
 
 
 def _exclusion(cycle: Cycle) -> dict[str, Any]:

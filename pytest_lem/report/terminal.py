@@ -47,6 +47,7 @@ FLAGS = {
     "fake_engine": "the engine is a script",
     "cold_start": "the first pass after a load in a fresh process, not warmed up",
     "shared_process": "cycles share a process: their intervals are within one session",
+    "several_places": "cycles ran on several GPUs or nodes of one kind: so they spread",
     "custom_loop": "the test's own loop was measured, without a warm-up by the plugin",
     "prefix_cache_hits": "prompts began alike within a pass: part was not computed",
     "preempted": "the engine began requests again, for want of room in its cache",

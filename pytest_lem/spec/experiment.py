@@ -21,6 +21,7 @@ from pytest_lem.spec.notes import Note
 from pytest_lem.spec.parameters import SECTIONS
 from pytest_lem.spec.parameters.about import Section
 from pytest_lem.spec.parameters.other import OtherParameters
+from pytest_lem.spec.placement import PLACEMENT_KEYS, Placement
 from pytest_lem.spec.presets import DECODERS, PRESETS, Preset, preset_values
 from pytest_lem.spec.provenance import Layer, merge
 from pytest_lem.spec.workload import Workload
@@ -29,9 +30,9 @@ SPEC_KEYS = tuple(name for name in EngineSpec.model_fields if name != "engine")
 WORKLOAD_KEYS = tuple(Workload.model_fields)
 MARKER_KEYS = tuple(
     sorted(
-        {*SPEC_KEYS, *WORKLOAD_KEYS, *EFFORT_KEYS, *DEMAND_KEYS, *SECTIONS, "preset"}
+        {*SPEC_KEYS, *WORKLOAD_KEYS, *EFFORT_KEYS, *DEMAND_KEYS, *PLACEMENT_KEYS}
         - {"backend"}
-        | {"backends"}
+        | {*SECTIONS, "preset", "backends"}
     )
 )
 
@@ -57,6 +58,7 @@ class Experiment:
     notes: tuple[Note, ...] = ()
     presets: tuple[str, ...] = ()
     demands: Demands = field(default_factory=Demands)
+    placement: Placement = field(default_factory=Placement)
 
     def with_workload(self, workload: Workload) -> "Experiment":
         """The same with other work; raises ConfigError where its spec forbids that."""
@@ -105,6 +107,8 @@ def plan_experiment(
     workload = _model(Workload, _only(values, WORKLOAD_KEYS), "", problems)
     effort = _effort(_only(values, EFFORT_KEYS), problems)
     asked = demands(values, budgets, problems)
+    given = values.get("placement")
+    where = _model(Placement, {} if given is None else given, "placement.", problems)
     if effort and effort.cold_start:
         origins |= dict.fromkeys(("windows", "warmup"), origins["cold_start"])
     if effort and workload:
@@ -112,7 +116,7 @@ def plan_experiment(
     if spec and workload:
         problems += conflicts(spec, workload)
         doubts += workload.decoder.doubts()
-    if problems or spec is None or workload is None or effort is None:
+    if problems or not (spec and workload and effort and where is not None):
         raise ConfigError("\n".join(problems))
     return Experiment(
         id=node_id,
@@ -123,6 +127,7 @@ def plan_experiment(
         notes=(*notes(older, backend), *doubts),
         presets=tuple(presets),
         demands=asked,
+        placement=where,
     )
 
 

@@ -39,6 +39,7 @@ def settings(experiment: Experiment) -> list[Setting]:
         **{f"decoder.{k}": v for k, v in workload.decoder.model_dump().items()},
         **{one.name: getattr(effort, one.name) for one in fields(effort)},
         "warmup": str(effort.warmup),
+        **{f"placement.{key}": value for key, value in experiment.placement.said()},
     }
     known = {row.path: row for row in catalogue.rows(catalogue.UNIVERSAL)}
     return [

@@ -1,5 +1,7 @@
 """Which task goes where: plan order, homes, engines, losses."""
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_lem.cluster.queue import Queue, Task
@@ -104,3 +106,57 @@ def test_an_experiment_that_has_ended_has_no_more_tasks():
     queue.end("t00")
     assert not queue.left
     assert queue.following("a") is None
+
+
+class Racks:
+    """Places of two racks, "1a" and so on; a rack is a home where cycles may move."""
+
+    def __init__(self, *, pooled=False):
+        self.pooled = pooled
+
+    def home(self, place):
+        """The rack, or the place itself."""
+        return place[0] if self.pooled else place
+
+    def fits(self, place, wants):
+        """By the rack."""
+        return wants in ("", place[0])
+
+
+def wanting(tasks, racks):
+    """The same tasks, where each name wants one of the racks in turn."""
+    return [replace(one, wants=racks[int(one.name[1:]) % len(racks)]) for one in tasks]
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_place_is_handed_only_what_may_run_there(pooled):
+    """Whether or not cycles may move; what wants nothing goes anywhere."""
+    tasks = wanting(plan(9, 3, engines=2), ["1", "2", ""])
+    ran = drain(Queue(tasks, Racks(pooled=pooled)), ["1a", "1b", "2a"])
+    assert sum(map(len, ran.values())) == 27
+    for place, some in ran.items():
+        assert {task.wants for task in some} <= {"", place[0]}
+
+
+def test_what_no_place_fits_waits_and_is_told_by_what_it_wants():
+    """Also its first task, by which it can be given up."""
+    tasks = wanting(plan(2, 2), ["1", "3"])
+    queue = Queue(tasks, Racks())
+    for _ in range(2):
+        queue.done(queue.take("1a"))
+    assert queue.take("1a") is None
+    assert queue.homeless == {"3": [tasks[1]]}
+    queue.end("t01")
+    assert not queue.left
+
+
+def test_cycles_that_may_move_go_to_whoever_is_free_of_their_kind():
+    """One after the other, and to no place of another kind."""
+    queue = Queue(plan(1, 4), Racks(pooled=True))
+    queue.done(queue.take("1a"))
+    assert queue.take("2a") is None
+    task = queue.take("1b")
+    assert (task.cycle, queue.take("1a")) == (1, None)
+    queue.back(task)
+    assert queue.take("1a") == task
+    assert queue.homes == {"1"}

@@ -9,6 +9,14 @@ from pytest_lem.errors import ConfigError
 from pytest_lem.front.needs import check_seats
 
 SOURCE = "def test_it(lem):\n    lem()\n"
+PLACED = """
+import pytest
+
+@pytest.mark.lem(placement={"gpu_type": "H100"})
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_it(lem, batch_size):
+    lem()
+"""
 
 
 def test_what_does_not_go_with_nodes_is_refused_by_name(run, errors_of):
@@ -24,6 +32,18 @@ def test_an_option_of_nodes_alone_says_what_it_needs(run, errors_of):
     """It would do nothing."""
     (line,) = errors_of(run(SOURCE, "--lem-gpu-type=H100"))
     assert line == "--lem-gpu-type: say --lem-launch=ray with it"
+
+
+def test_a_placement_is_refused_where_there_are_no_nodes(run, errors_of):
+    """In one line for all, and it can be taken back; who only looks is let through."""
+    (line,) = errors_of(run(PLACED))
+    assert line == (
+        "test_it.py::test_it[fake-1] (and 1 more): placement (gpu_type=H100) chooses "
+        "among nodes of a cluster: say --lem-launch=ray, or --lem-set placement=null "
+        "to measure here"
+    )
+    run(PLACED, "--lem-set", "placement=null").assert_outcomes(passed=2)
+    assert run(PLACED, "--collect-only").ret == pytest.ExitCode.OK
 
 
 def test_a_launch_that_is_none_is_refused_with_what_is(run, errors_of):

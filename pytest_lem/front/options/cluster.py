@@ -1,6 +1,12 @@
 """Options about a cluster: where its driver finds it, and what its nodes must have."""
 
-from pytest_lem.front.options.values import Option, assignment, number, truth
+from pytest_lem.front.options.values import (
+    Option,
+    assignment,
+    number,
+    one_of,
+    truth,
+)
 
 LOCAL = "local"
 
@@ -49,6 +55,15 @@ CLUSTER_OPTIONS: tuple[Option, ...] = (
         default=False,
         help="with --lem-launch=ray: take whole nodes, one session on each, so that "
         "Ray runs nothing else there (default: false)",
+    ),
+    Option(
+        name="affinity",
+        parse=one_of("place", "any"),
+        default="place",
+        metavar="WHERE",
+        help="with --lem-launch=ray: where further cycles of an experiment run: place, "
+        "on the GPUs, or the node without any, that ran the first; any, also on others "
+        "of the same kind, flagged several_places (default: place)",
     ),
     Option(
         name="node-retries",

@@ -13,6 +13,7 @@ import pytest
 from pytest_lem.cluster.connect import connected
 from pytest_lem.cluster.handshake import Collected, hashes
 from pytest_lem.cluster.nodes import Node, Wishes, living
+from pytest_lem.cluster.places import Map, wishes_for
 from pytest_lem.cluster.pool import Pool
 from pytest_lem.cluster.seat import Seat
 from pytest_lem.errors import ConfigError
@@ -57,7 +58,7 @@ class Cluster:
     """The nodes as a session uses them, from the first need of them to `close`.
 
     It has what `Premises` have; `environment` is that of the first node with the GPUs
-    of all, and each place's own in `places`.
+    of all, and each place's own in its `places`. `places` are those that have joined.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Cluster:
         self._started_at = started_at
         self._residues: dict[str, Residue] = {}
         self._wishes = Wishes()
+        self.places = Map({}, "place")
         self._starts = 0
         self._ends_at_s: float | None = None
         self._collected: Collected | None = None
@@ -114,6 +116,7 @@ class Cluster:
             experiments=self._program.identities, files=hashes(files, root)
         )
         self._wishes = wishes_of(settings, self._program)
+        self.places = Map(self._wishes.placements, settings["affinity"])
         registry = registry_of(self._config)
         check_seats(self._program, registry, self._wishes.gpus)
         pool = self._pool = Pool(
@@ -133,6 +136,7 @@ class Cluster:
 
     def meet(self, seat: Seat) -> None:
         """Take down what a session said of the machine it is on."""
+        self.places.add(seat)
         facts = seat.facts
         self.metering = self.metering or ToldMeters(
             names=facts["names"], basis=facts["basis"]
@@ -241,11 +245,13 @@ def wishes_of(settings: Settings, program: Program) -> Wishes:
     """What each session on a node is to have; GPUs where there are, and one is used."""
     on_cpu = all(runs_on_cpu(one) for one in program.experiments.values())
     some = any(node.gpus for node in living())
+    asked = [one.placement for one in program.experiments.values()]
     return Wishes(
         gpus=settings["gpus-per-worker"] if some and not on_cpu else 0,
         gpu_type=settings["gpu-type"],
         labels=dict(settings["node-label"]),
         exclusive=settings["exclusive-node"],
+        placements={str(one): wishes_for(one) for one in asked},
     )
 
 

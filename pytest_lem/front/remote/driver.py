@@ -15,13 +15,12 @@ from pytest_lem.front.earlier import read_report
 from pytest_lem.front.loop import Turn
 from pytest_lem.front.remote.cluster import GRACE_S, Cluster
 from pytest_lem.front.remote.exchange import earlier
+from pytest_lem.front.remote.unplaced import NODES_WITHIN_S, Unplaced
 from pytest_lem.front.stash import ENDED, FATES
 from pytest_lem.records.record import Cycle
 
 if TYPE_CHECKING:
     from pytest_lem.front.session import LemSession
-
-_NODES_WITHIN_S = 60.0
 
 
 class Driver:
@@ -43,10 +42,12 @@ class Driver:
         self._losses: Counter[tuple[str, int | None]] = Counter()
         self._alone_s: float | None = None
         self._queue = Queue([])
+        self._unplaced = Unplaced(self._queue, cluster)
 
     def run(self, plan: Sequence[Turn]) -> None:
         """Walk the plan with pytest's ways of stopping."""
-        self._queue = Queue(self._tasks(plan))
+        self._queue = Queue(self._tasks(plan), self._cluster.places)
+        self._unplaced = Unplaced(self._queue, self._cluster)
         self._bind()
         try:
             while self._queue.left:
@@ -60,23 +61,30 @@ class Driver:
             raise
 
     def _tasks(self, plan: Sequence[Turn]) -> Iterator[Task]:
-        entries = self._state.program.entries
         for at, turn in enumerate(plan):
-            entry = entries.get(turn.item.nodeid)
-            yield Task(
-                at=at,
-                name=turn.item.nodeid,
-                cycle=turn.cycle,
-                last=turn.last,
-                engine=entry.engine if entry else "",
-            )
+            yield self._task(at, turn.item.nodeid, turn.cycle, last=turn.last)
+
+    def _task(self, at: int, name: str, cycle: int | None, *, last: bool) -> Task:
+        program = self._state.program
+        entry, experiment = program.entries.get(name), program.experiments.get(name)
+        return Task(
+            at=at,
+            name=name,
+            cycle=cycle,
+            last=last,
+            engine=entry.engine if entry else "",
+            wants=str(experiment.placement) if experiment else "",
+        )
 
     def _bind(self) -> None:
         """Leave experiments of an earlier session where they began."""
         findings = self._state.findings
         for name in findings.names:
-            place = findings.cycles(name)[0].machine.get("node", {}).get("place")
-            self._queue.bind(name, place or "another machine")
+            nodes = [one.machine.get("node", {}) for one in findings.cycles(name)]
+            ran = dict.fromkeys(one["place"] for one in nodes if "place" in one)
+            wants = str(self._state.program.experiments[name].placement)
+            home = self._cluster.places.earlier([*ran], wants)
+            self._queue.bind(name, home)
 
     def _hand_out(self) -> None:
         for seat in self._pool.idle:
@@ -221,12 +229,15 @@ class Driver:
 
     def _move(self) -> None:
         """Run elsewhere, from the first cycle on, what was at home where nobody is."""
-        for place in self._queue.homes if self._pool.hopes else ():
-            if self._pool.is_coming(place):
+        home_of = self._cluster.places.home
+        for home in self._queue.homes if self._pool.hopes else ():
+            if self._pool.is_coming(home, home_of):
                 continue
-            for name in self._queue.leave(place):
+            for name in self._queue.leave(home):
                 if self._state.findings.has(name):
                     self._begin_again(name)
+        for task, error in self._unplaced.given_up() if self._pool.hopes else ():
+            self._fail(task, error)
         self._wait_for_nodes()
 
     def _begin_again(self, name: str) -> None:
@@ -239,13 +250,7 @@ class Driver:
         self._queue.again(
             name,
             [
-                Task(
-                    at=at,
-                    name=name,
-                    cycle=cycle,
-                    last=(at, cycle) == steps[-1],
-                    engine=state.program.entries[name].engine,
-                )
+                self._task(at, name, cycle, last=(at, cycle) == steps[-1])
                 for at, cycle in steps
             ],
         )
@@ -259,7 +264,7 @@ class Driver:
             self._alone_s = None
         elif self._alone_s is None:
             self._alone_s = now
-        elif now - self._alone_s > _NODES_WITHIN_S:
+        elif now - self._alone_s > NODES_WITHIN_S:
             lines = [f"{name}: {why}" for name, why in self._pool.left_out.items()]
             said = "; ".join(["no node is left that can measure", *lines])
             self._session.shouldstop = said
