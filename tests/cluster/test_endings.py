@@ -2,6 +2,8 @@
 
 import platform
 import re
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -40,16 +42,35 @@ def test_it(lem, batch_size):
     lem()
     time.sleep(6 * Path(__file__).with_name("slow").exists())
 """
+STUBBORN = """
+import time
+import pytest
+
+@pytest.mark.parametrize("batch_size", range(1, 9))
+def test_it(lem, batch_size):
+    lem()
+    try:
+        time.sleep(batch_size > 2 and 300)
+    except KeyboardInterrupt:
+        time.sleep(300)
+"""
 
 
-@pytest.mark.parametrize(("said", "most"), [("-x", 1), ("--maxfail=3", 3)])
-def test_a_session_ends_at_as_many_failures_as_were_said(cluster, drive, said, most):
-    """Though others run at that moment."""
+@pytest.mark.parametrize(("said", "most"), [("-x", 1), ("--maxfail=2", 2)])
+def test_a_session_ends_at_as_many_failures_as_were_said(
+    cluster, drive, report, said, most
+):
+    """Though others run at that moment; all that is left runs where it is resumed."""
     cluster(2)
-    result = drive(said, "--lem-cycles=1", source=FAILING)
+    result = drive(said, source=FAILING)
     result.stdout.fnmatch_lines([f"*stopping after {most} failures*"])
+    result.stdout.no_fnmatch_line("lost *")
     assert result.parseoutcomes()["failed"] == most
     assert result.ret == pytest.ExitCode.TESTS_FAILED
+    drive("--lem-resume", "--lem-json=r.json").assert_outcomes(passed=2, failed=6)
+    assert len(report().experiments) == 8
+    for one in report().experiments:
+        assert [it.index for it in one.cycles if it.status == "complete"] == [0, 1]
 
 
 def test_a_cycle_that_is_lost_too_often_fails_by_name(cluster, drive, alive):
@@ -109,3 +130,22 @@ def test_a_session_without_its_head_ends_by_name(
         done = [it.index for it in one.cycles if it.status == "complete"]
         assert done == [0, 1]
     assert len(report().experiments) == 8
+
+
+def test_a_second_interrupt_waits_for_nobody(cluster, driver, cycles, project, alive):
+    """Not for tests either that do not heed the first; nothing is left running."""
+    cluster(2)
+    project.makepyfile(test_it=STUBBORN)
+    session = driver()
+    wait_for(lambda: len(cycles()) >= 2 and len(alive("lem.worker")) >= 2)
+    time.sleep(1)
+    keepers = {keeper_of(pid) for pid in alive("front.remote.node")}
+    assert len(keepers) == 2
+    session.send_signal(signal.SIGINT)
+    time.sleep(1)
+    session.send_signal(signal.SIGINT)
+    assert session.wait(60) == pytest.ExitCode.INTERRUPTED
+    wait_for(lambda: not alive("front.remote.node") + alive("lem.worker"), 60)
+    wait_for(lambda: not any(map(is_running, keepers)), 60)
+    told = (project.path / "driver.txt").read_text()
+    assert "2 of 16 cycles are done" in told

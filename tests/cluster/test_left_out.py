@@ -75,6 +75,25 @@ def test_a_node_with_other_tests_is_left_out_by_name(cluster, drive):
     assert one != other
 
 
+def test_a_test_that_a_node_has_not_collected_fails_by_name(cluster, drive):
+    """One that measures nothing, which is not compared before; others go on."""
+    cluster(1, env_vars={"SIZE": "2"})
+    source = """
+        import os
+        import pytest
+
+        def test_it(lem):
+            lem()
+
+        @pytest.mark.parametrize("size", [os.environ.get("SIZE", "1")])
+        def test_plain(size):
+            pass
+    """
+    result = drive(source=source)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["config: *::test_plain[[]1] is not collected on *"])
+
+
 def test_a_node_that_ray_gives_nothing_of_is_left_out_by_name(cluster, drive):
     """Others hold it. With another node the session runs there, else nothing runs."""
     nodes = cluster(1)

@@ -178,6 +178,10 @@ class Cluster:
         """Tell of a seat that is gone before its time, and where its files are."""
         self.told.append(f"lost {seat}: {why.splitlines()[0]}{seat.files}")
 
+    def interrupt(self, seat: Seat) -> None:
+        """Tell of a seat that was ended while it ran, and where its files are."""
+        self.told.append(f"interrupted {seat}{seat.files}")
+
     def close(self) -> None:
         """End all sessions on the nodes, and take in what they have left to say."""
         try:

@@ -302,7 +302,7 @@ class Driver:
             if cycle.status != "complete":
                 self._state.take(task.name, cycle)
         self._state.planning.ends(self._items[task.name], "interrupted")
-        self._cluster.lose(event.seat, "interrupted")
+        self._cluster.interrupt(event.seat)
         self._pool.drop(event.seat)
 
 
