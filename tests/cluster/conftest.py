@@ -102,33 +102,41 @@ def alive(tmp_path):
 
 
 @pytest.fixture
-def join():
-    """Start a node below another command, which says what it sees of the machine."""
+def ray_start():
+    """Start a node by Ray's command, below another command or none."""
     started = []
 
-    def join(address, before, name):
+    def ray_start(*arguments, before=()):
         command = [*before, sys.executable, "-m", "ray.scripts.scripts", "start"]
-        command += ["--block", f"--address={address}", "--num-cpus=1"]
-        command += [f"--object-store-memory={80 * MB}", f"--labels=name={name}"]
+        command += ["--block", "--num-cpus=1", f"--object-store-memory={80 * MB}"]
         # Its parent may ignore the signal that ends it, and goes when it has gone.
         started.append(
             subprocess.Popen(
-                command,
+                [*command, *arguments],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
         )
+        return started[-1]
+
+    yield ray_start
+    for one in started:
+        for ending in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(one.pid, ending)
+                one.wait(10)
+
+
+@pytest.fixture
+def join(ray_start):
+    """Start a node below another command, which says what it sees of the machine."""
+
+    def join(address, before, name):
+        ray_start(f"--address={address}", f"--labels=name={name}", before=before)
         wait_for(lambda: _is_there(address, name))
 
-    yield join
-    for other in started:
-        os.killpg(other.pid, signal.SIGTERM)
-        try:
-            other.wait(20)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(other.pid, signal.SIGKILL)
+    return join
 
 
 def _is_there(address, name):

@@ -1,8 +1,10 @@
 """How a session on nodes ends: by a failure, a lost cycle, without its head, well."""
 
+import os
 import platform
 import re
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -130,6 +132,40 @@ def test_a_session_without_its_head_ends_by_name(
         done = [it.index for it in one.cycles if it.status == "complete"]
         assert done == [0, 1]
     assert len(report().experiments) == 8
+
+
+def test_a_head_that_was_started_by_hand_and_comes_back_is_another(
+    quiet, ray_start, driver, cycles, project, alive, monkeypatch
+):
+    """All of its node is gone with it, also what joined the driver to the cluster."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+    head = ("--head", f"--port={port}", "--include-dashboard=false")
+    first = ray_start(*head)
+    wait_for(lambda: answers(port))
+    project.makepyfile(test_it=SLOW)
+    slow = project.path / "slow"
+    slow.touch()
+    session = driver()
+    wait_for(lambda: len(cycles()) >= 2)
+    (gcs,) = alive("gcs/gcs_server")
+    os.kill(gcs, signal.SIGKILL)
+    first.wait(60)
+    ray_start(*head)
+    assert session.wait(150) == pytest.ExitCode.INTERRUPTED
+    assert "was started anew" in (project.path / "driver.txt").read_text()
+    wait_for(lambda: not alive("front.remote.node") + alive("lem.worker"), 60)
+    slow.unlink()
+    assert driver("--lem-resume").wait(200) == pytest.ExitCode.OK
+    assert "8 passed" in (project.path / "driver.txt").read_text()
+
+
+def answers(port):
+    """Whether anything listens there."""
+    with socket.socket() as other:
+        return not other.connect_ex(("127.0.0.1", port))
 
 
 def test_a_second_interrupt_waits_for_nobody(cluster, driver, cycles, project, alive):
