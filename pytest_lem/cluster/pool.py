@@ -1,21 +1,17 @@
-"""The actors of a session: started where nodes are, watched, started anew, ended."""
+"""The seats of a session: taken where nodes are, judged, taken anew, given up."""
 
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pytest_lem.cluster.connect import is_client
+from pytest_lem.cluster.actors import Actors
 from pytest_lem.cluster.handshake import unlike, versions
-from pytest_lem.cluster.head import Head
-from pytest_lem.cluster.keeper import Keeper
 from pytest_lem.cluster.nodes import Node, Wishes
-from pytest_lem.cluster.pulse import Pulse
 from pytest_lem.cluster.seat import Event, Seat
 
 _LOOK_S = 2.0
-_WAIT_S = 0.5
-_LEFT_WITHIN_S = 2.0
+_CUT_S = 0.5
 MOST_STARTS = 3
 """How often in a row a seat may fail, each time at something else, before it is given
 up."""
@@ -47,23 +43,17 @@ class Pool:
         self._wishes = wishes
         self._greet = greet
         self._judge = judge
-        self._pulse = Pulse(silence_s)
-        self._refs: dict[Any, Seat] = {}
-        self._leaving: list[Any] = []
+        self._actors = Actors(silence_s)
         self._failed: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
         self._looked_s = 0.0
         self._within_s = 0.0
-        self._head = Head(None)
 
     def open(self, within_s: float) -> None:
         """Start all seats there are, and wait until each has joined or failed.
 
         A seat that is started later has as long to join.
         """
-        import ray
-
-        if not is_client(ray):
-            self._head = Head(ray.get_runtime_context().gcs_address)
+        self._actors.open()
         self._within_s = within_s
         until = time.monotonic() + within_s
         self._grow()
@@ -76,7 +66,7 @@ class Pool:
     @property
     def headless(self) -> str | None:
         """Why no cluster is left to run anything; None while there is one."""
-        return self._head.lost
+        return self._actors.head.lost
 
     @property
     def idle(self) -> list[Seat]:
@@ -111,42 +101,24 @@ class Pool:
         """Have a seat run something; its answer is an event."""
         seat.state, seat.heard_s = "busy", time.monotonic()
         seat.runs = body["name"]
-        with self._head.reached():
-            self._refs[seat.actor.ask.remote("run", dict(body))] = seat
+        with self._actors.head.reached():
+            self._actors.ask(seat, "ask", "run", dict(body))
 
     def events(self) -> Iterator[Event]:
         """What has happened, after half a second at most where nothing does."""
-        if self._head.cut:
-            time.sleep(_WAIT_S)
+        head = self._actors.head
+        if head.cut:
+            time.sleep(_CUT_S)
             return
-        with self._head.reached():
-            yield from self._events()
-
-    def _events(self) -> Iterator[Event]:
-        import ray
-
-        self._grow()
-        self._pulse.ask(self.joined)
-        waiting = [*self._refs, *self._pulse.refs]
-        if not waiting:
-            time.sleep(_WAIT_S)
-            return
-        ready, _ = ray.wait(waiting, num_returns=1, timeout=_WAIT_S)
-        for ref in ready:
-            if seat := self._pulse.take(ref):
-                yield from self._heard(ref, seat)
-            elif ref in self._refs:
-                yield from self._answered(ref, self._refs.pop(ref))
-        for seat in self._pulse.silent():
-            why = f"gave no sign of life for {self._pulse.silence_s:g} s"
-            yield self._lost(seat, why)
-        yield from self._overdue()
+        with head.reached():
+            self._grow()
+            for event in self._actors.heard(self.joined):
+                yield from self._took(event)
+            yield from self._overdue()
 
     def interrupt(self) -> None:
         """Have all that are at work end it."""
-        with self._head.reached():
-            for seat in [] if self._head.cut else self.busy:
-                seat.actor.interrupt.remote()
+        self._actors.interrupt(self.busy)
 
     def give_up(self, seat: Seat, why: str) -> None:
         """End a seat at once, for good."""
@@ -154,42 +126,16 @@ class Pool:
 
     def drop(self, seat: Seat) -> None:
         """End a seat at once, and all that it started."""
-        import ray
-
         seat.state = "gone"
-        self._refs = {ref: one for ref, one in self._refs.items() if one is not seat}
-        self._pulse.forget(seat)
         self.seats = [one for one in self.seats if one is not seat]
-        if self._head.cut:
-            return
-        with self._head.reached():
-            if self._head.lost:
-                self._leaving.append(seat.actor.leave.remote())
-            else:
-                ray.kill(seat.actor)
+        self._actors.kill(seat)
 
     def close(self, grace_s: float) -> list[tuple[Seat, dict[str, Any]]]:
         """End all; what each said last, but those that did not end in time."""
-        import ray
-
-        ended: list[tuple[Seat, dict[str, Any]]] = []
-        with self._head.reached():
-            idle = [] if self._head.cut else self.idle
-            refs = {one.actor.end.remote(grace_s): one for one in idle}
-            ready: list[Any] = []
-            if refs:
-                ready, _ = ray.wait([*refs], num_returns=len(refs), timeout=4 * grace_s)
-            for ref in ready:
-                try:
-                    ended.append((refs[ref], ray.get(ref)))
-                except ray.exceptions.RayError:
-                    continue  # it ended before it could say so
+        ended = self._actors.end(self.idle, grace_s)
         for seat in self.seats:
             self.drop(seat)
-        if self._leaving:
-            ray.wait(
-                self._leaving, num_returns=len(self._leaving), timeout=_LEFT_WITHIN_S
-            )
+        self._actors.close()
         return ended
 
     def _grow(self) -> None:
@@ -199,7 +145,7 @@ class Pool:
             return
         self._looked_s = now
         taken = {(one.node.id, one.number) for one in self.seats}
-        found = self._head.nodes()
+        found = self._actors.head.nodes()
         self.nodes = found or self.nodes
         for node in found:
             if why := node.unfit(self._wishes):
@@ -208,36 +154,13 @@ class Pool:
             for number in range(node.seats(self._wishes)):
                 known = (node.id, number)
                 if known not in taken and len(self._failed[known]) < MOST_STARTS:
-                    self._start(node, number)
+                    resources = node.resources(self._wishes)
+                    self.seats.append(self._actors.start(node, number, resources))
 
-    def _start(self, node: Node, number: int) -> None:
-        import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        actor = (
-            ray.remote(Keeper)
-            .options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
-                max_concurrency=3,
-                **node.resources(self._wishes),
-            )
-            .remote()
-        )
-        seat = Seat(node=node, number=number, actor=actor)
-        self.seats.append(seat)
-        self._refs[actor.hello.remote()] = seat
-
-    def _answered(self, ref: Any, seat: Seat) -> Iterator[Event]:
-        import ray
-
-        try:
-            body: dict[str, Any] = ray.get(ref)
-        except ray.exceptions.RayError as error:
-            yield self._lost(seat, _said(error))
-            return
-        seat.heard_s = time.monotonic()
-        if "died" in body:
-            yield self._lost(seat, f"its session: {body['died']}")
+    def _took(self, event: Event) -> Iterator[Event]:
+        seat, body = event.seat, event.body
+        if event.kind == "lost":
+            yield self._lost(seat, event.why)
         elif seat.state == "greeting":
             self._greeted(seat, body)
         elif seat.state == "starting":
@@ -245,7 +168,7 @@ class Pool:
         else:
             seat.state = "idle"
             self._failed.pop((seat.node.id, seat.number), None)
-            yield Event(seat=seat, kind="answer", body=body)
+            yield event
 
     def _greeted(self, seat: Seat, body: dict[str, Any]) -> None:
         if bad := list(unlike(versions(), body["versions"])):
@@ -253,7 +176,7 @@ class Pool:
             return
         told, folder, variables = self._greet(seat.node, body)
         seat.state = "starting"
-        self._refs[seat.actor.start.remote(told, folder, variables)] = seat
+        self._actors.ask(seat, "start", told, folder, variables)
 
     def _started(self, seat: Seat, body: dict[str, Any]) -> Iterator[Event]:
         seat.facts = body
@@ -281,15 +204,6 @@ class Pool:
         self._looked_s = 0.0
         return Event(seat=seat, kind="lost", why=why)
 
-    def _heard(self, ref: Any, seat: Seat) -> Iterator[Event]:
-        import ray
-
-        try:
-            ray.get(ref)
-            seat.heard_s = time.monotonic()
-        except ray.exceptions.RayError as error:
-            yield self._lost(seat, _said(error))
-
     def _overdue(self) -> Iterator[Event]:
         """Give up those that take longer to join than they may."""
         now = time.monotonic()
@@ -304,10 +218,3 @@ class Pool:
             f"Ray gave nothing there within {self._within_s:g} s: others hold it, or "
             "the node does not answer"
         )
-
-
-def _said(error: BaseException) -> str:
-    """What Ray says of the end of an actor, in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    causes = [line for line in lines if line.startswith(("The actor", "the actor"))]
-    return " ".join((causes or lines)[-2:]).rstrip(".") or type(error).__name__

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +15,8 @@ from pytest_lem.front.earlier import read_report
 from pytest_lem.front.loop import Turn
 from pytest_lem.front.remote.cluster import GRACE_S, Cluster
 from pytest_lem.front.remote.exchange import earlier
+from pytest_lem.front.remote.tasks import anew, queue_of
+from pytest_lem.front.remote.told import failure, tell
 from pytest_lem.front.remote.unplaced import NODES_WITHIN_S, Unplaced
 from pytest_lem.front.stash import ENDED, FATES
 from pytest_lem.records.record import Cycle
@@ -46,9 +48,8 @@ class Driver:
 
     def run(self, plan: Sequence[Turn]) -> None:
         """Walk the plan with pytest's ways of stopping."""
-        self._queue = Queue(self._tasks(plan), self._cluster.places)
+        self._queue = queue_of(self._state, plan, self._cluster.places)
         self._unplaced = Unplaced(self._queue, self._cluster)
-        self._bind()
         try:
             while self._queue.left:
                 self._hand_out()
@@ -59,32 +60,6 @@ class Driver:
         except BaseException:
             self._wind_up()
             raise
-
-    def _tasks(self, plan: Sequence[Turn]) -> Iterator[Task]:
-        for at, turn in enumerate(plan):
-            yield self._task(at, turn.item.nodeid, turn.cycle, last=turn.last)
-
-    def _task(self, at: int, name: str, cycle: int | None, *, last: bool) -> Task:
-        program = self._state.program
-        entry, experiment = program.entries.get(name), program.experiments.get(name)
-        return Task(
-            at=at,
-            name=name,
-            cycle=cycle,
-            last=last,
-            engine=entry.engine if entry else "",
-            wants=str(experiment.placement) if experiment else "",
-        )
-
-    def _bind(self) -> None:
-        """Leave experiments of an earlier session where they began."""
-        findings = self._state.findings
-        for name in findings.names:
-            nodes = [one.machine.get("node", {}) for one in findings.cycles(name)]
-            ran = dict.fromkeys(one["place"] for one in nodes if "place" in one)
-            wants = str(self._state.program.experiments[name].placement)
-            home = self._cluster.places.earlier([*ran], wants)
-            self._queue.bind(name, home)
 
     def _hand_out(self) -> None:
         for seat in self._pool.idle:
@@ -154,7 +129,7 @@ class Driver:
         item.stash[FATES] = {*body["fates"]}
         item.stash[ENDED] = body["ended"]
         reports = [read_report(item.config, it) for it in json.loads(body["reports"])]
-        self._log(item, reports, judged=task.cycle is not None)
+        tell(state, item, reports, judged=task.cycle is not None)
         self._note_streak(item, task)
         state.planning.ends(item)
         if body["ended"]:
@@ -162,23 +137,6 @@ class Driver:
         else:
             self._queue.done(task)
         self._obey(body)
-
-    def _log(
-        self, item: pytest.Item, reports: Sequence[pytest.TestReport], *, judged: bool
-    ) -> None:
-        """Report a test that has ended, as if it had run here."""
-        if not reports:
-            return
-        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        for report in reports:
-            if judged and report.when == "call":
-                with self._state.ending(item, report):
-                    self._state.conclude(item.nodeid)
-                    self._state.judge(item, report)
-            if report.when == "teardown":
-                report.user_properties += item.user_properties
-            item.ihook.pytest_runtest_logreport(report=report)
-        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
     def _note_streak(self, item: pytest.Item, task: Task) -> None:
         fates = item.stash[FATES]
@@ -207,23 +165,7 @@ class Driver:
     def _fail(self, task: Task, error: LemError) -> None:
         """Report a test as failed that no node has reported."""
         item = self._items[task.name]
-        failed = pytest.TestReport(
-            nodeid=item.nodeid,
-            location=item.location,
-            keywords={},
-            outcome="failed",
-            longrepr=f"{error.kind}: {error}",
-            when="call",
-        )
-        down = pytest.TestReport(
-            nodeid=item.nodeid,
-            location=item.location,
-            keywords={},
-            outcome="passed",
-            longrepr=None,
-            when="teardown",
-        )
-        self._log(item, [failed, down], judged=False)
+        tell(self._state, item, failure(item, error), judged=False)
         self._state.planning.ends(item, "failed", error)
         self._queue.end(task.name)
 
@@ -244,16 +186,7 @@ class Driver:
         state = self._state
         state.planning.again(name)
         state.findings.lose(name)
-        steps = [
-            (at, k) for at, (it, k) in enumerate(state.program.steps) if it == name
-        ]
-        self._queue.again(
-            name,
-            [
-                self._task(at, name, cycle, last=(at, cycle) == steps[-1])
-                for at, cycle in steps
-            ],
-        )
+        self._queue.again(name, anew(state, name))
 
     def _wait_for_nodes(self) -> None:
         """Stop where no node has come for a while that could go on."""
