@@ -24,6 +24,8 @@ LEFT_HERE = [".git", ".lem", ".pytest_cache", "__pycache__", "*.pyc"]
 _WAITS_FOR_HEAD = ("RAY_gcs_rpc_server_reconnect_timeout_s", "3600")
 _REACHED_S = 5.0
 _LEFT_WITHIN_S = 10.0
+_JOINED_IN = 3
+_NOT_STARTED = "Starting Ray client server failed"
 
 
 @contextmanager
@@ -48,19 +50,36 @@ def connected(address: str = "auto", ship: Path | None = None) -> Iterator[Any]:
     _reach(address)
     sent = {"working_dir": str(ship), "excludes": LEFT_HERE} if ship else None
     try:
-        ray.init(
-            address=address,
-            namespace=NAMESPACE,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=sent,
-        )
+        _join(ray, address, sent)
     except (ConnectionError, ImportError, RuntimeError, ValueError) as error:
         raise ConfigError(_in_words(address, error)) from error
     try:
         yield ray
     finally:
         _leave(ray)
+
+
+def _join(ray: Any, address: str, sent: dict[str, Any] | None) -> None:
+    """Connect; again where Ray's client server failed to start what is to serve us.
+
+    It forks beside threads of its own, and what it forks sometimes ends at once.
+    """
+    for left in reversed(range(_JOINED_IN)):
+        try:
+            ray.init(
+                address=address,
+                namespace=NAMESPACE,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env=sent,
+            )
+        except BaseException as error:
+            if address.startswith(SCHEME):
+                ray.shutdown()  # else what this process asks next is asked there
+            if not left or _NOT_STARTED not in str(error):
+                raise
+        else:
+            return
 
 
 def _leave(ray: Any) -> None:
@@ -101,6 +120,9 @@ def _in_words(address: str, error: Exception) -> str:
             f"the cluster at {address} has other versions than this environment; give "
             f"every node the same Python and ray: {told}"
         )
+    if isinstance(error, ConnectionAbortedError):
+        said = str(error).strip().splitlines()[-1]
+        return f"Ray's client server at {address} begins nothing for us: {said}"
     if isinstance(error, ConnectionError) and ":" in address:
         return (
             f"what answers at {address} does not let us in ({told}): where the cluster "

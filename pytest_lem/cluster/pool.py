@@ -57,10 +57,10 @@ class Pool:
         self._within_s = within_s
         until = time.monotonic() + within_s
         self._grow()
-        while self._joining and time.monotonic() < until and not self.headless:
+        while self.joining and time.monotonic() < until and not self.headless:
             for _ in self.events():
                 pass
-        for seat in self._joining:
+        for seat in self.joining:
             self.left_out[str(seat)] = self._slow(seat)
 
     @property
@@ -84,18 +84,14 @@ class Pool:
         return [one for one in self.seats if one.state in ("idle", "busy")]
 
     @property
-    def _joining(self) -> list[Seat]:
+    def joining(self) -> list[Seat]:
+        """Those whose place is not known yet."""
         return [one for one in self.seats if one.state in ("greeting", "starting")]
 
     @property
     def hopes(self) -> bool:
         """Whether there is a seat, or may soon be one."""
-        return bool(self.joined or self._joining)
-
-    def is_coming(self, home: str, home_of: Callable[[str], str]) -> bool:
-        """Whether a seat with that home is there, or one may turn out to be."""
-        here = (home_of(one.place) for one in self.joined)
-        return bool(self._joining) or home in here
+        return bool(self.joined or self.joining)
 
     def ask(self, seat: Seat, body: Mapping[str, Any]) -> None:
         """Have a seat run something; its answer is an event."""
@@ -207,7 +203,7 @@ class Pool:
     def _overdue(self) -> Iterator[Event]:
         """Give up those that take longer to join than they may."""
         now = time.monotonic()
-        for seat in self._joining:
+        for seat in self.joining:
             if now - seat.began_s > self._within_s:
                 yield self._lost(seat, self._slow(seat))
 

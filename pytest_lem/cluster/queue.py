@@ -6,7 +6,7 @@ told otherwise.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -97,11 +97,6 @@ class Queue:
         self._home[name] = home
         self._wait(name)
 
-    @property
-    def homes(self) -> set[str]:
-        """Where experiments are at home that have tasks left."""
-        return {home for name, home in self._home.items() if self._tasks.get(name)}
-
     def take(self, place: str) -> Task | None:
         """The next task for a place; None where there is nothing for it now."""
         name = self.following(place)
@@ -147,19 +142,26 @@ class Queue:
         self._home.pop(name, None)
         self._wait(name)
 
-    def leave(self, gone: str) -> list[str]:
-        """A home is gone: what had it is nobody's; the names of that."""
-        self._loaded = {
-            place: engine
-            for place, engine in self._loaded.items()
-            if self._places.home(place) != gone
-        }
-        self._own.pop(gone, None)
-        names = [name for name, home in self._home.items() if home == gone]
-        for name in names:
+    def keep(self, places: Collection[str]) -> list[str]:
+        """These places are left: what is at home in none is nobody's; its names."""
+        self._loaded = {k: one for k, one in self._loaded.items() if k in places}
+        there: dict[tuple[str, str], bool] = {}
+        gone = []
+        for name, home in self._home.items():
+            if not (tasks := self._tasks.get(name)):
+                continue
+            key = home, tasks[0].wants
+            if key not in there:
+                there[key] = any(self._is_home(one, *key) for one in places)
+            if not there[key]:
+                gone.append(name)
+        for name in gone:
             del self._home[name]
             self._wait(name)
-        return [name for name in names if self._tasks.get(name)]
+        return gone
+
+    def _is_home(self, place: str, home: str, wants: str) -> bool:
+        return self._places.home(place) == home and self._places.fits(place, wants)
 
     def _wait(self, name: str) -> None:
         if name in self._running or not self._tasks.get(name):

@@ -107,6 +107,14 @@ def begun(outside, driver, project, cycles):
     return session, outside
 
 
+def test_a_driver_outside_that_is_killed_leaves_nothing_on_the_nodes(begun, left):
+    """Its client server waits for half a minute whether it comes back."""
+    session, _ = begun
+    session.kill()
+    session.wait()
+    wait_for(lambda: not left(), 120)
+
+
 def test_an_interrupt_outside_leaves_nothing_on_the_nodes(begun, report, left):
     """What was measured is in the report."""
     session, _ = begun

@@ -79,7 +79,7 @@ def test_a_place_that_is_gone_leaves_its_experiments_to_others():
     queue = Queue(tasks)
     first = queue.take("a")
     queue.done(first)
-    assert queue.leave("a") == ["t00"]
+    assert queue.keep(["b", "c"]) == ["t00"]
     queue.again("t00", [task for task in tasks if task.name == "t00"])
     ran = drain(queue, ["b"])["b"]
     assert [(task.name, task.cycle) for task in ran] == [
@@ -96,7 +96,8 @@ def test_an_experiment_of_an_earlier_session_stays_where_it_began(place):
     queue = Queue(plan(1, 1))
     queue.bind("t00", "a")
     assert (queue.take(place) is not None) == (place == "a")
-    assert queue.homes == {"a"}
+    assert queue.keep(["a"]) == []
+    assert queue.keep(["b"]) == ["t00"]
 
 
 def test_an_experiment_that_has_ended_has_no_more_tasks():
@@ -159,4 +160,16 @@ def test_cycles_that_may_move_go_to_whoever_is_free_of_their_kind():
     assert (task.cycle, queue.take("1a")) == (1, None)
     queue.back(task)
     assert queue.take("1a") == task
-    assert queue.homes == {"1"}
+    assert queue.keep(["1b"]) == []
+
+
+def test_what_may_move_but_to_no_place_that_is_left_is_nobodys():
+    """Its home has one, in which it may not run."""
+    places = Racks()
+    places.home = lambda place: "one kind"
+    queue = Queue(wanting(plan(1, 2), ["1"]), places)
+    queue.done(queue.take("1a"))
+    assert queue.keep(["1b", "2a"]) == []
+    assert queue.take("2a") is None
+    assert queue.keep(["2a"]) == ["t00"]
+    assert [*queue.homeless] == ["1"]

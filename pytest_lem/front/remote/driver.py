@@ -171,11 +171,8 @@ class Driver:
 
     def _move(self) -> None:
         """Run elsewhere, from the first cycle on, what was at home where nobody is."""
-        home_of = self._cluster.places.home
-        for home in self._queue.homes if self._pool.hopes else ():
-            if self._pool.is_coming(home, home_of):
-                continue
-            for name in self._queue.leave(home):
+        if self._pool.joined and not self._pool.joining:
+            for name in self._queue.keep({one.place for one in self._pool.joined}):
                 if self._state.findings.has(name):
                     self._begin_again(name)
         for task, error in self._unplaced.given_up() if self._pool.hopes else ():
