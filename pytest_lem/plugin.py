@@ -135,7 +135,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     state.program.keep({item.nodeid for item in session.items})
     planned = state.ready and state.program.steps
     if planned and not session.config.option.collectonly:
-        problems = state.lay_out()
+        from pytest_lem.front.beginning import lay_out
+
+        problems = lay_out(state)
         if problems:
             raise pytest.UsageError(*problems)
 
@@ -247,9 +249,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """End the engine and the meters, write the reports."""
     state = session.config.stash.get(SESSION, None)
     if state is not None:
+        from pytest_lem.front.ending import finish
+
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         with interruptible():
-            state.finish(interrupted=interrupted)
+            finish(state, interrupted=interrupted)
         worse = [*state.gating.late()]
         if (state.unwritten or worse) and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -270,13 +274,12 @@ def pytest_terminal_summary(
     if config.option.no_summary:
         return
     from pytest_lem.report.gate import verdicts
-    from pytest_lem.report.terminal import summary
 
     terminalreporter.section("lem", sep="=")
     width = terminalreporter._tw.fullwidth
     written = [config.stash[SETTINGS][kind] for kind in REPORTS]
     reports = [*filter(None, written)]
-    for line in summary(state.final, width, reports, state.store):
+    for line in state.final.lines(width, reports, state.store):
         terminalreporter.line(line)
     for line in verdicts(state.gating.found, state.gating.spent, width):
         terminalreporter.line(line)
@@ -289,6 +292,7 @@ def pytest_terminal_summary(
 
 
 def _plan(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    from pytest_lem.front.beginning import too_many
     from pytest_lem.front.program import fill
     from pytest_lem.front.session import session_of
 
@@ -298,7 +302,7 @@ def _plan(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     problems = fill(state.program, config, items)
     if problems or config.option.collectonly or config.stash[SETTINGS]["plan"]:
         return problems
-    if problem := state.too_many():
+    if problem := too_many(state):
         return [problem]
     return state.open()
 

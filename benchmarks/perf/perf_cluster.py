@@ -5,9 +5,10 @@
 So many experiments that do nothing (fake engine, no meter, one window) run in a process
 here, then over nodes that are raylets of this machine. What the second takes longer by
 the clock for each experiment is judged, and what it takes of the driver's processor,
-which no node shares. The driver's memory is read twice a second; what it grows by for
-each experiment after the first fifth is judged against what the local session grows by,
-which keeps the same records. Needs `ray`.
+which no node shares. Memory is read twice a second; what the driver's, and that of the
+local session, grows by for each experiment after the first fifth is judged over what a
+session of pytest alone grows by for each of as many empty tests, whose reports it
+keeps. Needs `ray`.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from paired import finish, judge_one, note, noted_load, wait_for_calm
 
-MOST_MS, MOST_KB = 50.0, 20.0
+MOST_MS, MOST_KB = 50.0, 10.0
 SETTLED = 0.2
 MB = 1024**2
 INI = """
@@ -45,6 +46,32 @@ import pytest
 @pytest.mark.parametrize("seed", range({count}))
 def test_nothing(lem, seed):
     lem()
+"""
+
+LOOK = """
+from pathlib import Path
+
+done = 0
+
+def kb():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(one.split()[1] for one in lines if one.startswith("VmRSS"))
+
+def pytest_runtest_logfinish():
+    global done
+    done += 1
+    if done == {first}:
+        Path("kb.txt").write_text(kb())
+
+def pytest_sessionfinish():
+    Path("kb.txt").write_text(Path("kb.txt").read_text() + " " + kb())
+"""
+EMPTY = """
+import pytest
+
+@pytest.mark.parametrize("seed", range({count}))
+def test_nothing(seed):
+    pass
 """
 
 
@@ -99,6 +126,18 @@ def session(folder: Path, count: int, *arguments: str, **variables: str) -> Run:
         journal_bytes=size / max(lines, 1),
         report_bytes=(folder / "r.json").stat().st_size / count,
     )
+
+
+def empty_kb(folder: Path, count: int) -> float:
+    """The KB that pytest alone grows by for each test, after the first fifth."""
+    folder.mkdir()
+    (folder / "test_it.py").write_text(EMPTY.format(count=count))
+    (folder / "conftest.py").write_text(LOOK.format(first=int(SETTLED * count)))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:lem"]
+    command += ["-p", "no:cacheprovider", "-p", "no:randomly"]
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    first, *_, last = map(float, (folder / "kb.txt").read_text().split())
+    return (last - first) / (count - int(SETTLED * count))
 
 
 def _look(folder: Path, pid: int) -> tuple[float, int, float]:
@@ -169,6 +208,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         wait_for_calm()
         noted_load()
+        alone_kb = empty_kb(Path(name) / "alone", count)
         note(f"{count} experiments here")
         here = session(project(Path(name) / "here", count), count)
         note(f"{count} experiments over {asked.nodes} nodes")
@@ -182,16 +222,20 @@ def main() -> int:
             judge_one(
                 "driver's processor for one", there.cpu_ms, unit="ms", limit=MOST_MS
             ),
-            judge_one(
-                "driver's growth for one",
-                there.growth_kb - here.growth_kb,
-                unit="KB",
-                limit=MOST_KB,
+            *(
+                judge_one(
+                    f"growth for one {where}, over pytest's own",
+                    run.growth_kb - alone_kb,
+                    unit="KB",
+                    limit=MOST_KB,
+                )
+                for where, run in (("here", here), ("in the driver", there))
             ),
         ],
         facts={
             "experiments": count,
             "nodes": asked.nodes,
+            "alone_growth_kb": round(alone_kb, 3),
             **{
                 f"{side}_{key}": round(value, 3)
                 for side, run in (("here", here), ("there", there))

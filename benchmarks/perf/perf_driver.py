@@ -3,9 +3,9 @@
     python benchmarks/perf/perf_driver.py [--cycles 10000] [--json FILE]
 
 A session with the fake engine gives one cycle as a real one writes it. So many copies
-are read as they come from a node, put into a journal that is flushed to the disk each
-time, and written as JSON and CSV; the peak of memory is told. docs/scale.md reads the
-figures to a thousand GPUs.
+are put into a journal that is flushed to the disk each time, read back from it five at
+a time as a session that has ended does, and written as JSON and CSV; the growth of
+memory is told. docs/scale.md reads the figures to a thousand GPUs.
 """
 
 import argparse
@@ -16,13 +16,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from paired import machine
 
-from pytest_lem.records.export import read_json, write_csv, write_json
+from pytest_lem.records.assemble import found_in
+from pytest_lem.records.export import csv_report, json_report, read_json
 from pytest_lem.records.journal import Journal
-from pytest_lem.records.record import Cycle, Record
+from pytest_lem.records.long import LongRecord
+from pytest_lem.records.record import Cycle, ExperimentRecord, Record
+from pytest_lem.records.shelf import Shelf
 
 TEST = """
 import pytest
@@ -50,14 +54,20 @@ def one_session(folder: Path) -> Record:
     return read_json(folder / "r.json")
 
 
-def many(record: Record, cycles: int) -> Record:
-    """The same with so many cycles, in experiments of other names."""
+def many(record: Record, directory: Path, cycles: int) -> LongRecord:
+    """The same with so many cycles, in experiments of other names, from a journal."""
     (one,) = record.experiments
-    copies = [
-        one.model_copy(update={"id": f"test_it.py::test_it[{k}]"})
-        for k in range(cycles // EACH)
-    ]
-    return record.model_copy(update={"experiments": copies})
+    shelf = Shelf(Journal(directory))
+    for k in range(cycles // EACH):
+        for cycle in one.cycles:
+            told = cycle.model_copy(update={"index": k})
+            shelf.put(f"test_it.py::test_it[{k}]", "0" * 16, told)
+
+    def experiments() -> Iterator[ExperimentRecord]:
+        for name in shelf:
+            yield one.model_copy(update={"id": name, **found_in(shelf[name])})
+
+    return LongRecord(record, experiments)
 
 
 def timed(work: object, times: int) -> float:
@@ -72,6 +82,12 @@ def timed(work: object, times: int) -> float:
 def peak_mb() -> float:
     """The most memory that this process had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def now_mb() -> float:
+    """The memory that this process has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
 
 
 def main() -> int:
@@ -89,6 +105,7 @@ def main() -> int:
         before_mb = peak_mb()
         kept = [Cycle.model_validate_json(text) for _ in range(1000)]
         kept_kb = 1024 * (peak_mb() - before_mb) / len(kept)
+        del kept
         few = 300
         found = {
             "cycle_bytes": len(text),
@@ -96,13 +113,19 @@ def main() -> int:
             "journal_ms": timed(lambda: journal.append("t", "0" * 16, cycle), few),
             "kept_kb": kept_kb,
         }
-        whole = many(record, asked.cycles)
-        for kind, write in (("json", write_json), ("csv", write_csv)):
+        start_s = time.perf_counter()
+        whole = many(record, folder / "many", asked.cycles)
+        found["all_kept_s"] = time.perf_counter() - start_s
+        before_mb = now_mb()
+        for kind, report in (("json", json_report), ("csv", csv_report)):
             path = folder / f"report.{kind}"
             start_s = time.perf_counter()
-            write(whole, path)
+            with report(whole.head, path) as take:
+                for one in whole:
+                    take(one)
             found[f"{kind}_s"] = time.perf_counter() - start_s
             found[f"{kind}_mb"] = path.stat().st_size / 1e6
+            found[f"{kind}_growth_mb"] = now_mb() - before_mb
         start_s = time.perf_counter()
         os.sync()
         found |= {"sync_s": time.perf_counter() - start_s, "peak_mb": peak_mb()}

@@ -11,30 +11,16 @@ from pytest_lem.front.program import Program
 from pytest_lem.front.settings import Settings
 from pytest_lem.measure.rawing import processes_of
 from pytest_lem.records.assemble import complete, experiment_record, summaries
-from pytest_lem.records.export import write_csv, write_cycles, write_json
 from pytest_lem.records.extended import Residue
 from pytest_lem.records.journal import Journal
+from pytest_lem.records.long import LongRecord
 from pytest_lem.records.raw.files import write_run
 from pytest_lem.records.record import Cycle, ExperimentRecord, Plan, Record, Session
 from pytest_lem.records.result import Result
-from pytest_lem.records.scores import read_scores, with_scores
+from pytest_lem.records.scores import read_scores, scored
 from pytest_lem.records.shelf import Shelf, executed
 from pytest_lem.records.stopping import stopping
 from pytest_lem.spec.engine import EngineSpec
-
-
-def _write_page(record: Record, path: Path) -> None:
-    from pytest_lem.report.html.page import write_report
-
-    write_report(record, path)
-
-
-_WRITERS: dict[str, Callable[[Record, Path], None]] = {
-    "json": write_json,
-    "csv": write_csv,
-    "csv-cycles": write_cycles,
-    "html": _write_page,
-}
 
 
 class _Results(Mapping[str, Result]):
@@ -65,9 +51,9 @@ class Findings:
         self.unwritten: list[str] = []
         self._program = program
         self._settings = settings
-        self._directory = directory
         self._cycles = Shelf(Journal(directory))
         self._executed: list[dict[str, Any]] = []
+        self._lost: set[str] = set()
         path = settings["quality-file"]
         self._scores = None if path is None else read_scores(path)
 
@@ -163,16 +149,15 @@ class Findings:
         timeseries: dict[str, Any] | None,
         residue: Callable[[EngineSpec], Residue],
         *,
-        only: str | None = None,
         resumed: Sequence[str] = (),
-    ) -> Record:
+    ) -> LongRecord:
         """All of it; `residue` tells what engines of a spec left in memory of GPUs.
 
-        `only` names the one experiment that the record is to have, `resumed` are the
-        times at which the session was gone on with.
+        `resumed` are the times at which the session was gone on with. An experiment
+        that cannot be read back is left out, and said to be.
         """
         program = self._program
-        record = Record(
+        head = Record(
             session=session,
             environment=dict(environment),
             plan=Plan(
@@ -187,31 +172,32 @@ class Findings:
                 resumed=[*resumed],
             ),
             timeseries=timeseries,
-            experiments=[*self._experiments(residue, only)],
+            experiments=[],
         )
-        return record if self._scores is None else with_scores(record, self._scores)
+        return LongRecord(head, lambda: self._experiments(residue))
+
+    def experiment(self, item_id: str, residue: Residue) -> ExperimentRecord:
+        """The record of one experiment that has begun; raises StoreError."""
+        found = experiment_record(
+            self._program.experiments[item_id],
+            self._program.identities[item_id],
+            self._cycles[item_id],
+            residue,
+            self._statistics(item_id),
+        )
+        return found if self._scores is None else scored(found, self._scores)
 
     def _experiments(
-        self, residue: Callable[[EngineSpec], Residue], only: str | None
+        self, residue: Callable[[EngineSpec], Residue]
     ) -> Iterator[ExperimentRecord]:
-        """Those that have begun; all without those that cannot be read back."""
         for name, one in self._program.experiments.items():
-            if name not in self._cycles or only not in (None, name):
+            if name not in self._cycles or name in self._lost:
                 continue
             try:
-                cycles = self._cycles[name]
+                yield self.experiment(name, residue(one.spec))
             except StoreError as error:
-                if only is not None:
-                    raise
+                self._lost.add(name)
                 self.unwritten.append(f"{name} is in no report: {error}")
-                continue
-            yield experiment_record(
-                one,
-                self._program.identities[name],
-                cycles,
-                residue(one.spec),
-                self._statistics(name),
-            )
 
     @property
     def told(self) -> list[str]:
@@ -221,11 +207,10 @@ class Findings:
         option = self._settings.says("quality-file")
         return [f"{option}: no experiment {', '.join(map(repr, lost))}"] if lost else []
 
-    def show(self, record: Record) -> None:
-        """Show the record of each experiment to those who asked for it."""
-        items = self._program.items
-        for one in record.experiments:
-            items[one.id].ihook.pytest_lem_record(record=one, item=items[one.id])
+    def show(self, experiment: ExperimentRecord) -> None:
+        """Show the record of an experiment to those who asked for it."""
+        item = self._program.items[experiment.id]
+        item.ihook.pytest_lem_record(record=experiment, item=item)
 
     def share(self, record: Record, cycle: Cycle) -> None:
         """Write what the processes of a cycle share beside what each of them did."""
@@ -236,29 +221,3 @@ class Findings:
             write_run(folder, processes_of(cycle), run)
         except OSError as error:
             self.unwritten.append(f"{folder} is not whole: {error}")
-
-    def publish(self, record: Record) -> None:
-        """Show the record to those who asked for it, and write the reports."""
-        self.show(record)
-        self.unwritten += write_reports(
-            record, self._settings, self._directory / "cycles.jsonl"
-        )
-
-
-def write_reports(record: Record, settings: Settings, journal: Path) -> list[str]:
-    """Write the reports that are asked for; a line for each that could not be.
-
-    The journal still has every cycle then.
-    """
-    unwritten = []
-    for name, write in _WRITERS.items():
-        path = settings[name]
-        try:
-            if path is not None:
-                write(record, path)
-        except OSError as error:
-            unwritten.append(
-                f"report {path} could not be written: {error}; every cycle is in "
-                f"{journal}"
-            )
-    return unwritten

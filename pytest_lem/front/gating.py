@@ -1,7 +1,6 @@
 """The gate of a session: its reference, and the verdicts as experiments end."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,9 +12,10 @@ from pytest_lem.gate.lending import Stored
 from pytest_lem.gate.limit import Limit
 from pytest_lem.gate.reference import Reference, read_reference
 from pytest_lem.gate.shelf import read_noise
-from pytest_lem.gate.side import sides
-from pytest_lem.gate.verdict import Finding, gate
-from pytest_lem.records.record import Record
+from pytest_lem.gate.side import side_of
+from pytest_lem.gate.verdict import Finding, Gate
+from pytest_lem.records.long import LongRecord, long
+from pytest_lem.records.record import ExperimentRecord, Record
 from pytest_lem.spec.demands import DEFAULT_LIMIT, Demands
 from pytest_lem.store.place import DEFAULT, parse_place
 
@@ -44,13 +44,17 @@ class Suite(Protocol):
 class Joined:
     """A suite as its workers left it: each judged its own by what was asked of it."""
 
-    def __init__(self, record: Record, settings: Settings) -> None:
-        self.identities = {one.id: one.identity for one in record.experiments}
+    def __init__(
+        self, experiments: Iterable[ExperimentRecord], settings: Settings
+    ) -> None:
+        self.identities: dict[str, str] = {}
         self.entries = self.identities
         self._else = Demands(compare_fail=settings["compare-fail"])
-        self._rules = {
-            one.id: one.gate["rules"] for one in record.experiments if one.gate
-        }
+        self._rules: dict[str, Any] = {}
+        for one in experiments:
+            self.identities[one.id] = one.identity
+            if one.gate:
+                self._rules[one.id] = one.gate["rules"]
 
     def demands(self, name: str) -> Demands:
         """What its rules say; what the settings do where it was not judged."""
@@ -105,20 +109,21 @@ class Gating:
         It is judged as one of the suite's, of which others are to come.
         """
         questions = sum(len(self._limits(name)) for name in self._suite.entries)
-        found: list[Judged] = [*self._compare(record, among=questions)]
-        found += self._spend(record)
+        compared, spent = self._judge(long(record), among=questions)
+        found: list[Judged] = [*compared, *spent]
         bad = [one for one in found if self._fails(one)]
         self._failed |= {one.experiment for one in bad}
         return worst(found), bad
 
-    def complete(self, record: Record) -> Record:
+    def complete(self, record: LongRecord) -> LongRecord:
         """The record of the session with all verdicts, as its suite has them."""
-        self.found, self.spent = self._compare(record), self._spend(record)
+        self.found, self.spent = self._judge(record)
         return _with_blocks(record, [*self.found, *self.spent])
 
-    def noted(self, record: Record) -> Record:
+    def noted(self, record: LongRecord) -> LongRecord:
         """The record of a worker with its verdicts, which are not the last word."""
-        return _with_blocks(record, [*self._compare(record), *self._spend(record)])
+        compared, spent = self._judge(record)
+        return _with_blocks(record, [*compared, *spent])
 
     def late(self, failed: Collection[str] = ()) -> Iterator[str]:
         """A line for each experiment that only the whole suite shows to be worse.
@@ -129,25 +134,24 @@ class Gating:
         for name in sorted(bad - self._failed - {*failed}):
             yield f"{name}: regression, judged with the whole suite"
 
-    def _compare(self, record: Record, among: int = 0) -> list[Finding]:
-        if not self.references:
-            return []
-        return gate(
-            [record],
+    def _judge(
+        self, record: LongRecord, among: int = 0
+    ) -> tuple[list[Finding], list[Spending]]:
+        """By reference and by budget; without either nothing is gone through."""
+        spent: list[Spending] = []
+        gate = Gate(
             self._reference,
             self._limits,
             stored=self._stored,
             allowed=self._settings["allow-incomparable"],
-            among=among,
             rule=self._settings["gate-rule"],
         )
-
-    def _spend(self, record: Record) -> list[Spending]:
-        judged = (
-            spend(it, self._suite.demands(it.experiment.id).budgets)
-            for it in sides(record)
-        )
-        return [*chain.from_iterable(judged)]
+        for one in record if any(map(self.judges, self._suite.entries)) else ():
+            side = side_of(record.head, one)
+            spent += spend(side, self._suite.demands(one.id).budgets)
+            if self.references:
+                gate.hear(one.id, [side])
+        return gate.verdicts(among), spent
 
     def _limits(self, name: str) -> list[Limit]:
         texts = self._suite.demands(name).compare_fail or (DEFAULT_LIMIT,)
@@ -186,17 +190,20 @@ def worst(found: Sequence[Judged]) -> str | None:
     return next((verdict for verdict in _ORDER if verdict in told), None)
 
 
-def _with_blocks(record: Record, found: Sequence[Judged]) -> Record:
+def _with_blocks(record: LongRecord, found: Sequence[Judged]) -> LongRecord:
     """Each experiment that was judged with its verdicts."""
-    experiments = []
-    for one in record.experiments:
-        if mine := [it for it in found if it.experiment == one.id]:
-            nulls = {key: why for key, why in one.nulls.items() if key != "gate"}
-            update = {"gate": _block(mine), "nulls": nulls}
-            experiments.append(one.model_copy(update=update))
-        else:
-            experiments.append(one)
-    return record.model_copy(update={"experiments": experiments})
+    by_name: dict[str, list[Judged]] = {}
+    for it in found:
+        by_name.setdefault(it.experiment, []).append(it)
+
+    def judged(one: ExperimentRecord) -> ExperimentRecord:
+        if one.id not in by_name:
+            return one
+        nulls = {key: why for key, why in one.nulls.items() if key != "gate"}
+        update = {"gate": _block(by_name[one.id]), "nulls": nulls}
+        return one.model_copy(update=update)
+
+    return record.each(judged)
 
 
 def _block(found: Sequence[Judged]) -> dict[str, Any]:

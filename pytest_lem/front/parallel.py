@@ -22,6 +22,7 @@ from pytest_lem.front.stash import SESSION, SHARE
 if TYPE_CHECKING:
     from pytest_lem.front.gating import Gating
     from pytest_lem.records.record import Record
+    from pytest_lem.report.summary import Summary
     from pytest_lem.store.place import Place
 
 _KEY = "lem"
@@ -131,7 +132,7 @@ class Joint:
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        self.final: Record | None = None
+        self.final: Summary | None = None
         self.problems: list[str] = []
         self.unwritten: list[str] = []
         self.told: list[str] = []
@@ -205,15 +206,14 @@ class Joint:
     def _join(self, status: Literal["complete", "interrupted"]) -> None:
         if not self._sessions.is_dir():
             return
-        from pytest_lem.front.findings import write_reports
         from pytest_lem.front.gating import Gating, Joined
+        from pytest_lem.front.reports import Reports, publish
         from pytest_lem.front.storing import Storing
         from pytest_lem.records.joining import joined
 
-        parts = list(parts_of(self._sessions, self._id))
-        if not parts:
+        record = joined(lambda: parts_of(self._sessions, self._id), status)
+        if record is None:
             return
-        record = joined(parts, status)
         settings = self._config.stash[SETTINGS]
         self.gating = Gating(settings, self._config.rootpath, Joined(record, settings))
         storing = Storing(settings, self._config.rootpath)
@@ -222,11 +222,11 @@ class Joint:
             self.gating.open()
         except LemError as error:
             self.unwritten += error.message.splitlines()
-        self.final = self.gating.complete(record)
+        record = self.gating.complete(record)
         journals = self._sessions / f"{self._id}-*" / "cycles.jsonl"
-        self.unwritten += write_reports(self.final, settings, journals)
-        storing.finish(self.final, self.gating.renewed)
-        self.unwritten += storing.problems
+        reports = Reports(record.head, settings, journals)
+        self.final = publish(record, reports, storing, self.gating.renewed)
+        self.unwritten += [*reports.unwritten, *storing.problems]
         self.store, self.told = storing.place, storing.told
         self._config.stash[SESSION] = self
 

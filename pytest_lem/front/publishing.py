@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_lem.front.gating import Gating
-    from pytest_lem.records.record import Record
+    from pytest_lem.report.summary import Summary
 
 
-def publish(record: "Record", gating: "Gating", root: Path) -> list[str]:
+def publish(measured: "Summary", gating: "Gating", root: Path) -> list[str]:
     """Append the summary where GITHUB_STEP_SUMMARY says; the lines that annotate.
 
     Outside of GitHub Actions there is neither. Where the summary cannot be written a
@@ -22,7 +22,7 @@ def publish(record: "Record", gating: "Gating", root: Path) -> list[str]:
     try:
         if path:
             with Path(path).open("a", encoding="utf-8") as file:
-                file.write(github.summary(gating.found, gating.spent, record))
+                file.write(github.summary(gating.found, gating.spent, measured))
     except OSError as error:
         lines.append(f"--lem-github: the summary could not be written: {error}")
     if os.environ.get("GITHUB_ACTIONS") == "true":

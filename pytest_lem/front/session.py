@@ -1,27 +1,25 @@
 """What lasts as long as the pytest session: program, premises, findings."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
-import pytest_lem
 from pytest_lem.errors import ConfigError, LemError, StoreError
+from pytest_lem.front.account import put_part, so_far
 from pytest_lem.front.findings import Findings
 from pytest_lem.front.gating import Gating
 from pytest_lem.front.live import progress_of
+from pytest_lem.front.naming import name_of
 from pytest_lem.front.options.cluster import LOCAL
 from pytest_lem.front.outlining import outline
-from pytest_lem.front.parallel import Parts, share_of, tell_controller
-from pytest_lem.front.planning import Planning, plan_file
+from pytest_lem.front.parallel import Parts, share_of
+from pytest_lem.front.planning import Planning
 from pytest_lem.front.premises import Premises
 from pytest_lem.front.program import Program
 from pytest_lem.front.remote.cluster import Cluster
-from pytest_lem.front.remote.exchange import residues
 from pytest_lem.front.searching import Searches
 from pytest_lem.front.settings import SETTINGS, Settings
 from pytest_lem.front.stash import FATES, SESSION
@@ -34,12 +32,11 @@ from pytest_lem.measure.custom import CustomCycle
 from pytest_lem.measure.laboratory import Bench, Laboratory, Progress
 from pytest_lem.measure.retrying import try_cycle
 from pytest_lem.meters.metering import Metering
-from pytest_lem.records.extended import UNREAD
-from pytest_lem.records.record import Cycle, Record, Session
+from pytest_lem.records.record import Cycle
 from pytest_lem.records.result import Result
 from pytest_lem.report.gate import failure
-from pytest_lem.report.terminal import Outline, duration
-from pytest_lem.schedule.resuming import choose
+from pytest_lem.report.summary import Summary
+from pytest_lem.report.terminal import Outline
 from pytest_lem.spec.workload import Workload
 from pytest_lem.store.place import Place
 
@@ -48,8 +45,8 @@ class LemSession:
     """The program of a pytest session and everything found out about it.
 
     Created when the first item, fixture or option needs it, so that other people's
-    sessions never pay for it. When it has ended, `final` is the record, and `problems`
-    what went wrong while engines were closed.
+    sessions never pay for it. When it has ended, `final` is what people are shown of
+    its record, and `problems` what went wrong while engines were closed.
     """
 
     def __init__(
@@ -66,43 +63,33 @@ class LemSession:
         )
         self.searches = Searches(settings["search"])
         self.ready = False
-        self.final: Record | None = None
+        self.final: Summary | None = None
         self.problems: list[str] = []
         self.share = share_of(config)
-        now = datetime.now(UTC).astimezone()
-        self._started_at = now.isoformat(timespec="milliseconds")
-        here = self._id = f"{now:%Y%m%dT%H%M%S}-{os.getpid()}"
-        sessions = config.rootpath / ".lem" / "sessions"
-        directory = sessions / here
-        if self.share is not None:
-            self._started_at, self._id = self.share.started_at, self.share.session
-            here = f"{self._id}-{self.share.worker}"
-            directory = sessions / here
-        elif settings["resume"] is not None:
-            directory = choose(config.rootpath, settings["resume"])
-            self._id = directory.name
-            here = f"{self._id}-{here}"
-        self.directory = directory
-        self._parts = Parts(directory)
-        self._traces = Traces(settings, here, directory / f"trace-{here}")
+        self.name = name = name_of(config, settings, self.share)
+        directory = name.directory
+        self.parts = Parts(directory)
+        self.traces = Traces(
+            settings, name.process, directory / f"trace-{name.process}"
+        )
         self.findings = Findings(self.program, settings, directory)
         self.sweeps = Sweeps(settings, self.program, self.findings)
         self.gating = Gating(settings, config.rootpath, self.program)
         self.streak = Streak(settings)
         self.planning = Planning(config, self.program, directory)
-        self._storing = Storing(settings, config.rootpath)
+        self.storing = Storing(settings, config.rootpath)
         self.premises: Premises | Cluster
         if settings["launch"] == LOCAL:
             self.premises = Premises(
-                config, self.program, self._traces, directory, progress, self.share
+                config, self.program, self.traces, directory, progress, self.share
             )
         else:
-            self.premises = Cluster(config, self.program, self._id, self._started_at)
+            self.premises = Cluster(config, self.program, name.session, name.started_at)
 
     def open(self) -> list[str]:
         """Make all ready to measure; a line for each thing that stands against it."""
         try:
-            self._storing.open()
+            self.storing.open()
             self.gating.open()
             self.sweeps.check(
                 metered=bool(self.premises.open().names),
@@ -111,42 +98,6 @@ class LemSession:
         except LemError as error:
             return str(error).splitlines()
         return []
-
-    def lay_out(self) -> list[str]:
-        """Take the plan, or that of the session that is gone on with.
-
-        Returns a line for each thing that stands against it. Workers keep none.
-        """
-        if self.share is not None:
-            return []
-        try:
-            look_only = self.settings["plan"]
-            fresh = plan_file(
-                self.program,
-                self.premises,
-                self._id,
-                self._started_at,
-                told=not look_only or self.settings["resume"] is not None,
-            )
-            earlier = self.planning.load(fresh, look_only=look_only)
-            if earlier is not None and not look_only:
-                self._started_at = earlier.plan.started_at
-                self.program.restore(earlier.plan)
-                self.findings.restore(earlier)
-                found = self.findings
-                self.searches.restore((it, found.cycles(it)) for it in found.names)
-        except LemError as error:
-            return str(error).splitlines()
-        return []
-
-    def too_many(self) -> str | None:
-        """What is said of more experiments than somebody meant; None of fewer."""
-        most, count = self.settings["max-runs"], len(self.program.entries)
-        if count <= most or self.settings["allow-large"]:
-            return None
-        told = f"{count} experiments of about {duration(self.describe().estimate_s)}"
-        limit = f"{self.settings.says('max-runs')}={most}"
-        return f"{told} are more than {limit}: --lem-allow-large runs them"
 
     def describe(self) -> Outline:
         """What this session is about to do."""
@@ -161,10 +112,10 @@ class LemSession:
     @property
     def unwritten(self) -> list[str]:
         """A line for each report, record or trace that could not be written."""
-        problem = self._traces.problem
+        problem = self.traces.problem
         found = [one for one in (problem, self.planning.problem) if one]
         found += self.findings.unwritten
-        return found + self._storing.problems
+        return found + self.storing.problems
 
     @property
     def _laboratory(self) -> Laboratory:
@@ -228,8 +179,8 @@ class LemSession:
 
     def conclude(self, item_id: str) -> Result:
         """The cycles of a finished experiment, whose record goes to the store."""
-        if self._storing.place is not None and self.findings.has(item_id):
-            self._storing.put(lambda: self._so_far(item_id))
+        if self.storing.place is not None and self.findings.has(item_id):
+            self.storing.put(lambda: so_far(self, item_id))
         return self.result(item_id)
 
     def judge(self, item: pytest.Item, report: pytest.TestReport) -> None:
@@ -238,21 +189,26 @@ class LemSession:
         if not report.passed or hasattr(report, "wasxfail"):
             return
         if self.findings.has(name) and self.gating.judges(name):
-            verdict, found = self.gating.judge(self._so_far(name))
+            verdict, found = self.gating.judge(so_far(self, name))
             if verdict is not None:
                 item.user_properties.append(("lem_verdict", verdict))
             if found:
                 report.outcome, report.longrepr = "failed", failure(found)
 
+    @cached_property
+    def git(self) -> dict[str, Any] | None:
+        """The commit that the session measures, as far as it is in one."""
+        return environment.git(self.config.rootpath)
+
     @property
     def store(self) -> Place | None:
         """Where the records are kept; None where that was not asked for."""
-        return self._storing.place
+        return self.storing.place
 
     @property
     def told(self) -> list[str]:
         """A line for each label given or not, and for what was left out or is lost."""
-        told = [*self.sweeps.told, *self._storing.told, *self.findings.told]
+        told = [*self.sweeps.told, *self.storing.told, *self.findings.told]
         return [*told, *self.premises.told]
 
     @property
@@ -268,53 +224,6 @@ class LemSession:
             return f"{self.settings.says('session-timeout')} is over"
         return None
 
-    def finish(self, *, interrupted: bool) -> None:
-        """End the laboratory and write the reports, if anything was measured.
-
-        A second interrupt while it ends kills at once; the reports are written all
-        the same.
-        """
-        try:
-            self.premises.close()
-        finally:
-            self.problems += self.premises.problems
-            timeseries = self._traces.save(self._meta())
-            if self.findings and not (self.share and self.share.remote):
-                record = self.findings.record(
-                    self._session("interrupted" if interrupted else "complete"),
-                    self.premises.environment,
-                    timeseries,
-                    self.premises.residue,
-                    resumed=self.planning.resumed,
-                )
-                if self.share is not None:
-                    self._hand_over(record)
-                else:
-                    self._publish(record)
-            self.planning.end()
-            told: dict[str, Any] = {"problems": self.problems}
-            if self.share is not None and self.share.remote:
-                told["residues"] = residues(self)
-            tell_controller(self.config, unwritten=self.unwritten, **told)
-
-    def _publish(self, record: Record) -> None:
-        self.final = self.gating.complete(record)
-        self.problems += self.gating.late()
-        self.findings.publish(self.final)
-        self._storing.finish(self.final, self.gating.renewed)
-
-    def _hand_over(self, record: Record) -> None:
-        """Leave the record to the controller, which makes one of all workers'."""
-        self.findings.show(record)
-        for one in self.gating.noted(record).experiments:
-            self._put(record.model_copy(update={"experiments": [one]}))
-        self._storing.close()
-
-    def _put(self, record: Record) -> None:
-        name = record.experiments[0].id
-        place = list(self.program.experiments).index(name)
-        self._parts.put(place, record, first=name == self.findings.names[0])
-
     def take(self, item_id: str, cycle: Cycle) -> None:
         """Take in a cycle, on disk first; raises StoreError."""
         try:
@@ -327,62 +236,12 @@ class LemSession:
     def _keep(self, item_id: str, cycle: Cycle) -> None:
         self.take(item_id, cycle)
         if cycle.raw_path is not None:
-            self.findings.share(self._so_far(item_id), cycle)
-        self._traces.flush()
+            self.findings.share(so_far(self, item_id), cycle)
+        self.traces.flush()
         if self.share is not None and not self.share.remote:
-            self._put(self._so_far(item_id))
+            put_part(self, so_far(self, item_id))
         item = self.program.items[item_id]
         item.ihook.pytest_lem_cycle_finish(item=item, cycle=cycle)
-
-    def _so_far(self, item_id: str) -> Record:
-        """The record of one experiment while others are still to run."""
-        return self.findings.record(
-            self._session("interrupted"),
-            self.premises.environment,
-            None,
-            lambda _: UNREAD,
-            only=item_id,
-            resumed=self.planning.resumed,
-        )
-
-    def _meta(self) -> dict[str, Any]:
-        """What a trace says of itself."""
-        gpus = self.premises.gpus
-        meta: dict[str, Any] = {
-            "session": self._id,
-            "clock": "CLOCK_MONOTONIC seconds",
-            "plugin_version": pytest_lem.__version__,
-            "meters": self.premises.meters,
-        }
-        if gpus:
-            meta |= {"driver": gpus[0].driver_version, "gpu": gpus[0].name}
-        return meta
-
-    @cached_property
-    def _git(self) -> dict[str, Any] | None:
-        return environment.git(self.config.rootpath)
-
-    def _session(self, status: Literal["complete", "interrupted"]) -> Session:
-        settings = self.settings
-        arguments = [str(one) for one in self.config.invocation_params.args]
-        if self.share is not None:
-            arguments = self.share.command
-        return Session(
-            id=self._id,
-            started_at=self._started_at,
-            plugin_version=pytest_lem.__version__,
-            command=environment.mask(["pytest", *arguments]),
-            label=settings["save"],
-            order=self.program.order,
-            seed=self.program.seed,
-            git=self._git,
-            meters=self.premises.meters,
-            carbon=self.premises.carbon,
-            status=status,
-            warnings_ignored=settings["ignore-backend-warnings"],
-            profile=settings.profile,
-            isolation=settings["isolation"],
-        )
 
 
 def session_of(config: pytest.Config) -> LemSession:

@@ -1,7 +1,6 @@
 """`--lem-store` and `--lem-save`: records go to the store as they are finished."""
 
 from collections.abc import Callable, Collection, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,8 @@ from pytest_lem.store.opening import open_store
 from pytest_lem.store.place import DEFAULT, Place, parse_place
 
 if TYPE_CHECKING:
-    from pytest_lem.records.record import ExperimentRecord, Record
-    from pytest_lem.store.store import Store
+    from pytest_lem.records.record import ExperimentRecord, Record, Session
+    from pytest_lem.store.store import Coming, Store
 
 
 def place_of(settings: Settings, root: Path) -> Place | None:
@@ -36,6 +35,7 @@ _SAID = {
     "incomparable": "is incomparable",
 }
 _WORSE = ("regression", "exceeded")
+_APART = (*_WORSE, "incomparable")
 
 
 class Storing:
@@ -52,6 +52,10 @@ class Storing:
         self._label: str | None = settings["save"]
         self._anyway: bool = settings["save-anyway"]
         self._store: Store | None = None
+        self._coming: Coming | None = None
+        self._session: Session | None = None
+        self._names: list[str] = []
+        self._unfit: dict[tuple[str, ...], str | None] = {}
 
     def open(self) -> None:
         """Make the store ready; raises ConfigError, StoreError where it cannot be."""
@@ -63,18 +67,40 @@ class Storing:
         if self._store is not None:
             self._try(lambda store: store.put(record()))
 
-    def finish(self, record: "Record", renewed: str | None = None) -> None:
-        """Write all that is known, and label it if it is whole, valid and not worse.
+    def begin(self, head: "Record") -> None:
+        """Await all records of a session as they are now; `head` is all the rest."""
+        if self._store is None:
+            return
+        whole = head.session.status == "complete"
+        reason = None if whole else "the session was interrupted"
+        self._unfit = dict.fromkeys((_WORSE, _APART), reason)
+        self._session = head.session
+        self._coming = self._store.begin(head)
+
+    def take(self, experiment: "ExperimentRecord") -> None:
+        """Write the next record; nothing after one that could not be written."""
+        if (coming := self._coming) is None:
+            return
+        self._names.append(experiment.id)
+        for verdicts, reason in self._unfit.items():
+            found = reason or next(_faults(experiment, verdicts), None)
+            self._unfit[verdicts] = found
+        if not self._try(lambda store: store.add(coming, experiment)):
+            self._coming = None
+
+    def finish(self, renewed: str | None = None) -> None:
+        """Write the session, and label it if it is whole, valid and not worse.
 
         `renewed` is the label of a reference, which the incomparable do not join.
         """
         if self._store is None:
             return
-        if self._try(lambda store: store.put(record)):
+        coming = self._coming
+        if coming is not None and self._try(lambda store: store.end(coming)):
             if self._label is not None:
-                self._save(record, self._label)
+                self._save(self._label)
             if renewed not in (None, self._label):
-                self._renew(record, renewed)
+                self._renew(renewed)
         self._store.close()
 
     def close(self) -> None:
@@ -82,30 +108,39 @@ class Storing:
         if self._store is not None:
             self._store.close()
 
-    def _save(self, record: "Record", label: str) -> None:
-        reason = None if self._anyway else unfit(record, _WORSE)
+    def _save(self, label: str) -> None:
+        """Label it if no experiment is worse; else say why not, and how to."""
+        reason = None if self._anyway else self._unfit[_WORSE]
         if reason is None:
-            self._give(record, label, f"saved as {label!r}")
+            self._give(label, f"saved as {label!r}")
             return
-        keys = " ".join(_keys(record))
+        keys = " ".join(self._keys())
         self.problems.append(
             f"not saved as {label!r}: {reason}; `lem results label {label} {keys}` "
             "does so all the same"
         )
 
-    def _renew(self, record: "Record", label: str) -> None:
-        reason = None if self._anyway else unfit(record, (*_WORSE, "incomparable"))
+    def _renew(self, label: str) -> None:
+        """Label it if it can be compared with the others of its label as well."""
+        reason = None if self._anyway else self._unfit[_APART]
         if reason is None:
-            self._give(record, label, f"reference {label!r} renewed")
+            self._give(label, f"reference {label!r} renewed")
         else:
             self.told.append(f"reference {label!r} not renewed: {reason}")
 
-    def _give(self, record: "Record", label: str, what: str) -> None:
-        if self._try(lambda store: store.label(_keys(record), label)):
+    def _give(self, label: str, what: str) -> None:
+        if self._try(lambda store: store.label(self._keys(), label)):
             assert self._store is not None
             (one,) = (it for it in self._store.labels() if it.label == label)
             count = f"{one.sessions} session{'s' * (one.sessions != 1)}"
             self.told.append(f"{what}: it has {count} now")
+
+    def _keys(self) -> list[str]:
+        from pytest_lem.store.rows import key_of
+
+        assert self._session is not None
+        session = self._session.model_dump()
+        return [key_of(session, name) for name in self._names]
 
     def _try(self, work: "Callable[[Store], object]") -> bool:
         assert self._store is not None
@@ -118,19 +153,11 @@ class Storing:
         return True
 
 
-def unfit(record: "Record", verdicts: Collection[str]) -> str | None:
-    """Why a session is no reference: it ended early, failed, or is not to be believed.
-
-    Nor is one in which an experiment has one of these verdicts.
-    """
-    if record.session.status != "complete":
-        return "the session was interrupted"
-    return next(
-        chain.from_iterable(_faults(one, verdicts) for one in record.experiments), None
-    )
-
-
 def _faults(one: "ExperimentRecord", verdicts: Collection[str]) -> Iterator[str]:
+    """Why its session is no reference: it failed, or is not to be believed.
+
+    Nor is one in which it has one of these verdicts.
+    """
     from pytest_lem.gate.belief import UNSOUND
 
     for cycle in one.cycles:
@@ -142,10 +169,3 @@ def _faults(one: "ExperimentRecord", verdicts: Collection[str]) -> Iterator[str]
     verdict = str((one.gate or {}).get("verdict"))
     if verdict in verdicts:
         yield f"{one.id} {_SAID[verdict]}"
-
-
-def _keys(record: "Record") -> list[str]:
-    from pytest_lem.store.rows import key_of
-
-    session = record.session.model_dump()
-    return [key_of(session, one.id) for one in record.experiments]

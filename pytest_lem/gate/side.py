@@ -47,12 +47,16 @@ class Side:
 
 def sides(record: Record) -> Iterator[Side]:
     """Each experiment of a report."""
-    for one in record.experiments:
-        yield Side(
-            experiment=one,
-            session=record.session,
-            environment=_machine_of(one, record.environment),
-        )
+    return (side_of(record, one) for one in record.experiments)
+
+
+def side_of(record: Record, experiment: ExperimentRecord) -> Side:
+    """An experiment with what its report says of session and machine."""
+    return Side(
+        experiment=experiment,
+        session=record.session,
+        environment=_machine_of(experiment, record.environment),
+    )
 
 
 def _machine_of(

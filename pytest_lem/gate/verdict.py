@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from typing import Any, Literal
 
 from pytest_lem.analysis.gating import (
@@ -37,6 +36,7 @@ class Finding:
     nothing is known, or what keeps the sides apart. `left_out` has sessions of the
     reference that could not be used, and why; `changed` what else is not as it was in
     the latest that was. `noise` says whose was lent, where the reference had none.
+    `apart` says that the sides are no two of one kind.
     """
 
     experiment: str
@@ -51,6 +51,7 @@ class Finding:
     left_out: Mapping[str, str] = field(default_factory=dict)
     changed: Sequence[Apart] = ()
     noise: str | None = None
+    apart: bool = False
 
     @property
     def improved(self) -> bool:
@@ -109,23 +110,56 @@ def gate(
     Keys that are `allowed` may differ. `among` is how many questions there will be,
     where these are not all. By the `rule` auto sessions run in turn are judged as such.
     """
-    new, old = _by_name(runs), list(_each(reference))
-    cases = [
-        _case(name, limit, mine, old, allowed)
-        for name, mine in new.items()
-        for limit in (limits(name) if callable(limits) else limits)
-    ]
-    calm = list(_each(quiet))
-    lent = [lend(one.runs[0], one.limit.metric, calm, stored, allowed) for one in cases]
-    shifts = list(map(partial(_shift, rule=rule), cases, lent))
-    answers = judge(
-        [
-            Question(shift=found, better=one.limit.better, limit=one.limit.share)
-            for one, found in zip(cases, shifts, strict=True)
-        ],
-        among,
+    court = Gate(
+        reference, limits, quiet=quiet, stored=stored, allowed=allowed, rule=rule
     )
-    return list(map(partial(_finding, rule=rule), cases, shifts, answers, lent))
+    for name, mine in _by_name(runs).items():
+        court.hear(name, mine)
+    return court.verdicts(among)
+
+
+class Gate:
+    """As `gate`, of experiments that are told one at a time and judged together."""
+
+    def __init__(
+        self,
+        reference: Sequence[Record],
+        limits: Sequence[Limit] | Callable[[str], Sequence[Limit]],
+        *,
+        quiet: Sequence[Record] = (),
+        stored: Sequence[Stored] = (),
+        allowed: Collection[str] = (),
+        rule: Asked = "auto",
+    ) -> None:
+        self._old = list(_each(reference))
+        self._calm = list(_each(quiet))
+        self._limits = limits
+        self._stored = stored
+        self._allowed = allowed
+        self._rule = rule
+        self._heard: list[tuple[Finding, Question]] = []
+
+    def hear(self, name: str, runs: Sequence[Side]) -> None:
+        """Take in what was measured of one experiment, of which nothing is kept."""
+        limits, allowed = self._limits, self._allowed
+        for limit in limits(name) if callable(limits) else limits:
+            case = _case(name, limit, runs, self._old, allowed)
+            lent = lend(runs[0], limit.metric, self._calm, self._stored, allowed)
+            found = _shift(case, lent, rule=self._rule)
+            asked = Question(shift=found, better=limit.better, limit=limit.share)
+            self._heard.append((_finding(case, found, lent, self._rule), asked))
+
+    def verdicts(self, among: int = 0) -> list[Finding]:
+        """On all that was heard, of so many questions if these are not all."""
+        answers = judge([asked for _, asked in self._heard], among)
+        return [
+            replace(
+                found,
+                verdict="incomparable" if found.apart else answer.verdict,
+                answer=answer if found.shift else None,
+            )
+            for (found, _), answer in zip(self._heard, answers, strict=True)
+        ]
 
 
 def unmatched(runs: Sequence[Record], reference: Sequence[Record]) -> list[str]:
@@ -224,9 +258,8 @@ def _at(side: Side) -> float:
     return datetime.fromisoformat(side.session.started_at).timestamp()
 
 
-def _finding(
-    case: _Case, found: Shift | None, answer: Answer, lent: Lent, rule: Asked
-) -> Finding:
+def _finding(case: _Case, found: Shift | None, lent: Lent, rule: Asked) -> Finding:
+    """What is known of a case before its suite is."""
     metric = case.limit.metric
     reasons = list(case.reasons)
     if not reasons and found is None:
@@ -238,9 +271,9 @@ def _finding(
     return Finding(
         experiment=case.experiment,
         limit=case.limit,
-        verdict="incomparable" if case.apart else answer.verdict,
+        verdict="inconclusive",
+        apart=case.apart,
         shift=found,
-        answer=answer if found else None,
         values=tuple(v for one in case.runs for v in one.values(metric)),
         reference=tuple(v for one in case.used for v in one.values(metric)),
         spread=spread(case.used, metric) if case.used else None,

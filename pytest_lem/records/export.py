@@ -1,16 +1,16 @@
 """A record as JSON and as CSV."""
 
 import csv
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pytest_lem.analysis.failures import FAILURES
 from pytest_lem.analysis.metrics import METRICS, QUALITIES
 from pytest_lem.records.assemble import all_flags, found_in
-from pytest_lem.records.files import write_atomic
+from pytest_lem.records.files import replacing
 from pytest_lem.records.goodput import GOODPUT
 from pytest_lem.records.joining import traces_of_experiment
 from pytest_lem.records.percentiles import NAMES, interval_names
@@ -67,10 +67,41 @@ EXTENDED_COLUMNS = {
 CYCLE_COLUMNS = ("cycle", "attempt", "status", "error_kind")
 _PERCENTILES = ("mean", "p50", "p95", "p99")
 
+Row = dict[str, Any]
+
+
+Take = Callable[[ExperimentRecord], object]
+"""Takes in an experiment of a report, in its order."""
+
+
+@contextmanager
+def json_report(head: Record, path: Path) -> Iterator[Take]:
+    """Write the report of experiments that are given one at a time.
+
+    `head` has what they have in common. Equal records give equal bytes.
+    """
+    whole = head.model_copy(update={"experiments": []}).model_dump_json(indent=2)
+    before, after = whole.split(_NO_EXPERIMENTS)
+    with _draft(path) as file:
+        file.write(before + _NO_EXPERIMENTS.removesuffix("]"))
+        end = "]"
+
+        def take(one: ExperimentRecord) -> None:
+            nonlocal end
+            text = "\n" + one.model_dump_json(indent=2)
+            file.write("," * (end != "]") + text.replace("\n", "\n    "))
+            end = "\n  ]"
+
+        yield take
+        file.write(f"{end}{after}\n")
+
+
+_NO_EXPERIMENTS = '\n  "experiments": []'
+
 
 def write_json(record: Record, path: Path) -> None:
     """Write the report; equal records give equal bytes."""
-    write_atomic(path, record.model_dump_json(indent=2) + "\n")
+    _write_all(json_report, record, path)
 
 
 def read_json(path: Path) -> Record:
@@ -80,13 +111,15 @@ def read_json(path: Path) -> Record:
 
 def write_csv(record: Record, path: Path) -> None:
     """Write one row per experiment; a missing value is an empty cell."""
-    write_rows([record], path)
+    _write_all(csv_report, record, path)
 
 
 def write_rows(records: Sequence[Record], path: Path) -> None:
     """Write the rows of several reports under one header."""
-    rows = [row(one, experiment) for one in records for experiment in one.experiments]
-    _write(columns(), rows, path)
+    with _rows(columns(), path) as write:
+        for one in records:
+            for experiment in one.experiments:
+                write(row(one, experiment))
 
 
 def write_cycles(record: Record, path: Path) -> None:
@@ -95,12 +128,26 @@ def write_cycles(record: Record, path: Path) -> None:
     It has the columns of `write_csv`, for that cycle alone, and behind them which it is
     and how it ended; one that does not count has no more than these and its times.
     """
-    rows = [
-        {**row(record, _of_one(one, cycle)), **_cycle(cycle)}
-        for one in record.experiments
-        for cycle in one.cycles
-    ]
-    _write([*columns(), *CYCLE_COLUMNS], rows, path)
+    _write_all(cycles_report, record, path)
+
+
+@contextmanager
+def csv_report(head: Record, path: Path) -> Iterator[Take]:
+    """As `write_csv` does, of experiments that are given one at a time."""
+    with _rows(columns(), path) as write:
+        yield lambda one: write(row(head, one))
+
+
+@contextmanager
+def cycles_report(head: Record, path: Path) -> Iterator[Take]:
+    """As `write_cycles` does, of experiments that are given one at a time."""
+    with _rows([*columns(), *CYCLE_COLUMNS], path) as write:
+
+        def take(one: ExperimentRecord) -> None:
+            for cycle in one.cycles:
+                write({**row(head, _of_one(one, cycle)), **_cycle(cycle)})
+
+        yield take
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -109,15 +156,37 @@ def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     What is neither a number nor text stands as JSON in its cell.
     """
     names = list(dict.fromkeys(key for one in rows for key in one))
-    _write(names, [{k: _plain(one.get(k)) for k in names} for one in rows], path)
+    with _rows(names, path) as write:
+        for one in rows:
+            write({k: _plain(one.get(k)) for k in names})
 
 
-def _write(names: Sequence[str], rows: Sequence[dict[str, Any]], path: Path) -> None:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _cell(value) for key, value in one.items()} for one in rows)
-    write_atomic(path, buffer.getvalue())
+def _write_all(
+    report: Callable[[Record, Path], AbstractContextManager[Take]],
+    record: Record,
+    path: Path,
+) -> None:
+    with report(record, path) as take:
+        for one in record.experiments:
+            take(one)
+
+
+@contextmanager
+def _rows(names: Sequence[str], path: Path) -> Iterator[Callable[[Row], None]]:
+    with _draft(path) as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        yield lambda one: writer.writerow({k: _cell(v) for k, v in one.items()})
+
+
+@contextmanager
+def _draft(path: Path) -> Iterator[TextIO]:
+    """A file to write to, that is in its place at the end."""
+    with (
+        replacing(path) as draft,
+        draft.open("w", encoding="utf-8", newline="") as file,
+    ):
+        yield file
 
 
 def _of_one(experiment: ExperimentRecord, cycle: Cycle) -> ExperimentRecord:

@@ -73,7 +73,7 @@ def read_scores(path: Path) -> Scores:
 
 def with_scores(record: Record, scores: Scores) -> Record:
     """The record with the scores of its experiments, null where the file has none."""
-    joined = [_joined(one, scores) for one in record.experiments]
+    joined = [scored(one, scores) for one in record.experiments]
     return record.model_copy(update={"experiments": joined})
 
 
@@ -82,7 +82,8 @@ def names_of(record: Record) -> set[str]:
     return {name for one in record.experiments for name in (one.id, one.identity)}
 
 
-def _joined(experiment: ExperimentRecord, scores: Scores) -> ExperimentRecord:
+def scored(experiment: ExperimentRecord, scores: Scores) -> ExperimentRecord:
+    """An experiment with its scores."""
     there = scores.values
     found = there.get(experiment.id, there.get(experiment.identity))
     nulls, told = dict(experiment.nulls), dict(experiment.quality.scores)

@@ -2,8 +2,8 @@
 
 from statistics import fmean
 
-from pytest_lem.records.record import ExperimentRecord, Record
-from pytest_lem.report.table import cell, mark, number, short_names, visible
+from pytest_lem.records.record import ExperimentRecord
+from pytest_lem.report.table import cell, mark, number
 
 CAPTION = (
     "Cold: the first pass after a load, each in a fresh process; what start and load "
@@ -11,15 +11,11 @@ CAPTION = (
 )
 
 
-def rows(record: Record) -> list[dict[str, str]]:
-    """A row for each cold experiment."""
-    names = short_names(record)
-    return [_row(names[one.id], one) for one in record.experiments if one.cold]
-
-
-def _row(name: str, one: ExperimentRecord) -> dict[str, str]:
+def row(one: ExperimentRecord) -> dict[str, str] | None:
+    """The row of a cold experiment."""
+    if not one.cold:
+        return None
     return {
-        "experiment": visible(name),
         "start s": number(_start_s(one)),
         "load s": cell(one.summary.get("load_duration_s"), ""),
         "load J": cell(one.summary.get("load_energy_j"), mark(one)),

@@ -4,30 +4,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_lem.analysis.failures import FAILURES, summed
-from pytest_lem.records.record import ExperimentRecord, Record
-from pytest_lem.report.table import NONE, short_names, visible
+from pytest_lem.records.record import ExperimentRecord
+from pytest_lem.report.table import NONE, visible
 
 CAPTION = (
     "Requests that failed, of all windows: by how they ended, and the first error."
 )
 
 
-def rows(record: Record) -> list[dict[str, str]]:
-    """A row for each experiment of which requests failed, in whatever cycle."""
-    names = short_names(record)
-    found = [(names[one.id], _all(one)) for one in record.experiments]
-    failing = [(name, one) for name, one in found if one["completed"] < one["sent"]]
-    kinds = [kind for kind in FAILURES if any(one[kind] for _, one in failing)]
-    return [
-        {
-            "experiment": visible(name),
-            "sent": str(one["sent"]),
-            "completed": str(one["completed"]),
-            **{kind: str(one[kind]) for kind in kinds},
-            "first error": visible(one["errors"][0]) if one["errors"] else NONE,
-        }
-        for name, one in failing
-    ]
+def row(experiment: ExperimentRecord) -> dict[str, str] | None:
+    """The row of an experiment of which requests failed, in whatever cycle.
+
+    A kind of failure that it had none of is a dash.
+    """
+    one = _all(experiment)
+    if one["completed"] >= one["sent"]:
+        return None
+    return {
+        "sent": str(one["sent"]),
+        "completed": str(one["completed"]),
+        **{kind: str(one[kind] or NONE) for kind in FAILURES},
+        "first error": visible(one["errors"][0]) if one["errors"] else NONE,
+    }
 
 
 def _all(experiment: ExperimentRecord) -> Mapping[str, Any]:

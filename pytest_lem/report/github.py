@@ -7,11 +7,10 @@ from pathlib import Path
 
 from pytest_lem.gate.budget import Spending
 from pytest_lem.gate.verdict import Finding
-from pytest_lem.records.record import Record
 from pytest_lem.report.gate import CAPTION, budget, failure, notes, row
+from pytest_lem.report.summary import CAPTION as MEASURED
+from pytest_lem.report.summary import Summary
 from pytest_lem.report.table import NONE, visible
-from pytest_lem.report.terminal import CAPTION as MEASURED
-from pytest_lem.report.terminal import legend, rows
 
 Place = tuple[Path, int | None]
 """A file, and a line in it, from 1; None where nobody knows it."""
@@ -25,9 +24,9 @@ _PUNCTUATION = re.compile(r"[^\w\s.,:/%=+±-]|_")
 def summary(
     found: Sequence[Finding],
     spent: Sequence[Spending] = (),
-    record: Record | None = None,
+    measured: Summary | None = None,
 ) -> str:
-    """The verdicts, the worst first, and what was measured if a record is given."""
+    """The verdicts, the worst first, and what was measured if that is given."""
     lines = []
     judged: list[Finding | Spending] = [*found, *spent]
     if judged:
@@ -41,9 +40,9 @@ def summary(
     reasons = [f"{visible(one.experiment)} {budget(one)}" for one in spent]
     reasons += [note for one in ordered for note in notes(one)]
     lines += [*(f"- {_text(one)}" for one in reasons[:MOST_ROWS]), ""]
-    if record is not None and record.experiments:
-        lines += ["### lem: measured", "", *_table(rows(record)), "", MEASURED, ""]
-        lines += [*(f"- {_text(one)}" for one in legend(record)), ""]
+    if measured is not None and (seen := measured.rows()):
+        lines += ["### lem: measured", "", *_table(seen), "", MEASURED, ""]
+        lines += [*(f"- {_text(one)}" for one in measured.legend()), ""]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -3,16 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_lem.records.record import ExperimentRecord, Record
-from pytest_lem.report.table import (
-    NONE,
-    cell,
-    figure,
-    mark,
-    number,
-    short_names,
-    visible,
-)
+from pytest_lem.records.record import ExperimentRecord
+from pytest_lem.report.table import NONE, cell, figure, mark, number
 
 CAPTION = (
     "Requests that met every limit, good ones in a second and for a joule; in brackets "
@@ -20,18 +12,13 @@ CAPTION = (
 )
 
 
-def rows(record: Record) -> list[dict[str, str]]:
-    """A row for each experiment whose requests had limits, and were judged."""
-    names = short_names(record)
-    found = [(one, one.extended.get("goodput") or {}) for one in record.experiments]
-    judged = [(one, told) for one, told in found if told.get("requests")]
-    return [_row(names[one.id], one, told) for one, told in judged]
-
-
-def _row(name: str, one: ExperimentRecord, told: Mapping[str, Any]) -> dict[str, str]:
+def row(one: ExperimentRecord) -> dict[str, str] | None:
+    """The row of an experiment whose requests had limits, and were judged."""
+    told = one.extended.get("goodput") or {}
+    if not told.get("requests"):
+        return None
     limits = one.spec["workload"].get("slo") or {}
     return {
-        "experiment": visible(name),
         "limits": ", ".join(f"{key}={value:g}" for key, value in limits.items()),
         "good": f"{told['good']}/{told['requests']}",
         "share": _share(told["good"] / told["requests"], told, ""),

@@ -1,8 +1,8 @@
 """Percentiles of latency with their intervals: a row where tokens were timed."""
 
 from pytest_lem.records.percentiles import interval_names
-from pytest_lem.records.record import ExperimentRecord, Record
-from pytest_lem.report.table import NONE, figure, number, short_names, visible
+from pytest_lem.records.record import ExperimentRecord
+from pytest_lem.report.table import NONE, figure, number
 
 CAPTION = (
     "Latency in ms, mean of the cycles, in brackets the mean 95 % interval within a "
@@ -18,17 +18,11 @@ _COLUMNS = (
 )
 
 
-def rows(record: Record) -> list[dict[str, str]]:
-    """A row for each experiment whose tokens were timed."""
-    names = short_names(record)
-    return [
-        {
-            "experiment": visible(names[one.id]),
-            **{f"{kind.upper()} {q}": _cell(one, kind, q) for kind, q in _COLUMNS},
-        }
-        for one in record.experiments
-        if "ttft_p50_ms" in one.summary
-    ]
+def row(one: ExperimentRecord) -> dict[str, str] | None:
+    """The row of an experiment whose tokens were timed."""
+    if "ttft_p50_ms" not in one.summary:
+        return None
+    return {f"{kind.upper()} {q}": _cell(one, kind, q) for kind, q in _COLUMNS}
 
 
 def _cell(one: ExperimentRecord, kind: str, percentile: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_lem.analysis.phases import Coefficient, Fit, Run, fit
 from pytest_lem.records.record import Cycle, ExperimentRecord, Record
-from pytest_lem.report.table import cell, mark, plain, short_names, visible
+from pytest_lem.report.table import cell, mark, plain
 
 CAPTION = (
     "Prefill per input token, decode per output token after the first, of requests in "
@@ -78,15 +78,12 @@ def lines(found: Phases) -> list[str]:
     ]
 
 
-def rows(record: Record) -> list[dict[str, str]]:
-    """A row for each experiment whose prefill and decode were told apart."""
-    names = short_names(record)
-    return [_row(one, names[one.id]) for one in record.experiments if _known(one)]
-
-
-def _row(one: ExperimentRecord, name: str) -> dict[str, str]:
+def row(one: ExperimentRecord) -> dict[str, str] | None:
+    """The row of an experiment whose prefill and decode were told apart."""
+    if not _known(one):
+        return None
     found, doubt = one.summary, mark(one)
-    row = {"experiment": visible(name), "batch": str(_batch(one))}
+    row = {"batch": str(_batch(one))}
     for phase, token in zip(PHASES, ("input", "output"), strict=True):
         energy = found.get(f"energy_{phase}_per_{token}_token_j")
         power = found.get(f"{phase}_power_w")

@@ -1,10 +1,9 @@
 """The rates that a search has found: a row for each experiment that had one."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from pytest_lem.records.record import Record
-from pytest_lem.report.table import NONE, figure, short_names, visible
+from pytest_lem.records.record import ExperimentRecord
+from pytest_lem.report.table import NONE, figure
 
 CAPTION = (
     "Highest rate in requests/s whose share of good requests is sure, the lowest that "
@@ -12,15 +11,11 @@ CAPTION = (
 )
 
 
-def rows(record: Record) -> list[dict[str, str]]:
-    """A row for each experiment whose rate was searched for."""
-    names = short_names(record)
-    return [_row(names[one.id], one.search) for one in record.experiments if one.search]
-
-
-def _row(name: str, found: Mapping[str, Any]) -> dict[str, str]:
+def row(one: ExperimentRecord) -> dict[str, str] | None:
+    """The row of an experiment whose rate was searched for."""
+    if not (found := one.search):
+        return None
     return {
-        "experiment": visible(name),
         "passed/s": _told([found["rate_rps"]]),
         "failed/s": _told([found["failed_rps"]]),
         "undecided/s": _told(found["undecided_rps"]),

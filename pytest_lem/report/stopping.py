@@ -1,21 +1,10 @@
 """How precise cycles became whose number was open, and how many more it would take."""
 
-from collections.abc import Iterator
 from typing import Any
 
-from pytest_lem.records.record import Record
-from pytest_lem.report.table import short_names, visible
 
-
-def lines(record: Record) -> Iterator[str]:
-    """A line for each experiment that was to go on until it is precise enough."""
-    names = short_names(record)
-    for one in record.experiments:
-        if one.stopping is not None:
-            yield f"precision of {visible(names[one.id])}: {_told(one.stopping)}"
-
-
-def _told(found: dict[str, Any]) -> str:
+def told(found: dict[str, Any]) -> str:
+    """What of an experiment that was to go on until it is precise enough."""
     asked = f"±{found['asked_pct']:g} % asked"
     if found["reached_pct"] is None:
         return f"{asked}, and no interval in {found['cycles']} cycles"

@@ -1,11 +1,12 @@
 """A table on the terminal, and how numbers stand in its cells."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_lem.analysis.stats import Summary
-from pytest_lem.records.record import ExperimentRecord, Record, SummaryRecord
+from pytest_lem.records.record import ExperimentRecord, SummaryRecord
 
 if TYPE_CHECKING:
     from pytest_lem.store.wanted import Value
@@ -61,11 +62,11 @@ def visible(text: str) -> str:
     )
 
 
-def short_names(record: Record) -> dict[str, str]:
+def short_names(names: Iterable[str]) -> dict[str, str]:
     """Each experiment without its file's path, where no other has the same name."""
-    short = {one.id: one.id.partition("::")[2] or one.id for one in record.experiments}
-    taken = list(short.values())
-    return {full: one if taken.count(one) == 1 else full for full, one in short.items()}
+    short = {name: name.partition("::")[2] or name for name in names}
+    taken = Counter(short.values())
+    return {full: one if taken[one] == 1 else full for full, one in short.items()}
 
 
 def mark(experiment: ExperimentRecord) -> str:

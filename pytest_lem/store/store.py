@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Engine, TableClause, delete, insert, select, update
 
-from pytest_lem.records.record import Record
+from pytest_lem.records.record import ExperimentRecord, Record
 from pytest_lem.store.arrays import Arrays, Folder, Table
 from pytest_lem.store.database import connect, told, writing
 from pytest_lem.store.finding import find, labelled, narrowed, parts
@@ -51,6 +51,18 @@ class Tally:
         return self
 
 
+@dataclass(slots=True, kw_only=True)
+class Coming:
+    """A report of which records are still to be written: its rows, and how many are."""
+
+    report: dict[str, Any]
+    session: Row
+    environment: Row
+    owner: int | None = None
+    position: int = 0
+    tally: Tally = field(default_factory=Tally)
+
+
 class Store:
     """The database of records at a place; every method raises StoreError."""
 
@@ -71,21 +83,40 @@ class Store:
 
         A record that is there is replaced where it differs, and keeps its labels.
         """
-        report = json.loads(record.model_dump_json())
-        tally = Tally()
-        session = session_row(report)
-        environment = environment_row(report["environment"])
+        coming = self.begin(record)
+        for one in record.experiments:
+            self.add(coming, one)
+        return self.end(coming)
+
+    def begin(self, head: Record) -> "Coming":
+        """Await a report whose records come one by one; `head` is all the rest."""
+        bare = head.model_copy(update={"experiments": []})
+        report = json.loads(bare.model_dump_json())
+        return Coming(
+            report=report,
+            session=session_row(report),
+            environment=environment_row(report["environment"]),
+        )
+
+    def add(self, coming: "Coming", experiment: ExperimentRecord) -> None:
+        """Write the next record, whole or not at all."""
+        told_of = json.loads(experiment.model_dump_json())
+        rows = experiment_rows(coming.report, told_of)
         with told(self.place):
-            for position, experiment in enumerate(report["experiments"]):
-                rows = experiment_rows(report, experiment)
-                with writing(self._engine) as connection:
-                    owner = _session(connection, session, environment)
-                    stale = self._put(connection, owner, position, rows, tally)
-                    if position == len(report["experiments"]) - 1:
-                        changed = update(sessions).where(sessions.c.id == owner)
-                        connection.execute(changed.values(**session))
-                self._sweep(stale)
-        return tally
+            with writing(self._engine) as connection:
+                coming.owner = _session(connection, coming.session, coming.environment)
+                at = coming.position
+                stale = self._put(connection, coming.owner, at, rows, coming.tally)
+            self._sweep(stale)
+        coming.position += 1
+
+    def end(self, coming: "Coming") -> Tally:
+        """Write what is known of the session now that all of its records are there."""
+        if coming.owner is not None:
+            changed = update(sessions).where(sessions.c.id == coming.owner)
+            with told(self.place), writing(self._engine) as connection:
+                connection.execute(changed.values(**coming.session))
+        return coming.tally
 
     def find(self, wanted: Wanted, metrics: Sequence[str] = ()) -> list[Found]:
         """The records, newest first, with metrics of these names."""

@@ -11,6 +11,7 @@ from pytest_lem.gate.lending import stored_of
 from pytest_lem.gate.shelf import store_noise
 from pytest_lem.gate.side import sides
 from pytest_lem.records.export import write_json
+from pytest_lem.records.long import long
 from pytest_lem.spec.demands import Demands
 
 ENERGY = "energy_per_output_token_j"
@@ -69,8 +70,8 @@ def test_what_only_the_whole_suite_shows_is_told_late(gating, make_report, progr
     run = make_report([1.25, 1.26], day=20)
     program.entries *= 100
     gating.judge(run)
-    record = gating.complete(run)
-    assert record.experiments[0].gate["verdict"] == "regression"
+    (one,) = gating.complete(long(run))
+    assert one.gate["verdict"] == "regression"
     assert [*gating.late()] == ["t.py::test: regression, judged with the whole suite"]
     del program.entries[1:]
     gating.judge(run)
@@ -86,13 +87,13 @@ def test_noise_of_this_machine_stands_in_for_sessions(
     store_noise([stored_of([side for one in old for side in sides(one)], ENERGY)])
     gating = gating_by(old[:1])
     assert gating.judge(run)[0] == "regression"
-    (rule,) = gating.complete(run).experiments[0].gate["rules"]
+    (rule,) = next(iter(gating.complete(long(run)))).gate["rules"]
     assert rule["noise"].startswith("noise of 3 sessions stored 2026-01-03")
 
 
 def test_what_was_asked_is_known_from_what_workers_noted(gating, make_report):
     """Of an experiment that no worker judged the settings say it."""
-    record = gating.noted(make_report([1.0, 1.0], day=20))
+    record = gating.noted(long(make_report([1.0, 1.0], day=20)))
     joined = Joined(record, {"compare-fail": (f"{ENERGY}:9%",)})
     assert joined.demands("t.py::test").compare_fail == (f"{ENERGY}:5.0%",)
     assert joined.demands("t.py::other").compare_fail == (f"{ENERGY}:9%",)

@@ -30,7 +30,8 @@ from pytest_lem.report import github
 from pytest_lem.report.diff import diff
 from pytest_lem.report.diff import lines as differing
 from pytest_lem.report.services.exporting import exported
-from pytest_lem.report.terminal import headline, summary
+from pytest_lem.report.summary import summary
+from pytest_lem.report.terminal import headline
 
 DEVICE = "cpu"
 
@@ -141,7 +142,7 @@ def test_a_report_is_whole_whatever_is_missing(report_of, tmp_path, parts):
     plain = {cell for column, cell in cells.items() if "requests_" not in column}
     assert not {"None", "nan", "0"} & plain
 
-    text = "\n".join(summary(record, 120, []))
+    text = "\n".join(summary(record).lines(120, []))
     assert ("no energy: no_device" in text) is not parts["energy"]
     assert ("J/token" in text) is parts["energy"]
     assert ("TTFT ms" in text) is parts["streaming"]
@@ -228,14 +229,14 @@ def told_everywhere(record, earlier, folder):
     assert read_json(folder / "r.json") == record
     write_csv(record, folder / "r.csv")
     write_cycles(record, folder / "c.csv")
-    assert summary(record, 120, [])
+    assert summary(record).lines(120, [])
     for pair in ([record, earlier], [earlier, record]):
         pairs = comparing.compare(pair, None)
         assert [*comparing.lines(pairs, 120), *comparing.refusals(pairs)]
         assert all([*differing(one)] for one in diff(*pair))
         found = gate([pair[0]], [pair[1]], [Limit.parse("ttft_p50_ms:5%")])
         assert {one.verdict for one in found} <= {"inconclusive", "incomparable"}
-        assert github.summary(found, record=record).count("### lem") == 2
+        assert github.summary(found, measured=summary(record)).count("### lem") == 2
     for service in ("bencher", "github-action-benchmark", "pytest-benchmark"):
         with suppress(ConfigError):
             exported(record, service, [], everything=True)

@@ -23,8 +23,9 @@ def part(name, uuid, started_at):
 def test_what_processes_had_of_their_own_adds_up():
     """Experiments keep their order, cycles are in the order they ran, GPUs are once."""
     parts = [part("a", "G1", "3"), part("b", "G0", "1"), part("c", "G1", "2")]
-    found = joined(parts, "interrupted")
-    assert [one.id for one in found.experiments] == ["a", "b", "c"]
+    made = joined(lambda: iter(parts), "interrupted")
+    assert [one.id for one in made] == [one.id for one in made] == ["a", "b", "c"]
+    found = made.head
     assert [one["experiment_id"] for one in found.plan.executed] == ["b", "c", "a"]
     assert [one["uuid"] for one in found.environment["gpu"]] == ["G1", "G0"]
     assert len(found.session.meters) == 2
@@ -33,5 +34,5 @@ def test_what_processes_had_of_their_own_adds_up():
         ("G1.gz", ["a", "c"]),
         ("G0.gz", ["b"]),
     ]
-    paths = [row(found, one)["traces_path"] for one in found.experiments]
+    paths = [row(found, one)["traces_path"] for one in made]
     assert paths == ["G1.gz", "G0.gz", "G1.gz"]

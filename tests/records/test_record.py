@@ -37,6 +37,20 @@ def test_equal_records_are_equal_bytes(whole, tmp_path):
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_report_written_bit_by_bit_is_the_record_as_json(whole, count, tmp_path):
+    """To the byte: experiments one at a time in it are those of a record at once."""
+    (one,) = whole["experiments"]
+    odd = '\n  "experiments": [] \u2028\r\t\N{GREEK SMALL LETTER MU}'
+    told = [{**one, "id": f"{odd} {k}"} for k in range(count)]
+    session = {**whole["session"], "label": odd, "x_lab": {"experiments": []}}
+    other = {"timeseries": {"experiments": [], "trace_path": odd}, "x_lab": {"a": odd}}
+    record = read(text({**whole, **other, "experiments": told, "session": session}))
+    write_json(record, tmp_path / "r.json")
+    written = (tmp_path / "r.json").read_bytes()
+    assert written == f"{record.model_dump_json(indent=2)}\n".encode()
+
+
 PLACES = [
     (),
     ("session",),

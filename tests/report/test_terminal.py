@@ -9,19 +9,15 @@ from benchmarks.perf import blank
 from pytest_lem.records.assemble import experiment_record
 from pytest_lem.records.record import Cycle
 from pytest_lem.records.result import Result
+from pytest_lem.report.summary import CAPTION, FLAGS, summary
 from pytest_lem.report.table import LEAST_WIDTH, table, visible
 from pytest_lem.report.terminal import (
-    CAPTION,
-    FLAGS,
     Outline,
     duration,
     header,
     headline,
-    numbered_flags,
     plan_lines,
     properties,
-    rows,
-    summary,
 )
 from pytest_lem.spec.effort import Effort
 from pytest_lem.spec.engine import EngineSpec
@@ -31,6 +27,11 @@ from pytest_lem.spec.workload import Workload
 ENERGY = "energy_per_output_token_j"
 NET = "energy_per_output_token_net_j"
 SPEED = "output_throughput_tps"
+
+
+def rows(found):
+    """The rows of the table of a whole record."""
+    return summary(found).rows()
 
 
 def cycle(index=0, flags=(), status="complete", nulls=None, **metrics):
@@ -265,13 +266,13 @@ def test_flags_are_numbered_and_explained():
         a=[cycle(flags=["unstable", "fake_engine"], **{ENERGY: 1.0})],
         b=[cycle(flags=["of_a_plugin"], **{ENERGY: 1.0})],
     )
-    assert numbered_flags(found) == {
+    assert summary(found).numbered_flags() == {
         "fake_engine": 1,
         "few_cycles": 2,
         "of_a_plugin": 3,
         "unstable": 4,
     }
-    lines = summary(found, 100, [])
+    lines = summary(found).lines(100, [])
     assert [row["flags"] for row in rows(found)] == ["1 2 4", "2 3"]
     assert [line for line in lines if line.startswith("flag ")] == [
         f"flag 1 fake_engine: {FLAGS['fake_engine']}",
@@ -287,7 +288,7 @@ def test_the_summary_has_caption_table_reasons_and_reports():
     found = record(
         a=[cycle(**{SPEED: 1.0}, nulls=nulls)], b=[cycle(**{SPEED: 2.0}, nulls=nulls)]
     )
-    lines = summary(found, 100, [Path("/out/a.json"), Path("/out/a.csv")])
+    lines = summary(found).lines(100, [Path("/out/a.json"), Path("/out/a.csv")])
     assert lines[0] == CAPTION
     reasons = [line for line in lines if line.startswith("no energy")]
     assert reasons == ["no energy: no_meter: nvml: no NVIDIA driver"]
@@ -319,7 +320,7 @@ def test_a_hostile_name_is_shown_as_text(name):
     experiments = [found.experiments[0].model_copy(update={"id": name})]
     found = found.model_copy(update={"experiments": experiments})
     lines = [
-        *summary(found, 120, [Path(name.replace("\0", "\x01"))]),
+        *summary(found).lines(120, [Path(name.replace("\0", "\x01"))]),
         *plan_lines(outline(), [(name, 0)]),
         headline(Result(found.experiments[0].cycles)),
     ]

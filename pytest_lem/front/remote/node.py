@@ -101,7 +101,7 @@ class Node:
     def _scratch(self) -> Path:
         """What the session wrote for itself, and the driver has of it."""
         assert self._config is not None
-        directory: Path = self._config.stash[SESSION].directory
+        directory: Path = self._config.stash[SESSION].name.directory
         return directory
 
     def _say(self, kind: str, body: Mapping[str, Any]) -> None:

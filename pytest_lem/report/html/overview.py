@@ -8,7 +8,7 @@ from pytest_lem.analysis.metrics import HEADLINES, METRICS
 from pytest_lem.gate.side import Side
 from pytest_lem.report.html.view import Kind, Number, Shown
 from pytest_lem.report.html.words import short, title
-from pytest_lem.report.terminal import FLAGS
+from pytest_lem.report.summary import FLAGS
 
 _TOLD = (*HEADLINES, "ttft_p50_ms", "memory_peak_mb")
 _WORST = ("regression", "exceeded", "incomparable", "inconclusive", "pass")

@@ -120,7 +120,7 @@ def experiments(sources: Sequence[Source]) -> list[Shown]:
     ordered = sorted(sources, key=lambda one: _began(one.record.session.started_at))
     told: dict[tuple[str, str, str], tuple[Side, str, Source]] = {}
     for source in ordered:
-        names = short_names(source.record)
+        names = short_names(one.id for one in source.record.experiments)
         for side in sides(source.record):
             session = side.session
             key = (session.id, session.started_at, side.experiment.id)
