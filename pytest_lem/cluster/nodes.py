@@ -53,7 +53,8 @@ class Node:
             if (why := self.unfit(one))
         ]
         if reasons and len(reasons) == len(wishes.placements):
-            return "; ".join(reasons[:1])
+            more = f" (so for {len(reasons) - 1} more)" if reasons[1:] else ""
+            return f"{reasons[0]}{more}"
         return None
 
     def seats(self, wishes: Wishes) -> int:

@@ -74,7 +74,7 @@ def test_a_placement_is_a_matter_of_the_node():
 
 
 def test_a_node_is_of_use_that_one_experiment_at_least_may_run_on():
-    """The reason is that of the first of them."""
+    """The reason is that of the first of them, with how many more there are."""
     rack = {str(RACK): wishes_for(RACK)}
     wishes = [Wishes(gpus=1, placements=one) for one in (rack, {**rack, "": Wishes()})]
     assert [seat("a").node.unfit(one) for one in wishes] == [
@@ -82,6 +82,10 @@ def test_a_node_is_of_use_that_one_experiment_at_least_may_run_on():
         None,
     ]
     assert seat("b", rack="2").node.unfit(wishes[0]) is None
+    other = Wishes(gpus=0, gpu_type="A100")
+    assert "(so for 1 more)" in seat("a").node.unfit(
+        Wishes(gpus=1, placements={**rack, "A100": other})
+    )
 
 
 @pytest.mark.parametrize(
