@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pytest_lem.analysis.clocks import Exchange
-from pytest_lem.cluster.clock import NodeClock
 from pytest_lem.cluster.connect import connected
 from pytest_lem.cluster.facts import on_node
 from pytest_lem.cluster.reader import Reader
+from pytest_lem.cluster.source import Source, named, short
 from pytest_lem.errors import ConfigError, MeterError
 from pytest_lem.machine.gpu import Gpu
 from pytest_lem.meters import Basis, Device, Reading, Telemetry
@@ -24,22 +22,6 @@ _PATIENCE_S = 0.5
 _OPENED_S = 60.0
 _ENDED_S = 5.0
 _EXCHANGES = 16
-_UNIQUE = ("GPU-", "MIG-")
-
-
-@dataclass(slots=True, kw_only=True)
-class _Source:
-    """A node's reader: its devices under the names they have here, and its clock."""
-
-    node: str
-    host: str
-    actor: Any
-    devices: dict[str, Device]
-    period_s: float
-    clock: NodeClock = field(default_factory=NodeClock)
-    asked: tuple[Any, float] | None = None
-    last_s: dict[str, float] = field(default_factory=dict)
-    lost: str | None = None
 
 
 class ClusterMeter:
@@ -67,7 +49,7 @@ class ClusterMeter:
         self._started = False
         self._facts: dict[str, Any] = {}
 
-    def _open(self, of: str) -> list[_Source]:
+    def _open(self, of: str) -> list[Source]:
         ray = self._ray
         alive = [one["NodeID"] for one in ray.nodes() if one["Alive"]]
         make = ray.remote(num_cpus=0, num_gpus=0)(Reader)
@@ -76,7 +58,7 @@ class ClusterMeter:
             for one in alive
         }
         asked = {one: actor.describe.remote() for one, actor in actors.items()}
-        found: list[_Source] = []
+        found: list[Source] = []
         self._bases: list[Basis] = []
         seen: set[tuple[Any, str]] = set()
         for node, answer in asked.items():
@@ -84,12 +66,12 @@ class ClusterMeter:
             if told["reason"] is not None:
                 self._left_out[node] = told["reason"]
                 continue
-            devices = _named(node, told, seen)
+            devices = named(node, told, seen)
             if not devices:
                 self._left_out[node] = "another node of its machine tells the same"
                 continue
             found.append(
-                _Source(
+                Source(
                     node=node,
                     host=told["host"],
                     actor=actors[node],
@@ -108,7 +90,7 @@ class ClusterMeter:
         try:
             told: dict[str, Any] = self._ray.get(answer, timeout=_OPENED_S)
         except self._ray.exceptions.RayError as error:
-            return {"reason": _short(error), "host": node}
+            return {"reason": short(error), "host": node}
         return told
 
     @property
@@ -138,8 +120,8 @@ class ClusterMeter:
         readings: list[Reading] = []
         telemetry: list[Telemetry] = []
         for source, told in self._answers():
-            readings += [self._moved(source, one) for one in told["readings"]]
-            telemetry += [_told_here(source, one) for one in told["telemetry"]]
+            readings += [source.moved(one) for one in told["readings"]]
+            telemetry += [source.at_our_time(one) for one in told["telemetry"]]
             source.period_s = told["period_s"]
         if all(source.lost for source in self._sources):
             raise MeterError(f"cluster: {self._sources[0].lost}")
@@ -152,7 +134,7 @@ class ClusterMeter:
             timeout=_OPENED_S,
         )
 
-    def _answers(self) -> list[tuple[_Source, dict[str, Any]]]:
+    def _answers(self) -> list[tuple[Source, dict[str, Any]]]:
         """Those that come soon; who is late is waited for at the next poll."""
         waiting = {one.asked[0]: one for one in self._sources if one.asked}
         found = []
@@ -167,48 +149,23 @@ class ClusterMeter:
                 try:
                     told = self._ray.get(answer)
                 except self._ray.exceptions.RayError as error:
-                    source.lost = f"{source.host} is lost: {_short(error)}"
+                    source.lost = f"{source.host} is lost: {short(error)}"
                     continue
                 if told["failed"] is not None:
                     source.lost = f"{source.host}: {told['failed']}"
-                source.clock.note(
-                    Exchange(
-                        asked_s=asked[1],
-                        taken_s=told["taken_s"],
-                        answered_s=told["answered_s"],
-                        heard_s=heard_s,
-                    )
-                )
+                taken_s, answered_s = told["taken_s"], told["answered_s"]
+                source.note(asked[1], taken_s, answered_s, heard_s)
                 found.append((source, told))
         return found
 
-    def _exchange(self, source: _Source) -> None:
+    def _exchange(self, source: Source) -> None:
         """Several exchanges before anything is read."""
         for _ in range(_EXCHANGES):
             asked_s = time.monotonic()
             taken_s, answered_s = self._ray.get(
                 source.actor.stamp.remote(), timeout=_OPENED_S
             )
-            source.clock.note(
-                Exchange(
-                    asked_s=asked_s,
-                    taken_s=taken_s,
-                    answered_s=answered_s,
-                    heard_s=time.monotonic(),
-                )
-            )
-
-    def _moved(self, source: _Source, one: Reading) -> Reading:
-        """The same by our clock; a better relation never puts it before the last."""
-        device = source.devices[one.device].id
-        relation = source.clock.relation
-        before_s, after_s = relation.ours_s(one.before_s), relation.ours_s(one.after_s)
-        if one.ring_w is None:
-            before_s = max(before_s, source.last_s.get(device, before_s))
-            source.last_s[device] = before_s
-        return replace(
-            one, device=device, before_s=before_s, after_s=max(before_s, after_s)
-        )
+            source.note(asked_s, taken_s, answered_s, time.monotonic())
 
     def residual_s(self, device: str, start_s: float, end_s: float) -> float:
         """How far a node's instants may be from ours in that span."""
@@ -235,7 +192,7 @@ class ClusterMeter:
             "left_out": dict(self._left_out),
         }
 
-    def _asked(self, source: _Source) -> dict[str, Any] | None:
+    def _asked(self, source: Source) -> dict[str, Any] | None:
         if source.lost is not None or not self._ray.is_initialized():
             return None
         try:
@@ -243,7 +200,7 @@ class ClusterMeter:
                 source.actor.facts.remote(), timeout=_ENDED_S
             )
         except self._ray.exceptions.RayError as error:
-            return {"error": _short(error)}
+            return {"error": short(error)}
         return told
 
     def close(self) -> None:
@@ -260,38 +217,6 @@ class ClusterMeter:
             for one in self._sources:
                 ray.kill(one.actor)
         self._exit.close()
-
-
-def _named(
-    node: str, told: Mapping[str, Any], seen: set[tuple[Any, str]]
-) -> dict[str, Device]:
-    """Devices under names that are unique, by those that they have there.
-
-    Two nodes on one machine see the same GPUs and processors: the first tells them.
-    """
-    found = {}
-    real = told["basis"] in ("measured", "estimated")
-    for one in told["devices"]:
-        key = (told["machine"] if real else node, one.id)
-        if key in seen:
-            continue
-        seen.add(key)
-        name = one.id if one.id.startswith(_UNIQUE) else f"{node[:8]}/{one.id}"
-        found[one.id] = replace(one, id=name, name=f"{one.name} on {told['host']}")
-    return found
-
-
-def _told_here(source: _Source, one: Telemetry) -> Telemetry:
-    return replace(
-        one,
-        device=source.devices[one.device].id,
-        time_s=source.clock.relation.ours_s(one.time_s),
-    )
-
-
-def _short(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__
 
 
 def open_meter(argument: str, gpus: Sequence[Gpu]) -> ClusterMeter:

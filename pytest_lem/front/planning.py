@@ -9,7 +9,7 @@ import pytest
 
 from pytest_lem.errors import LemError, StoreError
 from pytest_lem.front.earlier import Earlier, read_earlier
-from pytest_lem.front.planned import found_work, left_out, plan_file, reasons
+from pytest_lem.front.planned import found_work, left_out, reasons
 from pytest_lem.front.program import Program
 from pytest_lem.front.settings import SETTINGS
 from pytest_lem.front.stash import ENDED, FATES
@@ -21,8 +21,6 @@ from pytest_lem.schedule.pilots import Estimate, estimate
 from pytest_lem.schedule.planfile import PlanBook, PlanFile, Status
 from pytest_lem.schedule.resuming import PlanLock, point_to
 from pytest_lem.spec.gaps import Gaps
-
-__all__ = ["Planning", "plan_file"]
 
 
 class Planning:

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +12,23 @@ import pytest
 
 from pytest_lem.cluster.connect import connected
 from pytest_lem.cluster.handshake import Collected, hashes
-from pytest_lem.cluster.nodes import Node, Wishes, living
-from pytest_lem.cluster.places import Map, wishes_for
+from pytest_lem.cluster.nodes import Node, Wishes
+from pytest_lem.cluster.places import Map
 from pytest_lem.cluster.pool import Pool
 from pytest_lem.cluster.seat import Seat
 from pytest_lem.errors import ConfigError
-from pytest_lem.front.conditions import runs_on_cpu
 from pytest_lem.front.interpreters import version_of
 from pytest_lem.front.items import registry_of
 from pytest_lem.front.needs import check_seats
 from pytest_lem.front.parallel import Share
 from pytest_lem.front.program import Program
-from pytest_lem.front.settings import SETTINGS, Settings
+from pytest_lem.front.remote.greeting import carried, greeting, wishes_of
+from pytest_lem.front.settings import SETTINGS
 from pytest_lem.records.extended import UNREAD, Residue
 from pytest_lem.spec.engine import EngineSpec
 
 GRACE_S = 5.0
 """What a session on a node gets to end by itself, before it is killed."""
-
-_PYTESTS = (
-    *("PYTHONPATH", "PYTEST_ADDOPTS", "PYTEST_PLUGINS"),
-    "PYTEST_DISABLE_PLUGIN_AUTOLOAD",
-)
-"""The variables that decide what pytest collects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,53 +208,22 @@ class Cluster:
     ) -> tuple[dict[str, Any], str, dict[str, str]]:
         """What a session on that node is told, its folder, and its variables."""
         self._starts += 1
-        config, settings = self._config, self._settings
-        wishes = self._wishes
-        root, here = config.rootpath, config.invocation_params.dir
-        there = Path(hello["folder"]) if settings["ship"] else root
         share = Share(
             session=self._session,
             started_at=self._started_at,
             command=[],
             worker=f"{node.host}-{node.id[:8]}-{self._starts}",
-            place=(0, node.seats(wishes)),
+            place=(0, node.seats(self._wishes)),
             problems=[],
             remote=True,
-            gpus=wishes.gpus,
+            gpus=self._wishes.gpus,
         )
-        arguments = [str(one) for one in config.invocation_params.args]
-        told = {
-            "share": asdict(share),
-            "arguments": [
-                *(_moved(one, root, there) for one in arguments),
-                f"--rootdir={there}",
-                *(["--lem-require-exclusive"] if wishes.exclusive else []),
-            ],
-        }
-        variables = {key: os.environ[key] for key in _PYTESTS if key in os.environ}
-        return told, str(there / os.path.relpath(here, root)), variables
+        shipped = Path(hello["folder"]) if self._settings["ship"] else None
+        told, folder = greeting(self._config, share, shipped)
+        if self._wishes.exclusive:
+            told["arguments"].append("--lem-require-exclusive")
+        return told, folder, carried(os.environ)
 
     def _judge(self, facts: Mapping[str, Any]) -> list[str]:
         assert self._collected is not None
         return list(self._collected.unlike(facts))
-
-
-def wishes_of(settings: Settings, program: Program) -> Wishes:
-    """What each session on a node is to have; GPUs where there are, and one is used."""
-    on_cpu = all(runs_on_cpu(one) for one in program.experiments.values())
-    some = any(node.gpus for node in living())
-    asked = [one.placement for one in program.experiments.values()]
-    return Wishes(
-        gpus=settings["gpus-per-worker"] if some and not on_cpu else 0,
-        gpu_type=settings["gpu-type"],
-        labels=dict(settings["node-label"]),
-        exclusive=settings["exclusive-node"],
-        placements={str(one): wishes_for(one) for one in asked},
-    )
-
-
-def _moved(argument: str, root: Path, there: Path) -> str:
-    """An argument that names a path below the root, as it is on a node."""
-    if argument == str(root) or argument.startswith(f"{root}{os.sep}"):
-        return f"{there}{argument[len(str(root)) :]}"
-    return argument
