@@ -1,6 +1,6 @@
 """Requests that failed: a row for each experiment with any, below the main table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_lem.analysis.failures import FAILURES, summed
@@ -13,19 +13,22 @@ CAPTION = (
 
 
 def row(experiment: ExperimentRecord) -> dict[str, str] | None:
-    """The row of an experiment of which requests failed, in whatever cycle.
-
-    A kind of failure that it had none of is a dash.
-    """
+    """The row of an experiment of which requests failed, in whatever cycle."""
     one = _all(experiment)
     if one["completed"] >= one["sent"]:
         return None
     return {
         "sent": str(one["sent"]),
         "completed": str(one["completed"]),
-        **{kind: str(one[kind] or NONE) for kind in FAILURES},
+        **{kind: str(one[kind]) for kind in FAILURES},
         "first error": visible(one["errors"][0]) if one["errors"] else NONE,
     }
+
+
+def of_kinds(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The rows without the kinds of failure that none of them had."""
+    none = {kind for kind in FAILURES if all(row[kind] == "0" for row in rows)}
+    return [{k: told for k, told in row.items() if k not in none} for row in rows]
 
 
 def _all(experiment: ExperimentRecord) -> Mapping[str, Any]:

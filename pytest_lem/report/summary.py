@@ -162,6 +162,7 @@ class Summary:
         for part, found in zip(_PARTS, self._parts, strict=True):
             if found:
                 rows = [_named(names[name], row) for name, row in found.items()]
+                rows = failures.of_kinds(rows) if part is failures else rows
                 lines += [part.CAPTION, *table(rows, width)]
         lines += [f"no energy: {visible(one)}" for one in sorted(self._reasons)]
         for name, told in self._stopped.items():
