@@ -189,6 +189,6 @@ def test_a_real_measurement_stays_on_this_machine(project, offline, report):
     this_tests = {"attempts.txt", "stdout", "stderr"}
     written = files_of(project.path) - before - this_tests
     cache = "home/.cache/pytest-lem/"
-    places = (".lem/sessions/", cache, "r.json")
+    places = (".lem/sessions/", ".lem/plan.json", cache, "r.json")
     assert [name for name in written if not name.startswith(places)] == []
     assert any(name.startswith(cache) for name in written)
