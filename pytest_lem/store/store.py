@@ -84,9 +84,10 @@ class Store:
         A record that is there is replaced where it differs, and keeps its labels.
         """
         coming = self.begin(record)
-        for one in record.experiments:
-            self.add(coming, one)
-        return self.end(coming)
+        count = len(record.experiments)
+        for number, one in enumerate(record.experiments, start=1):
+            self.add(coming, one, last=number == count)
+        return coming.tally
 
     def begin(self, head: Record) -> "Coming":
         """Await a report whose records come one by one; `head` is all the rest."""
@@ -98,8 +99,13 @@ class Store:
             environment=environment_row(report["environment"]),
         )
 
-    def add(self, coming: "Coming", experiment: ExperimentRecord) -> None:
-        """Write the next record, whole or not at all."""
+    def add(
+        self, coming: "Coming", experiment: ExperimentRecord, *, last: bool = False
+    ) -> None:
+        """Write the next record, whole or not at all; with the `last` what `end` does.
+
+        That spares a write of its own.
+        """
         told_of = json.loads(experiment.model_dump_json())
         rows = experiment_rows(coming.report, told_of)
         with told(self.place):
@@ -107,16 +113,16 @@ class Store:
                 coming.owner = _session(connection, coming.session, coming.environment)
                 at = coming.position
                 stale = self._put(connection, coming.owner, at, rows, coming.tally)
+                if last:
+                    _renew(connection, coming)
             self._sweep(stale)
         coming.position += 1
 
-    def end(self, coming: "Coming") -> Tally:
+    def end(self, coming: "Coming") -> None:
         """Write what is known of the session now that all of its records are there."""
         if coming.owner is not None:
-            changed = update(sessions).where(sessions.c.id == coming.owner)
             with told(self.place), writing(self._engine) as connection:
-                connection.execute(changed.values(**coming.session))
-        return coming.tally
+                _renew(connection, coming)
 
     def find(self, wanted: Wanted, metrics: Sequence[str] = ()) -> list[Found]:
         """The records, newest first, with metrics of these names."""
@@ -292,6 +298,12 @@ def _session(connection: Connection, session: Row, environment: Row) -> int:
     if machine is None:
         machine = _new(connection, environments, environment)
     return _new(connection, sessions, {**session, "environment_id": machine})
+
+
+def _renew(connection: Connection, coming: Coming) -> None:
+    """Have the row of a session say what its report does."""
+    changed = update(sessions).where(sessions.c.id == coming.owner)
+    connection.execute(changed.values(**coming.session))
 
 
 def _new(connection: Connection, table: TableClause, row: Row) -> int:
