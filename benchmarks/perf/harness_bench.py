@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -33,6 +33,9 @@ from pytest_lem.workload.models import Model, resolve
 PAUSE_S = 0.3  # the threads of one engine spin for a while after their last work
 WARM = 3
 HERE = Path(__file__).parent
+
+Turn = Callable[[int], float]
+"""Runs the batches of a case with the prompts of a seed; the seconds they took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +175,44 @@ def worker(
         yield client, client.load(spec).model["pad_id"]
 
 
+# A GPU that was idle runs slowly at first, which is neither side's concern: a batch
+# comes before each turn.
+def bare_turn(case: Case, bare: Bare) -> Turn:
+    """A turn of the bare loop."""
+
+    def batches(seed: int, calls: int) -> float:
+        asked = case.prompts(seed, calls)
+        return float(bare.run(asked, case.output_tokens)["duration_s"])
+
+    def turn(seed: int) -> float:
+        time.sleep(PAUSE_S)
+        batches(-2 - seed, 1)
+        return batches(seed, case.calls)
+
+    return turn
+
+
+def window_turn(case: Case, client: EngineClient, meter: str, names: list[str]) -> Turn:
+    """A turn of the harness; `names` becomes those of the meters.
+
+    They sample in these turns only: the bare loop must not pay too.
+    """
+    options = case.options(case.output_tokens)
+    gpus = [case.gpu] if case.gpu else []
+
+    def batches(seed: int, calls: int) -> float:
+        return client.generate(case.prompts(seed, calls), options).duration_s
+
+    def turn(seed: int) -> float:
+        with open_meters([meter], gpus=gpus) as metering:
+            names[:] = metering.names
+            time.sleep(PAUSE_S)
+            batches(-2 - seed, 1)
+            return batches(seed, case.calls)
+
+    return turn
+
+
 def window_against_loop(
     case: Case, *, meter: str, number: int, limit: float, calm: bool = True
 ) -> tuple[Verdict, dict[str, Any]]:
@@ -186,29 +227,14 @@ def window_against_loop(
         turns = {"bare": count(), "harness": count()}
         names: list[str] = []
 
-        def looped(seed: int, calls: int, tokens: int) -> float:
-            return float(bare.run(case.prompts(seed, calls), tokens)["duration_s"])
+        looped = bare_turn(case, bare)
+        passed = window_turn(case, client, meter, names)
 
-        def passed(seed: int, calls: int, tokens: int) -> float:
-            asked = case.prompts(seed, calls)
-            return client.generate(asked, case.options(tokens)).duration_s
-
-        # A GPU that was idle runs slowly at first, which is neither side's concern: a
-        # batch comes before each turn.
         def loop_s() -> float:
-            time.sleep(PAUSE_S)
-            seed = next(turns["bare"])
-            looped(-2 - seed, 1, case.output_tokens)
-            return looped(seed, case.calls, case.output_tokens)
+            return looped(next(turns["bare"]))
 
         def window_s() -> float:
-            # The meters sample in these turns only: the bare loop must not pay too.
-            with open_meters([meter], gpus=[case.gpu] if case.gpu else []) as metering:
-                names[:] = metering.names
-                time.sleep(PAUSE_S)
-                seed = next(turns["harness"])
-                passed(-2 - seed, 1, case.output_tokens)
-                return passed(seed, case.calls, case.output_tokens)
+            return passed(next(turns["harness"]))
 
         note(f"{label}: {number} pairs of window and bare loop, meter {meter}")
         same = same_work(bare, client, case)

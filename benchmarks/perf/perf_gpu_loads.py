@@ -18,19 +18,28 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gpu_bench import the_gpu, told
-from harness_bench import HERE, PAUSE_S, WARM, Bare, Case, same_work, worker
+from harness_bench import (
+    HERE,
+    WARM,
+    Bare,
+    Case,
+    Turn,
+    bare_turn,
+    same_work,
+    window_turn,
+    worker,
+)
 from paired import Verdict, finish, judge, judge_quiet, note
 from perf_gpu_harness import BATCHES, LIMIT_PCT, case
 
 from pytest_lem.engines.vllm.environment import Facts, set_up
-from pytest_lem.meters.opening import open_meters
 from pytest_lem.worker.client import EngineClient
 from pytest_lem.workload.models import resolve
 
@@ -40,11 +49,11 @@ PAD_ID = 0  # prompts are equally long: nothing is padded
 
 @dataclass(slots=True, kw_only=True)
 class Engine:
-    """One load of one side; `turn` runs that many batches and gives their seconds."""
+    """One load of one side, and what its turns took."""
 
     name: str
     pid: int
-    turn: Callable[[int, int], float]
+    turn: Turn
     stamps: Path
     took_s: list[float] = field(default_factory=list)
 
@@ -78,13 +87,13 @@ class Loads:
                 Engine(
                     name=f"bare {k}",
                     pid=script.pid,
-                    turn=self._looped(script),
+                    turn=bare_turn(self._case, script),
                     stamps=self._folder(f"bare{k}") / "steps",
                 ),
                 Engine(
                     name=f"window {k}",
                     pid=client.pid,
-                    turn=self._passed(client),
+                    turn=window_turn(self._case, client, self._meter, []),
                     stamps=self._folder(f"window{k}") / "steps",
                 ),
             ]
@@ -106,33 +115,6 @@ class Loads:
         folder = self._place / name
         folder.mkdir(exist_ok=True)
         return folder
-
-    def _looped(self, script: Bare) -> Callable[[int, int], float]:
-        def batches(seed: int, calls: int) -> float:
-            asked = self._case.prompts(seed, calls)
-            return float(script.run(asked, self._case.output_tokens)["duration_s"])
-
-        def turn(seed: int, calls: int) -> float:
-            time.sleep(PAUSE_S)
-            batches(-2 - seed, 1)
-            return batches(seed, calls)
-
-        return turn
-
-    def _passed(self, client: EngineClient) -> Callable[[int, int], float]:
-        options = self._case.options(self._case.output_tokens)
-        gpus = [self._case.gpu] if self._case.gpu else []
-
-        def batches(seed: int, calls: int) -> float:
-            return client.generate(self._case.prompts(seed, calls), options).duration_s
-
-        def turn(seed: int, calls: int) -> float:
-            with open_meters([self._meter], gpus=gpus):
-                time.sleep(PAUSE_S)
-                batches(-2 - seed, 1)
-                return batches(seed, calls)
-
-        return turn
 
 
 def _variables(folder: Path) -> dict[str, str]:
@@ -160,9 +142,7 @@ def pin(pid: int, processors: Sequence[int]) -> None:
             pin(int(child), processors)
 
 
-def take_turns(
-    engines: Sequence[Engine], rounds: int, calls: int, until_s: float
-) -> None:
+def take_turns(engines: Sequence[Engine], rounds: int, until_s: float) -> None:
     """A turn of all in each round, in an order and on processors that change."""
     number, parts = len(engines), shares(len(engines))
     if not parts:
@@ -176,7 +156,7 @@ def take_turns(
         shift = k % number
         order = [*engines[shift:], *engines[:shift]]
         for one in order if (k // number) % 2 else order[::-1]:
-            took_s = one.turn(k + WARM, calls)
+            took_s = one.turn(k + WARM)
             if k >= 0:
                 one.took_s.append(took_s)
 
@@ -246,7 +226,7 @@ def main() -> int:
     with ExitStack() as stack:
         engines = Loads(one, arguments.meter, stack).load(arguments.loads)
         note(f"{len(engines)} engines are loaded")
-        take_turns(engines, arguments.rounds, one.calls, until_s)
+        take_turns(engines, arguments.rounds, until_s)
         found = verdicts(engines)
     samples = {f"{one.name}_s": one.took_s for one in engines}
     facts = {**told(gpu), **differences(engines)}

@@ -96,14 +96,22 @@ def is_client(ray: Any) -> bool:
     return bool(ray.util.client.ray.is_connected())
 
 
+def unreachable(address: str, within_s: float) -> OSError | None:
+    """Why nothing listens at HOST:PORT; None where something does."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=within_s).close()
+    except OSError as error:
+        return error
+    return None
+
+
 def _reach(address: str) -> None:
     """Say at once that nothing listens there, which Ray tries for half a minute."""
     host, colon, port = address.removeprefix(SCHEME).rpartition(":")
     if not colon or not port.isdecimal():
         return
-    try:
-        socket.create_connection((host, int(port)), timeout=_REACHED_S).close()
-    except OSError as error:
+    if error := unreachable(f"{host}:{port}", _REACHED_S):
         msg = (
             f"no Ray cluster answers at {address} ({error}); `ray start --head` prints "
             "the address of one"

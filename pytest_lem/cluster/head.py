@@ -6,12 +6,12 @@ was started anew they end it at once. A client of our own is told what went wron
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pytest_lem.cluster.connect import unreachable
 from pytest_lem.cluster.nodes import Node, listed, living
 
 _WITHIN_S = 30.0
@@ -42,13 +42,13 @@ class Head:
             return []
         if self._address is None or self._books is None:
             return [*living()]
-        if why := _unreachable(self._address):
-            self._note_silence(why)
+        if error := unreachable(self._address, _ANSWERS_S):
+            self._note_silence(error.strerror or str(error))
             return []
         try:
             found = [*listed(self._books.get_all_node_info(timeout=_ANSWERS_S))]
-        except ray.exceptions.RayError as error:
-            self._note(str(error))
+        except ray.exceptions.RayError as refused:
+            self._note(str(refused))
             return []
         self._silent_since_s = None
         return found
@@ -85,15 +85,6 @@ class Head:
                 f"Ray's head at {self._address} does not answer any more ({why}): "
                 f"{_REMEDY}"
             )
-
-
-def _unreachable(address: str) -> str | None:
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=_ANSWERS_S):
-            return None
-    except OSError as error:
-        return error.strerror or str(error)
 
 
 def _books(address: str) -> Any:

@@ -71,6 +71,7 @@ class Cluster:
         self._session = session
         self._started_at = started_at
         self._residues: dict[str, Residue] = {}
+        self._lost: set[str] = set()
         self._wishes = Wishes()
         self.places = Map({}, "place")
         self._starts = 0
@@ -170,6 +171,7 @@ class Cluster:
 
     def lose(self, seat: Seat, why: str) -> None:
         """Tell of a seat that is gone before its time, and where its files are."""
+        self._lost.add(str(seat))
         self.told.append(f"lost {seat}: {why.splitlines()[0]}{seat.files}")
 
     def interrupt(self, seat: Seat) -> None:
@@ -200,7 +202,7 @@ class Cluster:
         for seat in late:
             self.lose(seat, "its session did not end in time")
         for name, why in pool.left_out.items():
-            if not any(line.startswith(f"lost {name}") for line in self.told):
+            if name not in self._lost:
                 self.told.append(f"left out {name}: {why}")
 
     def _greet(
